@@ -1,0 +1,1 @@
+"""Run image-classifier experiments from config files; see `dlrun --help`."""

@@ -1,0 +1,137 @@
+"""From what was typed to a checked config: Hydra composes, `dlrun.config` checks, errors become sentences."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dlrun.config import Config, Layers, defaults, fields_of, parse
+from dlrun.errors import ConfigError, did_you_mean
+
+ConfigStore.instance().store(name="dlrun_defaults", node=defaults())
+
+
+def configs_dir() -> Path:
+    """The shipped configs: `configs/` of the checkout that holds these sources, else inside the package.
+
+    The checkout comes first because an editable install can leave a stale copy in the package.
+    """
+    checkout = Path(__file__).parents[2] / "configs"
+    return checkout if (checkout / "config.yaml").is_file() else Path(__file__).parent / "configs"
+
+
+def config_folders() -> list[Path]:
+    """Where configs are looked for, in Hydra's order: the shipped ones, then those of the working directory."""
+    own = Path.cwd() / "configs"
+    folders = [configs_dir()]
+    if own.is_dir() and own.resolve() != folders[0].resolve():
+        folders.append(own)
+    return folders
+
+
+def options(group: str) -> list[str]:
+    """The names that can be chosen for a group such as `model`."""
+    found = {path.relative_to(folder / group) for folder in config_folders() for path in (folder / group).rglob("*.yaml")}
+    return sorted(path.with_suffix("").as_posix() for path in found)
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """The checked config of one run.
+
+    Raises:
+        ConfigError: An unknown option or key, a wrong type, a value out of range, a typing mistake.
+    """
+    return compose_all([overrides])[0]
+
+
+def compose_all(rows: Iterable[Sequence[str]]) -> list[Config]:
+    """`compose` for many runs; Hydra is started once.
+
+    Raises:
+        ConfigError: As `compose`, for the first row that is wrong.
+    """
+    with initialize_config_dir(str(configs_dir()), version_base="1.3"):
+        return [_compose_one(row) for row in rows]
+
+
+def _compose_one(overrides: Sequence[str]) -> Config:
+    try:
+        composed = hydra_compose("config", overrides=permit(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(sentence(error)) from error
+    return settle(composed)
+
+
+def settle(composed: DictConfig) -> Config:
+    """Resolve and check what Hydra composed (the `hydra` node may be part of it).
+
+    Raises:
+        ConfigError: An interpolation that leads nowhere, or what `dlrun.config.parse` finds.
+    """
+    try:
+        values = OmegaConf.to_container(composed, resolve=True)
+        model = OmegaConf.to_container(composed.model, resolve=False) if "model" in composed else {}
+    except OmegaConfBaseException as error:
+        raise ConfigError(sentence(error)) from error
+    assert isinstance(values, dict)
+    values.pop("hydra", None)
+    values.pop("experiment", None)
+    if isinstance(model, dict) and "_target_" not in model:
+        _refuse_unused_scalars(model)
+    return parse({str(key): value for key, value in values.items()})
+
+
+def _refuse_unused_scalars(model: dict[Any, Any]) -> None:
+    """A scalar that no phrase refers to is a typing mistake, such as `+model.dropuot=0.5`."""
+    known = fields_of(Layers)
+    interpolations = " ".join(text for text in _texts(model) if "${" in text)
+    for key in model:
+        if key not in known and not re.search(rf"[.{{]{re.escape(str(key))}\b", interpolations):
+            used = [name for name in model if name not in ("layers", key)]
+            raise ConfigError(f"model.{key}: no such field, and no layer refers to it{did_you_mean(str(key), {*known, *used})}")
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def permit(overrides: Sequence[str]) -> list[str]:
+    """The overrides for Hydra, each field with `++`, so that `dlrun.config` and not Hydra judges the keys.
+
+    Hydra knows only the keys that a YAML file spells out, and answers a misspelt one with the advice to
+    add it with `+`.
+    """
+    return [_permit_one(text) for text in overrides]
+
+
+def _permit_one(text: str) -> str:
+    key = text.lstrip("+").partition("=")[0]
+    is_group = any((folder / key.partition("@")[0]).is_dir() for folder in config_folders())
+    if text.startswith("~") or "=" not in text or key.startswith("hydra") or is_group:
+        return text
+    return "++" + text.lstrip("+")
+
+
+def sentence(error: Exception) -> str:
+    """One or two lines for an error of Hydra's or OmegaConf's."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return f"{group or 'config'}={option}: no such option{did_you_mean(option, error.options or [])}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: can't be read as KEY=VALUE (put quotes around a value with special characters)"
+    lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

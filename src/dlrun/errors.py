@@ -1,0 +1,43 @@
+"""The errors that end a command. Each carries its exit status; the message is all a user sees of it."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class DlrunError(Exception):
+    """Base of the errors whose message is shown without a traceback."""
+
+    exit_status = 1
+
+
+class UsageError(DlrunError):
+    """A mistake in what was typed, configured or supplied: nothing has been started."""
+
+    exit_status = 2
+
+
+class ConfigError(UsageError):
+    """A field, an option or a layer phrase that does not exist, or a value it can't take."""
+
+
+class DataError(UsageError):
+    """Data that are missing, damaged or not what they should be."""
+
+
+class RunFailed(DlrunError):
+    """A run that started and could not finish; its log holds the details."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence that names what was probably meant, or else everything that is known.
+
+    >>> did_you_mean("epoch", ["epochs", "seed"])
+    '; did you mean epochs?'
+    >>> did_you_mean("zzz", ["b", "a"])
+    '; there are: a, b'
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; there are: {', '.join(names)}" if names else ""

@@ -1,0 +1,47 @@
+"""Files that a user would miss: written whole or not at all."""
+
+import os
+import threading
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Replace `path` by `content` (text as UTF-8) so that a reader sees the old file or the new one.
+
+    The content is on the disk (fsync) before the name points to it, so a crash leaves one of the two whole.
+
+    Raises:
+        OSError: The folder can't be written or the disk is full; `path` is then unchanged.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` survive a power cut, where the system allows opening a folder."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def cache_home() -> Path:
+    """The user's cache folder for dlrun: `$XDG_CACHE_HOME/dlrun`, or the system's usual place."""
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "dlrun"
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "dlrun" / "Cache"
+    return Path.home() / ".cache" / "dlrun"
