@@ -1,1 +1,26 @@
 """Run image-classifier experiments from config files; see `dlrun --help`."""
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlrun.result import Result
+
+STARTED = time.perf_counter()
+"""When this process began to load dlrun, on `time.perf_counter`'s clock."""
+
+__version__ = "0.1.0"
+
+
+def run(*overrides: str) -> "Result":
+    """Train one model as `dlrun OVERRIDE …` does, from a notebook or a script.
+
+    >>> run("model=fc_64", "data=synthetic", "epochs=1").status  # doctest: +SKIP
+    'completed'
+
+    Raises:
+        dlrun.errors.DlrunError: What the command would print; its subclasses tell mistakes from failures.
+    """
+    from dlrun.verbs.train import train_typed
+
+    return train_typed(overrides)

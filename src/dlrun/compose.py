@@ -1,7 +1,7 @@
 """From what was typed to a checked config: Hydra composes, `dlrun.config` checks, errors become sentences."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.config import Config, Layers, defaults, fields_of, parse
+from dlrun.config import GROUPS, Config, Layers, defaults, fields_of, parse
 from dlrun.errors import ConfigError, did_you_mean
 
 ConfigStore.instance().store(name="dlrun_defaults", node=defaults())
@@ -62,15 +62,30 @@ def compose_all(rows: Iterable[Sequence[str]]) -> list[Config]:
 
 
 def _compose_one(overrides: Sequence[str]) -> Config:
+    composed = compose_with_hydra(overrides)
+    choices = composed.hydra.runtime.choices
+    with open_dict(composed):
+        del composed["hydra"]
+    return settle(composed, choices)
+
+
+def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
+    """What Hydra composes, its own `hydra` node included; call it where Hydra is initialised.
+
+    Raises:
+        ConfigError: Hydra refuses.
+    """
     try:
-        composed = hydra_compose("config", overrides=permit(overrides))
+        return hydra_compose("config", overrides=permit(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error)) from error
-    return settle(composed)
 
 
-def settle(composed: DictConfig) -> Config:
-    """Resolve and check what Hydra composed (the `hydra` node may be part of it).
+def settle(composed: DictConfig, choices: Mapping[str, Any]) -> Config:
+    """Resolve and check what Hydra composed, less its `hydra` node.
+
+    Args:
+        choices: The option chosen for each group (`hydra.runtime.choices`).
 
     Raises:
         ConfigError: An interpolation that leads nowhere, or what `dlrun.config.parse` finds.
@@ -81,8 +96,7 @@ def settle(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(sentence(error)) from error
     assert isinstance(values, dict)
-    values.pop("hydra", None)
-    values.pop("experiment", None)
+    values["choices"] = {group: str(choices[group]) for group in (*GROUPS, "experiment") if choices.get(group)}
     if isinstance(model, dict) and "_target_" not in model:
         _refuse_unused_scalars(model)
     return parse({str(key): value for key, value in values.items()})

@@ -304,6 +304,7 @@ class Config:
     tags: list[str] = option([], "words to find the run by", hashed=False)
     trust: bool = option(False, "allow a loaded run to build classes outside dlrun's list", hashed=False)
     sweep: Sweep = field(default_factory=Sweep)
+    choices: dict[str, str] = option({}, "the option chosen for each group, for the record", hashed=False)
 
 
 GROUPS = ("data", "model", "optimizer", "scheduler", "augment")

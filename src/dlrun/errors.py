@@ -41,3 +41,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if near:
         return f"; did you mean {near[0]}?"
     return f"; there are: {', '.join(names)}" if names else ""
+
+
+class Interrupted(DlrunError):
+    """A signal ended the run; its state is saved."""
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + signal

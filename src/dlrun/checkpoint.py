@@ -1,0 +1,109 @@
+"""Checkpoints: tensors and plain values, written whole with a checksum, read without unpickling code."""
+
+import hashlib
+import io
+import logging
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dlrun.errors import UsageError
+from dlrun.files import sync_folder, write_atomically
+
+log = logging.getLogger("dlrun")
+
+MARK = b"sha256:"
+TRAILER = len(MARK) + 64
+"""torch.save writes a zip file; the checksum stands in the zip's closing comment, so that one rename moves both."""
+
+
+class CheckpointError(UsageError):
+    """A checkpoint that is missing, damaged or not a checkpoint."""
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` (tensors, numbers, text, lists, dicts) so that `path` is replaced whole or not at all.
+
+    Raises:
+        OSError: The folder can't be written or the disk is full.
+    """
+    write_atomically(path, _sealed(content))
+
+
+def save_last(folder: Path, content: dict[str, Any]) -> None:
+    """Write `last.pt`, read it back, and only then let go of the one before, which stays as `previous.pt`.
+
+    Raises:
+        OSError: As `save`; the earlier checkpoints are still there.
+        CheckpointError: What the disk gives back is not what was written.
+    """
+    last, previous, new = folder / "last.pt", folder / "previous.pt", folder / "new.pt"
+    save(new, content)
+    _proven(new)
+    if last.exists():
+        os.replace(last, previous)
+    os.replace(new, last)
+    sync_folder(folder)
+
+
+def load(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint and check its checksum.
+
+    Raises:
+        CheckpointError: It is missing, damaged, or holds anything but tensors and plain values.
+    """
+    data = _proven(path)
+    try:
+        content = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: not a checkpoint of dlrun ({type(error).__name__})") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: not a checkpoint of dlrun")
+    return content
+
+
+def load_last(folder: Path, device: str = "cpu") -> dict[str, Any] | None:
+    """The newest good checkpoint of a run; None when the run has none yet.
+
+    A damaged `last.pt` is logged as a warning and the one before is used.
+
+    Raises:
+        CheckpointError: There are checkpoints and none of them is whole.
+    """
+    damaged: list[str] = []
+    for path in (folder / "last.pt", folder / "previous.pt"):
+        if not path.exists():
+            continue
+        try:
+            content = load(path, device)
+        except CheckpointError as error:
+            damaged.append(str(error))
+            continue
+        for text in damaged:
+            log.warning("%s; going on from %s", text, path.name)
+        return content
+    if damaged:
+        raise CheckpointError("; ".join(damaged))
+    return None
+
+
+def _sealed(content: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    body = buffer.getvalue()[:-2]  # the last two bytes are the length of the zip's (empty) comment
+    return body + TRAILER.to_bytes(2, "little") + MARK + hashlib.sha256(body).hexdigest().encode()
+
+
+def _proven(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read ({error.strerror})") from None
+    body, seal = data[: -TRAILER - 2], data[-TRAILER:]
+    if not seal.startswith(MARK) or seal[len(MARK) :] != hashlib.sha256(body).hexdigest().encode():
+        raise CheckpointError(f"{path}: damaged (its checksum does not match its content)")
+    return data

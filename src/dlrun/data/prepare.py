@@ -1,0 +1,36 @@
+"""From stored bytes to what a network takes: scaled, normalised and, in training, augmented."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dlrun.config import Augment, Data, Target
+from dlrun.data.augment import augment
+from dlrun.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """uint8 images (N, C, H, W) to float32 of the same shape: x/255, and (x - mean) / std under `standard`."""
+
+    shift: Tensor | None
+    scale: Tensor | None
+    changes: Augment | None = None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        scaled = images.float().div_(255)
+        if self.changes is not None:
+            scaled = augment(scaled, self.changes)
+        if self.shift is not None and self.scale is not None:
+            scaled = scaled.sub_(self.shift).div_(self.scale)
+        return scaled
+
+
+def prepare_for(dataset: Dataset, config: Data | Target, device: torch.device, changes: Augment | None = None) -> Prepare:
+    """What `config.normalize` asks for on `device`; `changes` augments and is for training only."""
+    active = changes if changes is not None and changes != Augment() else None
+    if getattr(config, "normalize", "unit") == "unit":
+        return Prepare(None, None, active)
+    mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (dataset.mean, dataset.std))
+    return Prepare(mean, std, active)

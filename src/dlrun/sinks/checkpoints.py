@@ -1,0 +1,47 @@
+"""Saves the state: after every epoch, every so many steps or minutes, and the best weights."""
+
+import time
+from pathlib import Path
+
+from dlrun import checkpoint
+from dlrun.config import Checkpoint
+from dlrun.events import EpochEnded, Event, StepsTaken, Stopped
+from dlrun.training import State
+
+
+class Checkpoints:
+    """Keeps `last.pt` (and the one before it) and `best.pt`: about three times the training state on disk.
+
+    Args:
+        hash: Identity of the run, stored so that a checkpoint is never continued by another run.
+    """
+
+    def __init__(self, run_dir: Path, hash: str, state: State, when: Checkpoint) -> None:
+        self.folder = run_dir / "checkpoints"
+        self.folder.mkdir(exist_ok=True)
+        self.hash, self.state, self.when = hash, state, when
+        self.saved_at, self.saved_step = time.monotonic(), -1
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            if event.best:
+                self._save_best(event)
+            self._save_last()
+        elif isinstance(event, StepsTaken) and self._is_due(event):
+            self._save_last()
+        elif isinstance(event, Stopped) and event.reason == "signal":
+            self._save_last()
+
+    def _is_due(self, event: StepsTaken) -> bool:
+        steps, minutes = self.when.every_steps, self.when.every_minutes
+        by_steps = steps is not None and event.step - max(self.saved_step, 0) >= steps
+        return by_steps or (minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes)
+
+    def _save_last(self) -> None:
+        checkpoint.save_last(self.folder, {"hash": self.hash, "state": self.state.tensors()})
+        self.saved_at, self.saved_step = time.monotonic(), self.state.step
+
+    def _save_best(self, event: EpochEnded) -> None:
+        weights = self.state.evaluated_model().state_dict()
+        about = {"epoch": event.epoch, "accuracy": event.evaluated.accuracy, "selected_on": event.split}
+        checkpoint.save(self.folder / "best.pt", {"hash": self.hash, "model": weights, **about})

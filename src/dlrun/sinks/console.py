@@ -1,0 +1,109 @@
+"""What one sees of a run: a header, a live bar, a line an epoch; plain lines where there is no terminal."""
+
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dlrun.events import EpochEnded, Event, StepsTaken, Stopped
+from dlrun.result import Result
+
+
+def make_console() -> Console:
+    """Standard output as rich sees it; on a pipe nothing is wrapped at 80 columns."""
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return console
+
+
+def header(console: Console, facts: dict[str, str]) -> None:
+    """Print what is about to run, a line a fact."""
+    grid = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        grid.add_row(f"[bold]{name}[/]", escape(value))
+    if console.is_terminal:
+        console.print(grid)
+    else:
+        for name, value in facts.items():
+            console.print(f"{name}: {value}", markup=False)
+
+
+class ConsoleSink:
+    """A progress bar on a terminal, and one line an epoch everywhere."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self.console, self.epochs = console, epochs
+        self.width = len(str(epochs))
+        self.progress = _bar(console) if console.is_terminal else None
+        self.task = None
+        self.started = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StepsTaken):
+            self._advance(event)
+        elif isinstance(event, EpochEnded):
+            self.console.print(self._line(event), markup=False)
+        elif isinstance(event, Stopped) and event.reason == "early_stopping":
+            self.console.print("stopped early: no better accuracy for early_stopping epochs", markup=False)
+
+    def _advance(self, event: StepsTaken) -> None:
+        if self.progress is None:
+            return
+        total = event.steps_per_epoch * self.epochs
+        if self.task is None:
+            self.progress.start()
+            self.task = self.progress.add_task("", total=total, completed=event.step - event.steps_done)
+        self.progress.update(
+            self.task,
+            completed=(event.epoch - 1) * event.steps_per_epoch + event.steps_done,
+            description=f"epoch {event.epoch}/{self.epochs}",
+            state=f"loss {event.train.loss:.4f}  acc {event.train.accuracy:.4f}  {event.images_per_second:,.0f} img/s",
+        )
+
+    def _line(self, event: EpochEnded) -> str:
+        seconds = event.train_seconds + event.evaluate_seconds
+        return (
+            f"epoch {event.epoch:>{self.width}}/{self.epochs}  "
+            f"train loss {event.train.loss:.4f} acc {event.train.accuracy:.4f}  "
+            f"{event.split} loss {event.evaluated.loss:.4f} acc {event.evaluated.accuracy:.4f}  "
+            f"{seconds:.1f} s{'  *' if event.best else ''}"
+        )
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self.progress is not None:
+            self.progress.stop()
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None if console.width < 100 else 30),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def summary(console: Console, result: Result, run_dir: Path) -> None:
+    """The closing lines: last and best epoch, where everything lies, what to type next."""
+    if result.test and result.train:
+        console.print(
+            f"last epoch {result.epochs}: test accuracy {result.test['accuracy']:.4f}, "
+            f"loss {result.test['loss']:.4f}; train accuracy {result.train['accuracy']:.4f}",
+            markup=False,
+        )
+    if result.best:
+        console.print(
+            f"best epoch {result.best['epoch']}: {result.best['selected_on']} accuracy "
+            f"{result.best['accuracy']:.4f} (selected on {result.best['selected_on']})",
+            markup=False,
+        )
+    console.print(f"next: dlrun show {run_dir}", markup=False)
+    console.print(f"      tensorboard --logdir {run_dir}", markup=False)
+    console.print(f"{result.status} in {result.seconds['total']:.1f} s: {run_dir.resolve()}", markup=False)

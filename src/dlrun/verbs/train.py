@@ -1,0 +1,87 @@
+"""Train one model and show it: what `dlrun OVERRIDE …` does."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from hydra import initialize_config_dir
+from omegaconf import open_dict
+from rich.console import Console
+
+from dlrun import runs
+from dlrun.compose import compose_with_hydra, configs_dir, settle
+from dlrun.config import Config
+from dlrun.events import Sink
+from dlrun.folders import claim
+from dlrun.precision import settle_precision
+from dlrun.result import Result
+from dlrun.sinks.console import ConsoleSink, header, make_console, summary
+
+
+def main(arguments: list[str]) -> int:
+    """Train with the overrides typed; a run that fails raises."""
+    train_typed(arguments)
+    return 0
+
+
+def train_typed(overrides: Sequence[str]) -> Result:
+    """Compose what was typed, claim a folder and train there; `hydra.run.dir=…` names the folder.
+
+    Raises:
+        DlrunError: As `dlrun.runs.run`.
+    """
+    with initialize_config_dir(str(configs_dir()), version_base="1.3"):
+        composed = compose_with_hydra(overrides)
+        wished = Path(composed.hydra.run.dir)
+        choices = composed.hydra.runtime.choices
+    with open_dict(composed):
+        del composed["hydra"]
+    config = settle_precision(settle(composed, choices))
+    runs.check(config)
+    named = any(text.startswith("hydra.run.dir=") for text in overrides)
+    return train(config, wished if named else claim(wished), overrides)
+
+
+def train(config: Config, run_dir: Path, overrides: Sequence[str]) -> Result:
+    """Train in `run_dir`, with header, progress and summary on standard output."""
+    console = make_console()
+    try:
+        result = runs.run(config, run_dir, overrides, shown_on(console, run_dir))
+    finally:
+        with contextlib.suppress(OSError):
+            run_dir.rmdir()  # only an empty folder goes: nothing had begun in it
+    summary(console, result, run_dir)
+    return result
+
+
+def shown_on(
+    console: Console, run_dir: Path
+) -> Callable[[runs.Parts], contextlib.AbstractContextManager[list[Sink]]]:
+    """What `dlrun.runs.run` takes as `watch`: prints the header, then follows the run."""
+
+    @contextlib.contextmanager
+    def watch(parts: runs.Parts) -> Iterator[list[Sink]]:
+        header(console, _facts(parts, run_dir))
+        sink = ConsoleSink(console, parts.config.epochs)
+        try:
+            yield [sink]
+        finally:
+            sink.close()
+
+    return watch
+
+
+def _facts(parts: runs.Parts, run_dir: Path) -> dict[str, str]:
+    config, data = parts.config, parts.dataset
+    shape = "x".join(str(size) for size in parts.train.images.shape[1:])
+    unverified = "" if data.verified else ", not verified"
+    optimizer = getattr(config.optimizer, "name", "") or getattr(config.optimizer, "target", "")
+    return {
+        "model": f"{runs.model_name(config, [])}, {parts.parameters['total']:,} parameters",
+        "data": f"{data.name}, {len(parts.train):,} train + {len(parts.test):,} test, {shape}, "
+        f"{len(data.classes)} classes{unverified}",
+        "training": f"{optimizer}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
+        f"batch {config.batch_size}, {config.epochs} epochs, seed {config.seed}",
+        "device": f"{runs.device_name(parts.state.device)}, {config.precision}, {parts.threads} threads",
+        "folder": str(run_dir),
+    }
