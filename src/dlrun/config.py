@@ -315,15 +315,18 @@ def fields_of(spec: type) -> dict[str, dataclasses.Field[Any]]:
     return {item.name: item for item in dataclasses.fields(spec)}
 
 
+def default_of(item: dataclasses.Field[Any]) -> Any:
+    """The default of a field, made anew where it is a list, a dict or a part."""
+    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+
+
 def defaults() -> dict[str, Any]:
     """The default of every flat field and of `checkpoint` and `sweep`, as plain values."""
-    values: dict[str, Any] = {}
-    for name, item in fields_of(Config).items():
-        if name in GROUPS:
-            continue
-        made = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
-        values[name] = dataclasses.asdict(made) if dataclasses.is_dataclass(made) else made  # type: ignore[arg-type]
-    return values
+    made = {name: default_of(item) for name, item in fields_of(Config).items() if name not in (*GROUPS, "choices")}
+    return {
+        name: dataclasses.asdict(value) if isinstance(value, Checkpoint | Sweep) else value
+        for name, value in made.items()
+    }
 
 
 def parse(values: Mapping[str, Any]) -> Config:
