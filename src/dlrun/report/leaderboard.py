@@ -1,0 +1,330 @@
+"""The leaderboard: runs grouped over seeds, the varying fields as columns, the best on top, ties marked."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dlrun.config import DATA, Checkpoint, Config, Sweep, fields_of
+from dlrun.errors import UsageError, did_you_mean
+from dlrun.report.output import Column, Record, Table, column, plain_text
+from dlrun.report.runs import Run
+from dlrun.report.seeds import Spread
+
+CHOICES = {"data": "data.name", "optimizer": "optimizer.name", "scheduler": "scheduler.name"}
+"""Groups and the field that tells which option was chosen; a model has no such field, but a label."""
+
+DEFAULT_SORT = "test_accuracy"
+
+
+def _unhashed() -> set[str]:
+    """Fields that can't change the numbers, and so do not tell configurations apart."""
+    specs = [
+        ("", Config),
+        ("checkpoint.", Checkpoint),
+        ("sweep.", Sweep),
+        *(("data.", one) for one in DATA.values()),
+    ]
+    return {
+        prefix + name
+        for prefix, spec in specs
+        for name, item in fields_of(spec).items()
+        if not item.metadata.get("hashed", True)
+    }
+
+
+UNHASHED = _unhashed()
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one configuration, whatever their seeds; `fields` include the labels of the choices."""
+
+    fields: Mapping[str, Any]
+    runs: Sequence[Run]
+    accuracy: Spread | None
+    """Test accuracy after the last epoch over the completed runs."""
+
+    def completed(self) -> list[Run]:
+        """The runs with results."""
+        return [run for run in self.runs if run.status == "completed"]
+
+
+def grouped(runs: Iterable[Run]) -> list[Group]:
+    """Runs of equal configuration and data, less the seed; of two runs with one seed the later one counts."""
+    sets: dict[str, dict[tuple[Any, bool], Run]] = {}
+    for run in sorted(runs, key=_age):
+        fields = _telling(run)
+        seed = fields.pop("seed", None)
+        key = json.dumps(fields, sort_keys=True, default=str)
+        # A repeat that is still going must not hide the result that is there.
+        sets.setdefault(key, {})[seed, run.status == "completed"] = run
+    return [_group(list(_newest(found))) for found in sets.values()]
+
+
+def _age(run: Run) -> float:
+    place = run.folder / ("result.json" if run.result is not None else "config.yaml")
+    return place.stat().st_mtime if place.exists() else 0.0
+
+
+def _newest(found: Mapping[tuple[Any, bool], Run]) -> Iterable[Run]:
+    for (seed, completed), run in found.items():
+        if completed or (seed, True) not in found:
+            yield run
+
+
+def _telling(run: Run) -> dict[str, Any]:
+    fields = {name: value for name, value in run.fields.items() if name not in UNHASHED}
+    if run.result is not None and "fingerprint" in run.result.data:
+        fields["data.fingerprint"] = run.result.data["fingerprint"]
+    return fields
+
+
+def _group(runs: list[Run]) -> Group:
+    fields = _telling(runs[-1])
+    fields.pop("seed", None)
+    for group, name in CHOICES.items():
+        fields[group] = fields.pop(name, None) or fields.get(f"{group}._target_")
+    fields["model"] = next(
+        (run.result.model for run in runs if run.result), fields.get("model._target_", "?")
+    )
+    tests = [
+        run.result.test["accuracy"]
+        for run in runs
+        if run.result and run.status == "completed" and run.result.test
+    ]
+    return Group(fields, runs, Spread.of(tests))
+
+
+def varying(groups: Sequence[Group]) -> list[str]:
+    """The fields worth a column: those that differ between groups that chose the same option.
+
+    That adam's rate is not sgd's follows from the choice; only the choice is a column then.
+    """
+    names = dict.fromkeys(name for group in groups for name in group.fields)
+    labels = [name for name in ("data", "model", "optimizer", "scheduler") if _differs(groups, name)]
+    rest = [name for name in names if name not in (*CHOICES, "model") and _differs(groups, name)]
+    return labels + rest
+
+
+def _differs(groups: Sequence[Group], name: str) -> bool:
+    choice, dot, _ = name.partition(".")
+    seen: dict[str, set[str]] = {}
+    for group in groups:
+        option = str(group.fields.get(choice)) if dot else ""
+        seen.setdefault(option, set()).add(json.dumps(group.fields.get(name), default=str))
+    return any(len(values) > 1 for values in seen.values())
+
+
+# --- records ----------------------------------------------------------------------------------------------
+
+
+def _record(group: Group, best: Group | None) -> dict[str, Any]:
+    done = [run.result for run in group.completed() if run.result is not None]
+    bests = [result.best for result in done if result.best]
+    top = Spread.of([one["accuracy"] for one in bests])
+    return {
+        **group.fields,
+        "n": len(done),
+        "seeds": sorted(result.seed for result in done),
+        "test_accuracy": group.accuracy.mean if group.accuracy else None,
+        "test_accuracy_std": group.accuracy.std if group.accuracy else None,
+        "tied_with_best": group is not best and _tied(group, best),
+        "best_accuracy": top.mean if top else None,
+        "best_accuracy_std": top.std if top else None,
+        "best_epoch": _mean(one["epoch"] for one in bests),
+        "selected_on": next((one.get("selected_on") for one in bests), None),
+        "train_accuracy": _mean(result.train["accuracy"] for result in done if result.train),
+        "last_epoch": _mean(result.epochs for result in done),
+        "parameters": next((run.result.parameters.get("total") for run in group.runs if run.result), None),
+        "seconds": _mean(result.seconds.get("total", 0.0) for result in done),
+        "status": _status(group),
+        "folders": [str(run.folder) for run in group.runs],
+    }
+
+
+def _tied(group: Group, best: Group | None) -> bool:
+    if best is None or best.accuracy is None or group.accuracy is None:
+        return False
+    known = group.accuracy.std is not None or best.accuracy.std is not None
+    return known and group.accuracy.overlaps(best.accuracy)
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    spread = Spread.of(list(values))
+    return spread.mean if spread else None
+
+
+def _status(group: Group) -> str:
+    counts = Counter(run.status for run in group.runs)
+    words = [
+        f"{counts[name]} {name}" for name in ("completed", "failed", "interrupted", "stopped") if counts[name]
+    ]
+    going = [
+        f"running {run.epoch}/{run.fields.get('epochs', '?')}"
+        for run in group.runs
+        if run.status == "running"
+    ]
+    return ", ".join(words + going)
+
+
+# --- columns ----------------------------------------------------------------------------------------------
+
+
+def _with_spread(record: Record, name: str) -> str:
+    if record[name] is None:
+        return ""
+    return Spread(record["n"], record[name], record[f"{name}_std"]).text(4)
+
+
+def _accuracy(record: Record) -> str:
+    return ("≈ " if record["tied_with_best"] else "") + _with_spread(record, "test_accuracy")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: `4.1 s`, `12 min 5 s`, `3 h 20 min`.
+
+    >>> duration(4.13), duration(725), duration(12000), duration(59.97)
+    ('4.1 s', '12 min 5 s', '3 h 20 min', '1 min 0 s')
+    """
+    if seconds is None:
+        return ""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+METRICS = {
+    "test_accuracy": Column(
+        "test accuracy", _accuracy, ("test_accuracy", "test_accuracy_std", "tied_with_best"), right=True
+    ),
+    "n": column("n", right=True),
+    "best_accuracy": Column(
+        "best epoch's",
+        lambda record: _with_spread(record, "best_accuracy"),
+        ("best_accuracy", "best_accuracy_std", "selected_on"),
+        right=True,
+    ),
+    "best_epoch": column("best epoch", "best_epoch", right=True),
+    "last_epoch": column("last epoch", "last_epoch", right=True),
+    "train_accuracy": column("train accuracy", "train_accuracy", digits=4, right=True),
+    "parameters": Column(
+        "parameters",
+        lambda record: "" if record["parameters"] is None else f"{record['parameters']:,}",
+        ("parameters",),
+        right=True,
+    ),
+    "seconds": Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True),
+    "status": column("status"),
+    "seeds": column("seeds"),
+    "folders": column("folders"),
+}
+SHOWN = ("test_accuracy", "n", "best_accuracy", "best_epoch", "last_epoch", "parameters", "seconds", "status")
+LARGEST_FIRST = ("test_accuracy", "best_accuracy", "train_accuracy", "n")
+
+
+def _titles(names: Sequence[str], known: Iterable[str]) -> dict[str, str]:
+    """Field names without their group where that is clear."""
+    lasts = Counter(name.rpartition(".")[2] for name in known)
+    return {name: last if lasts[last := name.rpartition(".")[2]] == 1 else name for name in names}
+
+
+def leaderboard(
+    runs: Sequence[Run],
+    sort: str = DEFAULT_SORT,
+    columns: Sequence[str] = (),
+    only_changed: bool = False,
+    hide_failed: bool = False,
+) -> Table:
+    """The table of the runs' configurations.
+
+    Args:
+        sort: Field to sort by; accuracies the largest first, all else the smallest; `-` turns it round.
+        columns: The columns wanted; default: varying fields and the usual metrics.
+        only_changed: Leave out metrics, too, that are the same in every row.
+        hide_failed: Leave out configurations without any completed or running run.
+
+    Raises:
+        UsageError: `sort` or `columns` name no field.
+    """
+    groups = [group for group in grouped(runs) if not (hide_failed and _is_lost(group))]
+    best = max((group for group in groups if group.accuracy), key=_mean_accuracy, default=None)
+    records = [_record(group, best) for group in groups]
+    known = list(dict.fromkeys(name for group in groups for name in group.fields))
+    chosen = [_named(name, known) for name in columns] or _usual(varying(groups), records)
+    if only_changed:
+        chosen = [name for name in chosen if len({json.dumps(record.get(name)) for record in records}) > 1]
+    return Table(_columns(chosen, known), _sorted(records, sort, known), notes=_notes(records, groups))
+
+
+def _is_lost(group: Group) -> bool:
+    return not any(run.status in ("completed", "running") for run in group.runs)
+
+
+def _mean_accuracy(group: Group) -> float:
+    return group.accuracy.mean if group.accuracy else 0.0
+
+
+def _named(name: str, known: Sequence[str]) -> str:
+    """The field that `name` (in full or its last part) stands for."""
+    if name in known or name in METRICS:
+        return name
+    matches = [full for full in known if full.rpartition(".")[2] == name]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UsageError(f"column {name}: could be {' or '.join(matches)}; write it in full")
+    raise UsageError(f"column {name}: no such field{did_you_mean(name, [*known, *METRICS])}")
+
+
+def _usual(fields: list[str], records: Sequence[Record]) -> list[str]:
+    settled = all(set(record["status"].split()) == {str(record["n"]), "completed"} for record in records)
+    return fields + [name for name in SHOWN if not (settled and name == "status")]
+
+
+def _columns(chosen: Iterable[str], known: Sequence[str]) -> list[Column]:
+    chosen = list(chosen)
+    titles = _titles(chosen, {*known, *METRICS})
+    return [METRICS[name] if name in METRICS else column(titles[name], name) for name in chosen]
+
+
+def _sorted(records: list[dict[str, Any]], sort: str, known: Sequence[str]) -> list[dict[str, Any]]:
+    name = _named(sort.lstrip("-"), known)
+    backwards = (name in LARGEST_FIRST) != sort.startswith("-")
+    have = [record for record in records if record.get(name) is not None]
+    lack = [record for record in records if record.get(name) is None]
+    return sorted(have, key=lambda record: _order(record[name]), reverse=backwards) + lack
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    """Numbers among numbers, everything else as text behind them."""
+    is_number = isinstance(value, int | float)
+    return (not is_number, float(value) if is_number else 0.0, "" if is_number else plain_text(value))
+
+
+def _notes(records: Sequence[Record], groups: Sequence[Group]) -> list[str]:
+    notes = []
+    if any(record["tied_with_best"] for record in records):
+        notes.append("≈ not told apart from the best: the 95 % intervals of the means over seeds overlap")
+    if len(groups) > 1 and all(group.accuracy is None or group.accuracy.std is None for group in groups):
+        notes.append("One seed each: small differences may be chance (seed=0,1,2 tells).")
+    if any(record["selected_on"] == "test" for record in records):
+        notes.append("The best epoch was picked on the test set, so its accuracy flatters.")
+    return notes
+
+
+def failures(runs: Iterable[Run]) -> Table:
+    """Failed runs with the reason and the log."""
+    records = [
+        {"run": run.folder.name, "reason": _reason(run), "log": str(run.folder / "run.log")}
+        for run in runs
+        if run.status == "failed"
+    ]
+    return Table([column("run"), column("reason"), column("log")], records, title="Failed runs")
+
+
+def _reason(run: Run) -> str:
+    error = (run.result.error if run.result else None) or {}
+    return f"{error.get('type', 'unknown')}: {error.get('message', '')}".rstrip(": ")

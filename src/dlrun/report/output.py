@@ -1,0 +1,197 @@
+"""Tables in every format (terminal, Markdown, CSV, LaTeX, JSON), each string escaped for where it goes."""
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+FORMATS = ("text", "md", "csv", "json", "latex")
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading, how people see a record in it, which plain fields programs get for it."""
+
+    title: str
+    show: Callable[[Record], str]
+    fields: tuple[str, ...]
+    right: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns over records (plain values by field name); `notes` are sentences printed below."""
+
+    columns: Sequence[Column]
+    records: Sequence[Record]
+    title: str = ""
+    notes: Sequence[str] = field(default=())
+
+
+def column(title: str, name: str = "", digits: int | None = None, right: bool = False) -> Column:
+    """A column that shows the field `name` (default: the title) as it is, numbers to `digits` decimals."""
+    name = name or title
+    return Column(title, lambda record: plain_text(record.get(name), digits), (name,), right)
+
+
+def plain_text(value: Any, digits: int | None = None) -> str:
+    """A value as people read it: nothing for None, short numbers, lists joined by commas.
+
+    >>> plain_text(0.30000000000000004), plain_text(True), plain_text([1, 2]), plain_text(2 / 3, 2)
+    ('0.3', 'true', '1, 2', '0.67')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}" if digits is None else f"{value:.{digits}f}"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain_text(item) for item in value)
+    return str(value)
+
+
+def write(table: Table, form: str, width: int | None = None) -> str:
+    """The table as text of one of `FORMATS`; `width` (characters) only matters to `text`."""
+    if form == "text":
+        return _terminal(table, width)
+    return {"md": _markdown, "csv": _csv, "json": _json, "latex": _latex}[form](table)
+
+
+# --- escaping ---------------------------------------------------------------------------------------------
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""The text with control characters (terminal escapes, line breaks, direction marks) spelt out.
+
+    >>> visible("a\x1b[31m")
+    'a\\x1b[31m'
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def markdown(text: str) -> str:
+    """Text for a cell of a Markdown table."""
+    return re.sub(r"([\\|`*_<>\[\]~#&])", r"\\\1", visible(text))
+
+
+def spreadsheet(value: Any) -> Any:
+    """A cell for CSV; text that a spreadsheet would take for a formula gets an apostrophe in front.
+
+    >>> spreadsheet("=1+1"), spreadsheet(-3)
+    ("'=1+1", -3)
+    """
+    if isinstance(value, list | tuple | dict):
+        value = json.dumps(value)
+    if not isinstance(value, str):
+        return plain_text(value) if isinstance(value, bool) or value is None else value
+    value = visible(value)
+    return "'" + value if value.lstrip().startswith(("=", "+", "-", "@")) else value
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\u00b1": r"$\pm$",
+    "\u2248": r"$\approx$",
+    "\u2013": "--",
+    "\u2212": "$-$",
+    "\u00d7": r"$\times$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    **{sign: "\\" + sign for sign in "&%$#_{}"},
+}
+
+
+def latex(text: str) -> str:
+    r"""Text for LaTeX.
+
+    >>> latex("50 % of a_b")
+    '50 \\% of a\\_b'
+    """
+    return "".join(_LATEX.get(sign, sign) for sign in visible(text))
+
+
+# --- formats ----------------------------------------------------------------------------------------------
+
+
+def _cells(table: Table, escape: Callable[[str], str]) -> list[list[str]]:
+    return [[escape(item.show(record)) for item in table.columns] for record in table.records]
+
+
+def _terminal(table: Table, width: int | None) -> str:
+    grid = RichTable(box=None, pad_edge=False, title=visible(table.title) or None, title_justify="left")
+    for item in table.columns:
+        heading = Text(visible(item.title), style="bold")
+        grid.add_column(heading, justify="right" if item.right else "left", overflow="fold")
+    for cells in _cells(table, visible):
+        grid.add_row(*[Text(cell) for cell in cells])
+    console = Console(file=io.StringIO(), width=width or _natural_width(table), color_system=None)
+    console.print(grid)
+    for note in table.notes:
+        console.print(Text(visible(note)), soft_wrap=True)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _natural_width(table: Table) -> int:
+    """Characters needed so that nothing is folded, for output that is not a terminal."""
+    rows = [[visible(item.title) for item in table.columns], *_cells(table, visible)]
+    widths = [max(cell_len(row[place]) for row in rows) for place in range(len(table.columns))]
+    return max(sum(widths) + 2 * len(widths), cell_len(visible(table.title)), 40)
+
+
+def _markdown(table: Table) -> str:
+    rule = ["---:" if item.right else "---" for item in table.columns]
+    rows = [[markdown(item.title) for item in table.columns], rule, *_cells(table, markdown)]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    title = [f"**{markdown(table.title)}**", ""] if table.title else []
+    notes = [line for note in table.notes for line in ("", markdown(note))]
+    return "\n".join([*title, *lines, *notes]) + "\n"
+
+
+def _fields(table: Table) -> list[str]:
+    return list(dict.fromkeys(name for item in table.columns for name in item.fields))
+
+
+def _csv(table: Table) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = _fields(table)
+    writer.writerow([spreadsheet(name) for name in names])
+    writer.writerows([spreadsheet(record.get(name)) for name in names] for record in table.records)
+    return text.getvalue()
+
+
+def _json(table: Table) -> str:
+    names = _fields(table)
+    records = [{name: _finite(record.get(name)) for name in names} for record in table.records]
+    return json.dumps(records, indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _latex(table: Table) -> str:
+    layout = "".join("r" if item.right else "l" for item in table.columns)
+    head = " & ".join(latex(item.title) for item in table.columns)
+    rows = [" & ".join(cells) + r" \\" for cells in _cells(table, latex)]
+    notes = [rf"% {latex(note)}" for note in table.notes]
+    lines = [rf"\begin{{tabular}}{{{layout}}}", r"\hline", head + r" \\", r"\hline", *rows, r"\hline"]
+    return "\n".join([*lines, r"\end{tabular}", *notes]) + "\n"

@@ -1,0 +1,157 @@
+"""The runs below some folders as they lie on the disk, finished or not; damaged ones are named."""
+
+import functools
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlrun.errors import UsageError
+from dlrun.result import Result, read_history
+
+QUIET_SECONDS = 600
+"""A run without result that has written nothing for so long is called stopped."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder: its config as flat fields (`optimizer.lr`) and as much of an outcome as there is."""
+
+    folder: Path
+    fields: Mapping[str, Any]
+    result: Result | None
+    history: Sequence[Mapping[str, float]]
+    """Epochs so far; read only where there is no result."""
+    written: float
+    """Time of the last sign of life of a run without result, in seconds since 1970."""
+
+    @property
+    def status(self) -> str:
+        """`completed`, `failed` or `interrupted` as recorded, else `running` or `stopped`."""
+        if self.result is not None:
+            return self.result.status
+        return "running" if time.time() - self.written < QUIET_SECONDS else "stopped"
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are done."""
+        if self.result is not None:
+            return self.result.epochs
+        return int(self.history[-1]["epoch"]) if self.history else 0
+
+
+def find(paths: Iterable[Path]) -> list[Path]:
+    """Every run folder at or below the paths, each once, in order of their names.
+
+    Raises:
+        UsageError: A path does not exist or is no folder.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not path.is_dir():
+            raise UsageError(f"{path}: {'not a folder' if path.exists() else 'no such folder'}")
+        found.update(dict.fromkeys(sorted(_below(path))))
+    return list(found)
+
+
+def _below(path: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(path):
+        if "result.json" in files or {"config.yaml", "overrides.yaml"} <= set(files):
+            folders.clear()
+            yield Path(folder)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+
+
+def read(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
+    """The runs in these folders, and a sentence for each that is damaged."""
+    runs, damaged = [], []
+    for folder in folders:
+        try:
+            runs.append(_read(folder))
+        except UsageError as error:
+            damaged.append(str(error))
+    return runs, damaged
+
+
+def _read(folder: Path) -> Run:
+    fields = flat(_config(folder / "config.yaml"))
+    if (folder / "result.json").exists():
+        return Run(folder, fields, _sound(Result.read(folder), folder), (), 0)
+    return Run(folder, fields, None, read_history(folder), _last_write(folder))
+
+
+def _sound(result: Result, folder: Path) -> Result:
+    """The result, if what is averaged and compared are numbers."""
+    best = result.best or {"epoch": 0, "accuracy": 0.0}
+    numbers = [best.get("epoch"), best.get("accuracy"), *result.seconds.values(), *result.parameters.values()]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise UsageError(f"{folder / 'result.json'}: damaged (not a number where one belongs)")
+    return result
+
+
+def _last_write(folder: Path) -> float:
+    places = [folder, folder / "history.csv", folder / "run.log", folder / "checkpoints"]
+    return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    try:
+        values = parse_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: missing") from None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"{path}: can't be read ({type(error).__name__})") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: not a config")
+    return values
+
+
+def parse_yaml(text: str) -> Any:
+    """`yaml.safe_load`; top-level entries are parsed apart and remembered, since a sweep's runs share most.
+
+    Raises:
+        yaml.YAMLError: The text is no YAML, or has aliases (dlrun writes none; they can unfold without end).
+    """
+    entries = re.split(r"^(?=[A-Za-z_])", text, flags=re.MULTILINE)
+    parts = [_entry(entry) for entry in entries if entry]
+    if not all(isinstance(part, dict) for part in parts):
+        _refuse_aliases(text)
+        return yaml.load(text, _Loader)
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _refuse_aliases(text: str) -> None:
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _Loader)):
+        raise yaml.YAMLError("aliases are not read")
+
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _entry(text: str) -> Any:
+    try:
+        _refuse_aliases(text)
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        return None
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested groups as one level of dotted names.
+
+    >>> flat({"optimizer": {"lr": 0.1}, "seed": 0})
+    {'optimizer.lr': 0.1, 'seed': 0}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found.update(flat(value, f"{prefix}{key}."))
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

@@ -1,0 +1,57 @@
+"""Compare finished and running runs below one or more folders: a leaderboard, averaged over seeds."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from dlrun.report import leaderboard, runs
+from dlrun.report.output import Table, visible, write
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    found, damaged = runs.read(runs.find(options.path))
+    for sentence in damaged:
+        print(visible(f"left out: {sentence}"), file=sys.stderr)
+    if not found:
+        print(f"no runs below {' '.join(map(str, options.path))}", file=sys.stderr)
+        return 1 if damaged else 2
+    table = leaderboard.leaderboard(
+        found, options.sort, options.columns, options.only_changed, options.hide_failed
+    )
+    print(write(table, options.form), end="")
+    if options.form == "text" and not options.hide_failed:
+        _print_failures(leaderboard.failures(found))
+    return 0
+
+
+def _print_failures(table: Table) -> None:
+    if table.records:
+        print("\n" + write(table, "text"), end="")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("dlrun report", description=__doc__)
+    parser.add_argument("path", nargs="+", type=Path, help="folders of runs or sweeps, or folders above them")
+    parser.add_argument(
+        "--sort",
+        default=leaderboard.DEFAULT_SORT,
+        metavar="FIELD",
+        help="sort by a column: accuracies best first, all else smallest first; --sort=-FIELD turns it round",
+    )
+    parser.add_argument(
+        "--columns", type=_names, default=[], metavar="A,B,…", help="show these fields, e.g. model,lr,test_accuracy"
+    )
+    parser.add_argument("--only-changed", action="store_true", help="only columns that differ between rows")
+    parser.add_argument("--hide-failed", action="store_true", help="leave out configurations that only failed")
+    form = parser.add_mutually_exclusive_group()
+    for name, what in (("md", "Markdown"), ("csv", "CSV"), ("json", "JSON"), ("latex", "a LaTeX tabular")):
+        form.add_argument(
+            f"--{name}", dest="form", action="store_const", const=name, default="text", help=f"write {what}"
+        )
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
