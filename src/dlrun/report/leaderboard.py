@@ -12,8 +12,8 @@ from dlrun.report.output import Column, Record, Table, column, plain_text
 from dlrun.report.runs import Run
 from dlrun.report.seeds import Spread
 
-CHOICES = {"data": "data.name", "optimizer": "optimizer.name", "scheduler": "scheduler.name"}
-"""Groups and the field that tells which option was chosen; a model has no such field, but a label."""
+CHOICES = ("data", "optimizer", "scheduler")
+"""Groups, besides the model, whose chosen option is a field of its own."""
 
 DEFAULT_SORT = "test_accuracy"
 
@@ -75,7 +75,11 @@ def _newest(found: Mapping[tuple[Any, bool], Run]) -> Iterable[Run]:
 
 
 def _telling(run: Run) -> dict[str, Any]:
-    fields = {name: value for name, value in run.fields.items() if name not in UNHASHED}
+    fields = {
+        name: value
+        for name, value in run.fields.items()
+        if name not in UNHASHED and name.partition(".")[0] not in UNHASHED
+    }
     if run.result is not None and "fingerprint" in run.result.data:
         fields["data.fingerprint"] = run.result.data["fingerprint"]
     return fields
@@ -84,17 +88,19 @@ def _telling(run: Run) -> dict[str, Any]:
 def _group(runs: list[Run]) -> Group:
     fields = _telling(runs[-1])
     fields.pop("seed", None)
-    for group, name in CHOICES.items():
-        fields[group] = fields.pop(name, None) or fields.get(f"{group}._target_")
-    fields["model"] = next(
-        (run.result.model for run in runs if run.result), fields.get("model._target_", "?")
-    )
-    tests = [
-        run.result.test["accuracy"]
-        for run in runs
-        if run.result and run.status == "completed" and run.result.test
-    ]
-    return Group(fields, runs, Spread.of(tests))
+    for group in CHOICES:
+        fields[group] = _label(group, runs[-1])
+        fields.pop(f"{group}.name", None)
+    labels = [run.result.model for run in runs if run.result]
+    fields["model"] = labels[0] if labels else _label("model", runs[-1])
+    results = [run.result for run in runs if run.result and run.status == "completed"]
+    return Group(fields, runs, Spread.of([one.test["accuracy"] for one in results if one.test]))
+
+
+def _label(group: str, run: Run) -> Any:
+    """The option that was chosen, or what the group says of itself."""
+    names = (f"choices.{group}", f"{group}.name", f"{group}._target_", f"{group}.layers")
+    return next((run.fields[name] for name in names if run.fields.get(name)), None)
 
 
 def varying(groups: Sequence[Group]) -> list[str]:

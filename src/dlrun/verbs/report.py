@@ -41,10 +41,16 @@ def _parser() -> argparse.ArgumentParser:
         help="sort by a column: accuracies best first, all else smallest first; --sort=-FIELD turns it round",
     )
     parser.add_argument(
-        "--columns", type=_names, default=[], metavar="A,B,…", help="show these fields, e.g. model,lr,test_accuracy"
+        "--columns",
+        type=_names,
+        default=[],
+        metavar="A,B,…",
+        help="show these fields, e.g. model,lr,test_accuracy",
     )
     parser.add_argument("--only-changed", action="store_true", help="only columns that differ between rows")
-    parser.add_argument("--hide-failed", action="store_true", help="leave out configurations that only failed")
+    parser.add_argument(
+        "--hide-failed", action="store_true", help="leave out configurations that only failed"
+    )
     form = parser.add_mutually_exclusive_group()
     for name, what in (("md", "Markdown"), ("csv", "CSV"), ("json", "JSON"), ("latex", "a LaTeX tabular")):
         form.add_argument(
