@@ -1,0 +1,223 @@
+"""Published beside measured: each row with its uncertainty and verdict, lessons, ranks (no torch)."""
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dlrun.result import Result
+from dlrun.tables import statistics as arithmetic
+from dlrun.tables.plan import Found
+from dlrun.tables.table import Row, Table
+
+NOT_COMPARABLE = "not comparable"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One published number of one row beside its measurements. Accuracies are fractions 0-1."""
+
+    row: int
+    label: str
+    metric: str
+    """`test_accuracy` (last epoch) or `best_accuracy` (largest of all epochs, so selected on test)."""
+    selected_on: str | None
+    """Of `best_accuracy`: `test`, or `val` where images were held out."""
+    published: float | None
+    measured: dict[int, float]
+    """By seed, of the completed runs only."""
+    n: int
+    mean: float | None
+    std: float | None
+    half_width: float | None
+    difference: float | None
+    """Measured mean less published, as a fraction."""
+    verdict: str | None
+    """None where nothing is published or measured."""
+    statuses: dict[str, int]
+    """How many seeds are `completed`, `failed`, `interrupted`, `missing`, `other data`."""
+    epochs: int
+    """Planned."""
+    seconds: float | None
+    """Mean total time of a completed run."""
+    published_train: float | None
+    measured_train: float | None
+    note: str
+
+
+@dataclass(frozen=True)
+class LessonLine:
+    """One claim and what the seeds say of it; `difference` is first row less second, as a fraction."""
+
+    claim: str
+    rows: tuple[str, str]
+    direction: str
+    n: int
+    difference: float | None
+    error: float | None
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A published table beside its runs."""
+
+    table: str
+    path: str
+    title: str
+    document: str
+    heading: str
+    digits: int
+    seeds: int
+    changes: tuple[str, ...]
+    """The user's overrides that make these other experiments than the published ones."""
+    lines: tuple[Line, ...]
+    lessons: tuple[LessonLine, ...]
+    tau: float | None
+    """Kendall's tau-b between the published and the measured order."""
+    tau_rows: int
+    """Rows that it rests on."""
+    made: dict[str, list[str]] = field(default_factory=dict)
+    """Every `device`, `precision`, `threads`, `versions`, `data` among the completed runs."""
+
+
+def compare(
+    table: Table,
+    rows: Sequence[Row],
+    found: Sequence[Found],
+    changes: Sequence[str] = (),
+    quick: bool = False,
+) -> Comparison:
+    """Compare some rows of a table with the runs found for them.
+
+    Args:
+        changes: The user's overrides, if they change what is run.
+        quick: Runs are cut short, so no verdict is given.
+    """
+    by_row = {row.number: [one for one in found if one.planned.row.number == row.number] for row in rows}
+    lines = [line for row in rows for line in _lines(table, row, by_row[row.number], quick)]
+    main = {line.label: line for line in lines if line.metric == table.metric}
+    ranked = [line for line in main.values() if line.published is not None and line.mean is not None]
+    completed = [one.result for one in found if one.status == "completed" and one.result]
+    return Comparison(
+        table=table.name,
+        path=table.shown_path,
+        title=table.title,
+        document=table.document,
+        heading=table.heading,
+        digits=table.digits,
+        seeds=max((len(runs) for runs in by_row.values()), default=0),
+        changes=tuple(changes),
+        lines=tuple(lines),
+        lessons=() if quick else tuple(_lessons(table, main)),
+        tau=arithmetic.kendall_tau(
+            [line.published or 0 for line in ranked], [line.mean or 0 for line in ranked]
+        ),
+        tau_rows=len(ranked),
+        made=_made(completed),
+    )
+
+
+def _lines(table: Table, row: Row, runs: Sequence[Found], quick: bool) -> list[Line]:
+    """A line for the table's metric and one for every other published accuracy on the test set."""
+    metrics = [table.metric]
+    metrics += [name for name in ("test_accuracy", "best_accuracy") if name not in metrics]
+    kept = [name for name in metrics if name == table.metric or getattr(row.published, name) is not None]
+    return [_line(table, row, runs, metric, quick) for metric in kept]
+
+
+def _line(table: Table, row: Row, runs: Sequence[Found], metric: str, quick: bool) -> Line:
+    results = {one.planned.seed: one.result for one in runs if one.status == "completed" and one.result}
+    measured = {
+        seed: value for seed, result in results.items() if (value := _value(result, metric)) is not None
+    }
+    trained = [result.train["accuracy"] for result in results.values() if result.train]
+    spread = arithmetic.spread(list(measured.values()), table.digits)
+    published = getattr(row.published, metric)
+    return Line(
+        row=row.number,
+        label=row.label,
+        metric=metric,
+        selected_on=_selected_on(list(results.values())) if metric == "best_accuracy" else None,
+        published=published,
+        measured=measured,
+        n=len(measured),
+        mean=spread.mean if spread else None,
+        std=spread.std if spread else None,
+        half_width=spread.half_width if spread else None,
+        difference=spread.mean - published if spread and published is not None else None,
+        verdict=_verdict(published, spread, quick),
+        statuses=dict(sorted(Counter(one.status for one in runs).items())),
+        epochs=runs[0].planned.config.epochs if runs else 0,
+        seconds=_mean([result.seconds["total"] for result in results.values() if "total" in result.seconds]),
+        published_train=row.published.train_accuracy,
+        measured_train=_mean(trained),
+        note=row.note,
+    )
+
+
+def _value(result: Result, metric: str) -> float | None:
+    part = result.best if metric == "best_accuracy" else result.test
+    return part["accuracy"] if part else None
+
+
+def _selected_on(results: Sequence[Result]) -> str:
+    return ", ".join(sorted({result.best["selected_on"] for result in results if result.best})) or "test"
+
+
+def _verdict(published: float | None, spread: arithmetic.Spread | None, quick: bool) -> str | None:
+    if published is None or spread is None:
+        return None
+    return NOT_COMPARABLE if quick else arithmetic.verdict(published, spread)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def _lessons(table: Table, lines: dict[str, Line]) -> list[LessonLine]:
+    """The lessons both of whose rows are compared; seeds are paired by their number."""
+    judged = []
+    for lesson in table.lessons:
+        if not all(label in lines for label in lesson.rows):
+            continue
+        first, second = (lines[label].measured for label in lesson.rows)
+        both = sorted(first.keys() & second.keys())
+        paired = arithmetic.lesson([first[seed] - second[seed] for seed in both], lesson.direction)
+        judged.append(
+            LessonLine(
+                lesson.claim,
+                lesson.rows,
+                lesson.direction,
+                paired.n,
+                paired.difference,
+                paired.error,
+                paired.outcome,
+            )
+        )
+    return judged
+
+
+def _made(results: Sequence[Result]) -> dict[str, list[str]]:
+    """What the numbers rest on, every value that occurs."""
+    sets: dict[str, set[str]] = {
+        "device": set(),
+        "precision": set(),
+        "threads": set(),
+        "versions": set(),
+        "data": set(),
+    }
+    for result in results:
+        sets["device"].add(result.device)
+        sets["precision"].add(result.precision)
+        sets["threads"].add(str(result.threads))
+        sets["versions"] |= {
+            f"{name} {result.versions[name]}" for name in ("dlrun", "torch") if name in result.versions
+        }
+        sets["data"].add(_data(result))
+    return {name: sorted(values) for name, values in sets.items()}
+
+
+def _data(result: Result) -> str:
+    verified = "verified" if result.data.get("verified") else "NOT the official files"
+    return f"{result.data.get('name')} ({verified}, {str(result.data.get('fingerprint'))[:8]})"

@@ -1,0 +1,132 @@
+"""Which runs stand for a table: a config, a hash and a folder for every row and seed (no torch, no data)."""
+
+import dataclasses
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlrun.compose import compose
+from dlrun.config import Config, Data, Target, identity
+from dlrun.errors import ConfigError, UsageError
+from dlrun.folders import slug
+from dlrun.result import Result
+from dlrun.tables.overrides import key_of, merged
+from dlrun.tables.table import Row, Table
+
+RUNS = Path("outputs/runs")
+QUICK = ("epochs=2",)
+"""What `--quick` puts over every row."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run that a table asks for."""
+
+    row: Row
+    seed: int
+    overrides: tuple[str, ...]
+    """All of them, `seed=…` included."""
+    config: Config
+    hash: str
+    folder: Path
+
+    def command(self) -> str:
+        """The line to type for this run."""
+        return shlex.join(["dlrun", *self.overrides, f"hydra.run.dir={self.folder.as_posix()}"])
+
+
+def plan(table: Table, rows: Sequence[Row], seeds: int, own: Sequence[str] = ()) -> list[Planned]:
+    """The runs of some rows of a table with the seeds 0 … seeds-1, the user's `own` overrides last.
+
+    Raises:
+        ConfigError: A row does not compose; the message names file, row and key.
+        UsageError: The user's overrides set the seed.
+    """
+    if any(key_of(text) == "seed" for text in own):
+        raise UsageError("seed: a table runs the seeds 0 … n-1; --seeds N says how many")
+    planned = []
+    for row in rows:
+        overrides = merged(row.overrides, own)
+        try:
+            config = compose(overrides)
+            planned += [_planned(row, seed, overrides, config) for seed in range(seeds)]
+        except ConfigError as error:
+            raise ConfigError(f"{table.shown_path}: row {row.number} ({row.label}): {error}") from None
+    return planned
+
+
+def _planned(row: Row, seed: int, overrides: Sequence[str], config: Config) -> Planned:
+    seeded = dataclasses.replace(config, seed=seed)
+    return Planned(row, seed, merged(overrides, [f"seed={seed}"]), seeded, identity(seeded), folder(seeded))
+
+
+def folder(config: Config) -> Path:
+    """Where a row's run lies. It depends on the config alone, so that tables share their runs."""
+    words = [config.data, config.model, config.optimizer]
+    named = [
+        f"{group}={_word(part)}" for group, part in zip(("data", "model", "optimizer"), words, strict=True)
+    ]
+    return RUNS / f"{slug([*named, f'epochs={config.epochs}', f'seed={config.seed}'])}-{identity(config)}"
+
+
+def _word(part: object) -> str:
+    if isinstance(part, Target):
+        return str(part.arguments.get("name") or part.target.rpartition(".")[2])
+    layers = getattr(part, "layers", None)
+    if layers is None:
+        return str(getattr(part, "name", ""))
+    return "cnn" if any(phrase.startswith("conv") for phrase in layers) else "fc"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies on the disk for one planned run."""
+
+    planned: Planned
+    status: str
+    """`completed`, `failed`, `interrupted`, `missing`, or `other data` (completed on another content)."""
+    result: Result | None
+
+
+def find(
+    planned: Sequence[Planned],
+    fingerprint: Callable[[Data | Target], str | None] | None = None,
+    runs: Path = RUNS,
+) -> list[Found]:
+    """Look up planned runs.
+
+    Args:
+        fingerprint: Content of a data set as it is now, or None where that can't be known; then the runs on one
+            data set must agree with the first completed one.
+        runs: The folder of the run folders.
+
+    Raises:
+        UsageError: A `result.json` is damaged.
+    """
+    contents: dict[str, str | None] = {}
+    found = [_find(one, runs / one.folder.name) for one in planned]
+    return [_on_same_data(one, fingerprint, contents) for one in found]
+
+
+def _find(planned: Planned, folder: Path) -> Found:
+    if not (folder / "result.json").is_file():
+        started = (folder / "config.yaml").is_file()
+        return Found(planned, "interrupted" if started else "missing", None)
+    result = Result.read(folder)
+    if result.hash != planned.hash:
+        return Found(planned, "missing", None)
+    return Found(planned, result.status, result)
+
+
+def _on_same_data(
+    found: Found, fingerprint: Callable[[Data | Target], str | None] | None, contents: dict[str, str | None]
+) -> Found:
+    if found.status != "completed" or found.result is None:
+        return found
+    data = found.planned.config.data
+    if repr(data) not in contents:
+        contents[repr(data)] = fingerprint(data) if fingerprint else None
+    contents[repr(data)] = contents[repr(data)] or found.result.data["fingerprint"]
+    same = contents[repr(data)] == found.result.data["fingerprint"]
+    return found if same else dataclasses.replace(found, status="other data")

@@ -1,0 +1,140 @@
+"""A comparison for the terminal, Markdown, CSV, LaTeX and JSON."""
+
+import dataclasses
+import json
+from typing import Any
+
+from dlrun.report.output import Column, Record, Table, column, write
+from dlrun.tables.compare import Comparison, LessonLine, Line
+
+
+def render(comparison: Comparison, form: str, width: int | None = None) -> str:
+    """The comparison as text of one of `dlrun.report.output.FORMATS`.
+
+    CSV holds the rows only, accuracies as fractions; JSON holds everything; the others also have the lessons.
+    """
+    if form == "json":
+        return json.dumps(dataclasses.asdict(comparison), indent=2, allow_nan=False) + "\n"
+    rows = rows_table(comparison, readings=form == "md")
+    if form == "csv" or not comparison.lessons:
+        return write(rows, form, width)
+    return write(rows, form, width) + "\n" + write(lessons_table(comparison), form, width)
+
+
+def rows_table(comparison: Comparison, readings: bool = False) -> Table:
+    """A record for every published number; `readings` adds the rows' notes below."""
+    records = [_record(line) for line in comparison.lines]
+    notes = _summary(comparison) + (_readings(comparison) if readings else [])
+    return Table(_columns(comparison.digits), records, f"{comparison.title} ({comparison.table})", notes)
+
+
+def lessons_table(comparison: Comparison) -> Table:
+    """A record for every lesson."""
+    columns = [
+        column("lesson", "claim"),
+        Column("means", lambda record: _claimed(record), ("first", "direction", "second")),
+        Column(
+            "difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True
+        ),
+        Column("standard error", lambda record: _points(record["error"], sign=""), ("error",), right=True),
+        column("n", right=True),
+        column("outcome"),
+    ]
+    return Table(columns, [_lesson_record(line) for line in comparison.lessons])
+
+
+def _columns(digits: int) -> list[Column]:
+    return [
+        column("#", "row", right=True),
+        Column("row", _label, ("label", "metric", "selected_on")),
+        column("published", digits=digits, right=True),
+        Column("measured", lambda record: _measured(record, digits), ("mean", "std"), right=True),
+        column("n", right=True),
+        Column(
+            "difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True
+        ),
+        Column(
+            "half-width", lambda record: _points(record["half_width"], sign=""), ("half_width",), right=True
+        ),
+        Column(
+            "verdict", _verdict, ("verdict", "completed", "failed", "interrupted", "missing", "other_data")
+        ),
+        column("epochs", right=True),
+        column("seconds", digits=0, right=True),
+        Column(
+            "train, published",
+            lambda record: _fraction(record["published_train"], digits),
+            ("published_train",),
+            right=True,
+        ),
+        Column(
+            "train, measured",
+            lambda record: _fraction(record["measured_train"], digits),
+            ("measured_train",),
+            right=True,
+        ),
+    ]
+
+
+def _record(line: Line) -> dict[str, Any]:
+    record = dataclasses.asdict(line)
+    statuses = record.pop("statuses")
+    for name in ("completed", "failed", "interrupted", "missing", "other data"):
+        record[name.replace(" ", "_")] = statuses.get(name, 0)
+    return record
+
+
+def _lesson_record(line: LessonLine) -> dict[str, Any]:
+    first, second = line.rows
+    return {**dataclasses.asdict(line), "first": first, "second": second}
+
+
+def _label(record: Record) -> str:
+    if record["metric"] != "best_accuracy":
+        return str(record["label"])
+    return f"{record['label']} (best epoch, selected on {record['selected_on']})"
+
+
+def _fraction(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _measured(record: Record, digits: int) -> str:
+    spread = "" if record["std"] is None else f" ± {record['std']:.{digits}f}"
+    return _fraction(record["mean"], digits) + spread
+
+
+def _points(value: float | None, sign: str = "+") -> str:
+    """A fraction as percentage points with two decimals."""
+    return "" if value is None else f"{100 * value:{sign}.2f}"
+
+
+def _verdict(record: Record) -> str:
+    """The verdict, and which seeds have no completed run."""
+    names = {
+        "failed": "failed",
+        "interrupted": "interrupted",
+        "missing": "missing",
+        "other_data": "on other data",
+    }
+    lacking = [f"{record[key]} {name}" for key, name in names.items() if record[key]]
+    return "; ".join([*filter(None, [record["verdict"]]), *lacking])
+
+
+def _claimed(record: Record) -> str:
+    return f"{record['first']} {'>' if record['direction'] == 'higher' else '<'} {record['second']}"
+
+
+def _summary(comparison: Comparison) -> list[str]:
+    notes = [f"Published: {comparison.document}, {comparison.heading} (file {comparison.path})."]
+    if comparison.changes:
+        notes.append(f"Not the published settings: run with {' '.join(comparison.changes)}.")
+    if comparison.tau is not None:
+        notes.append(f"Rank agreement over {comparison.tau_rows} rows: Kendall's tau {comparison.tau:+.2f}.")
+    made = "; ".join(f"{name} {', '.join(values)}" for name, values in comparison.made.items() if values)
+    return [*notes, f"Measured on: {made}."] if made else notes
+
+
+def _readings(comparison: Comparison) -> list[str]:
+    noted = {line.row: line for line in comparison.lines if line.note}
+    return [f"Row {number}, {line.label}: {line.note}" for number, line in noted.items()]
