@@ -317,7 +317,7 @@ def fields_of(spec: type) -> dict[str, dataclasses.Field[Any]]:
 
 def default_of(item: dataclasses.Field[Any]) -> Any:
     """The default of a field, made anew where it is a list, a dict or a part."""
-    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+    return item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
 
 
 def defaults() -> dict[str, Any]:
@@ -363,28 +363,33 @@ def plain(config: Config) -> dict[str, Any]:
 
 
 def identity(config: Config) -> str:
-    """Eight hex digits of what determines the numbers of a run, `NUMERICS` included (design: the hash).
+    """Eight hex digits of what determines the numbers of a run, `NUMERICS` included.
+
+    Fields at their defaults are left out, so that a field added later leaves older runs what they were;
+    whoever changes a default raises `NUMERICS`.
 
     Raises:
         ConfigError: `precision` is still `auto`: it must be resolved for a device first.
     """
     if config.precision == "auto":
         raise ConfigError("precision=auto has no hash before it is resolved")
-    values = plain(config)
-    _drop_unhashed(values, config)
-    text = json.dumps({"numerics": NUMERICS, **values}, sort_keys=True, separators=(",", ":"))
+    values = {"numerics": NUMERICS, **_decisive(config)}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _drop_unhashed(values: dict[str, Any], part: Any) -> None:
+def _decisive(part: Any) -> dict[str, Any]:
+    """The fields that can change the numbers and are not at their defaults."""
+    if isinstance(part, Target):
+        return {"_target_": part.target, **part.arguments}
+    values = {}
     for name, item in fields_of(type(part)).items():
-        inner = getattr(part, name)
-        if not item.metadata.get("hashed", True):
-            values.pop(name, None)
-        elif dataclasses.is_dataclass(inner) and not isinstance(inner, Target):
-            _drop_unhashed(values[name], inner)
-            if not values[name]:
-                del values[name]
+        value = getattr(part, name)
+        if dataclasses.is_dataclass(value):
+            value = _decisive(value)
+        if item.metadata.get("hashed", True) and value != {} and value != default_of(item):
+            values[name] = value
+    return values
 
 
 def _by_name(group: str, values: Mapping[str, Any], specs: Mapping[str, type]) -> Any:

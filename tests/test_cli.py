@@ -1,0 +1,89 @@
+"""The command line: verbs, mistakes in one or two lines, nothing slow for what needs nothing slow."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Dlrun = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["optimzer=adam"], "optimzer: no such field; did you mean optimizer?"),
+        (["optimizer=adan"], "optimizer=adan: no such option; did you mean adam?"),
+        (["optimizer.lrr=1"], "optimizer.lrr: no such field; did you mean lr?"),
+        (["+model.bogus=1"], "model.bogus: no such field"),
+        (["model=nope"], "model=nope: no such option; there are: asl_cnn, cnn_1layer"),
+        (["epoch=4"], "epoch: no such field; did you mean epochs?"),
+        (["epochs=four"], "epochs=four: expected a whole number >= 1"),
+        (["epochs=0"], "epochs=0: expected a whole number >= 1"),
+        (["batch_size=-1"], "batch_size=-1: expected a whole number >= 1"),
+        (["data=synthetic", "model.conv_dropout=1.5"], "dropout 1.5"),
+        (["data=synthetic", "model.layers=[cnov 3]"], "cnov 3"),
+        (["data=synthetic", "model.layers=[conv 3 40x40, flatten]"], "conv 3 40x40"),
+        (["data=synthetic", "device=cuda:99"], "device=cuda:99"),
+        (["data=synthetic", "device=gpu"], "device=gpu: expected auto, cpu, cuda, cuda:N or mps"),
+        (["data=mnist", "data.root=nowhere"], "nowhere"),
+        (["reprodcue"], "reprodcue: no such verb; did you mean reproduce?"),
+        (["model.layers=[conv 3"], "can't be read as KEY=VALUE"),
+        (["-m", "epochs=0", "data=synthetic"], "epochs=0: expected a whole number >= 1"),
+    ],
+)
+def test_a_mistake_is_answered_in_words(dlrun: Dlrun, tmp_path: Path, words: list[str], said: str) -> None:
+    done = dlrun(*words)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 2
+    assert not list(tmp_path.rglob("*.yaml")), "nothing has been started"
+
+
+WITHOUT_TORCH = "import sys; sys.argv = ['dlrun', *{words!r}]\nfrom dlrun.cli import main\ncode = main()\nprint(code, 'torch' in sys.modules)"
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["--help"], 0), (["--version"], 0), (["optimzer=adam"], 2), (["model=nope"], 2), (["data.root=nowhere"], 2)],
+)
+def test_what_needs_no_torch_does_not_import_it(tmp_path: Path, words: list[str], status: int) -> None:
+    code = WITHOUT_TORCH.format(words=words)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"{status} False"
+
+
+def test_help_names_every_verb_option_and_field(dlrun: Dlrun) -> None:
+    text = dlrun("--help").stdout
+    for word in ("reproduce", "resume", "cnn_dropout", "fashion_mnist", "nesterov", "one_cycle", "shift_flip"):
+        assert word in text
+    for field in ("epochs", "label_smoothing", "checkpoint.every_steps", "sweep.slots", "data.root", "optimizer.lr"):
+        assert field in text
+
+
+def test_a_users_configs_and_modules_are_found_in_the_working_directory(dlrun: Dlrun, tmp_path: Path) -> None:
+    (tmp_path / "configs" / "model").mkdir(parents=True)
+    (tmp_path / "configs" / "experiment").mkdir()
+    (tmp_path / "mynet.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Sequential):\n"
+        "    def __init__(self, num_classes, width=8):\n"
+        "        super().__init__(nn.Flatten(), nn.LazyLinear(width), nn.ReLU(), nn.Linear(width, num_classes))\n"
+    )
+    (tmp_path / "configs" / "model" / "mine.yaml").write_text("_target_: mynet.Net\nwidth: 9\n")
+    (tmp_path / "configs" / "experiment" / "quick.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /model: fc_64\n  - override /data: synthetic\nepochs: 1\n"
+    )
+    own = dlrun("model=mine", "data=synthetic", "epochs=1", "limit=64", "hydra.run.dir=a")
+    assert own.returncode == 0, own.stderr
+    assert "7,165 parameters" in own.stdout, "784*9 + 9 in the first layer, 9*10 + 10 in the second"
+    overlay = dlrun("experiment=quick", "limit=64", "hydra.run.dir=b")
+    assert overlay.returncode == 0, overlay.stderr
+    assert "fc_64" in overlay.stdout
+
+
+def test_a_run_from_a_script(tmp_path: Path) -> None:
+    code = "from dlrun import run; r = run('data=synthetic', 'model=fc_64', 'epochs=1', 'limit=64'); print(r.status)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "completed"

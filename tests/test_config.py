@@ -1,0 +1,122 @@
+"""Checks, defaults and identity of configs, without Hydra."""
+
+import pytest
+from dlrun.config import (
+    GROUPS,
+    Adam,
+    Config,
+    Target,
+    expectation,
+    fields_of,
+    identity,
+    parse,
+    plain,
+)
+from dlrun.errors import ConfigError
+
+MINIMAL = {
+    "data": {"name": "mnist"},
+    "model": {"layers": ["flatten", "dense ${..width}"], "width": 64},
+    "optimizer": {"name": "adam"},
+    "precision": "float32",
+}
+
+
+def test_parse_fills_in_the_defaults() -> None:
+    config = parse(MINIMAL)
+    assert (config.epochs, config.batch_size, config.seed) == (10, 32, 0)
+    assert config.optimizer == Adam(name="adam", lr=0.001)
+    assert config.scheduler.name == "constant"
+    assert config.model.named == {"width": 64}
+
+
+def test_plain_and_parse_are_inverse() -> None:
+    config = parse({**MINIMAL, "augment": {"shift": 0.1}, "checkpoint": {"every_steps": 5}, "tags": ["a"]})
+    assert parse(plain(config)) == config
+
+
+def test_parts_of_the_users_own_keep_their_arguments() -> None:
+    config = parse({**MINIMAL, "model": {"_target_": "my.Net", "width": 3}})
+    assert config.model == Target("my.Net", {"width": 3})
+    assert plain(config)["model"] == {"_target_": "my.Net", "width": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "epochs=0: expected a whole number >= 1"),
+        ({"epochs": "four"}, "epochs=four: expected a whole number >= 1"),
+        ({"epochs": True}, "epochs=true: expected a whole number >= 1"),
+        ({"epochs": 2.5}, "epochs=2.5: expected a whole number >= 1"),
+        ({"batch_size": -1}, "batch_size=-1: expected a whole number >= 1"),
+        ({"average": 1}, "average=1.0: expected a number > 0 and < 1 or null"),
+        ({"clip_norm": float("inf")}, "clip_norm=inf: expected a number > 0 or null"),
+        ({"precision": "float8"}, "precision=float8: expected one of auto, float32, bfloat16, float16"),
+        ({"epoch": 3}, "epoch: no such field; did you mean epochs?"),
+        ({"optimizer": {"name": "adam", "lrr": 1}}, "optimizer.lrr: no such field; did you mean lr?"),
+        ({"optimizer": {"name": "adan"}}, "optimizer.name: 'adan' is unknown; did you mean adam?"),
+        ({"optimizer": 3}, "optimizer: expected a group of fields, got 3"),
+        ({"optimizer": {"name": "adam", "lr": float("nan")}}, "optimizer.lr=nan: expected a number > 0"),
+        ({"sweep": []}, "sweep: expected a group of fields, got []"),
+        ({"model": {"layers": []}}, "model.layers: the list of layers is empty; e.g. model.layers='[flatten, dense 64]'"),
+        ({"model": {"layers": ["dense 3"], "widht": "x"}}, "model.widht: no such field"),
+        ({"tags": "x"}, "tags=x: expected a list"),
+        ({"data": {"_target_": 3}}, "_target_: expected the dotted name of a class or function, got 3"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(change: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse({**MINIMAL, **change})
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_identity_is_pinned() -> None:
+    """A change here makes every finished run count as another: raise NUMERICS or find out why."""
+    assert identity(parse(MINIMAL)) == "01df7287"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": "cpu"},
+        {"threads": 2},
+        {"name": "x", "tags": ["y"]},
+        {"tensorboard": "off", "log_every": 7},
+        {"checkpoint": {"every_steps": 3}},
+        {"sweep": {"slots": 2}},
+        {"data": {"name": "mnist", "root": "/x", "verify": False}},
+    ],
+)
+def test_what_cannot_change_the_numbers_is_not_part_of_the_identity(change: dict) -> None:
+    assert identity(parse({**MINIMAL, **change})) == identity(parse(MINIMAL))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"epochs": 11},
+        {"eval_batch_size": 10},
+        {"optimizer": {"name": "adam", "lr": 0.002}},
+        {"data": {"name": "mnist", "normalize": "standard"}},
+        {"augment": {"flip": True}},
+    ],
+)
+def test_what_changes_the_numbers_changes_the_identity(change: dict) -> None:
+    assert identity(parse({**MINIMAL, **change})) != identity(parse(MINIMAL))
+
+
+def test_identity_needs_a_precision() -> None:
+    with pytest.raises(ConfigError, match="precision=auto"):
+        identity(parse({**MINIMAL, "precision": "auto"}))
+
+
+def test_every_flat_field_is_documented() -> None:
+    undocumented = [name for name, item in fields_of(Config).items() if not item.metadata.get("help")]
+    assert undocumented == [*GROUPS, "checkpoint", "sweep"], "these are groups of documented fields"
+
+
+def test_expectation_in_words() -> None:
+    assert expectation(int | None, {"low": 1}) == "a whole number >= 1 or null"
+    assert expectation(str, {"choices": ("a", "b")}) == "one of a, b"
