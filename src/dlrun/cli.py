@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 failed, 2 a mistake, 128 + N after signal N."""
     words = sys.argv[1:] if arguments is None else arguments
     _make_importable(Path.cwd())
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    _warn_on_stderr()
     try:
         return _dispatch(words)
     except DlrunError as error:
@@ -47,6 +47,13 @@ def _make_importable(folder: Path) -> None:
     """A console script does not have the working directory on its path; `_target_` may name a module there."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+
+def _warn_on_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
 
 
 def _say(text: str, status: int) -> int:

@@ -66,7 +66,7 @@ def _compose_one(overrides: Sequence[str]) -> Config:
     choices = composed.hydra.runtime.choices
     with open_dict(composed):
         del composed["hydra"]
-    return settle(composed, choices)
+    return settle(composed, choices, overrides)
 
 
 def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
@@ -81,11 +81,12 @@ def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
         raise ConfigError(sentence(error)) from error
 
 
-def settle(composed: DictConfig, choices: Mapping[str, Any]) -> Config:
+def settle(composed: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str]) -> Config:
     """Resolve and check what Hydra composed, less its `hydra` node.
 
     Args:
         choices: The option chosen for each group (`hydra.runtime.choices`).
+        overrides: What was typed: a scalar typed for the model must be referred to by a layer.
 
     Raises:
         ConfigError: An interpolation that leads nowhere, or what `dlrun.config.parse` finds.
@@ -98,18 +99,23 @@ def settle(composed: DictConfig, choices: Mapping[str, Any]) -> Config:
     assert isinstance(values, dict)
     values["choices"] = {group: str(choices[group]) for group in (*GROUPS, "experiment") if choices.get(group)}
     if isinstance(model, dict) and "_target_" not in model:
-        _refuse_unused_scalars(model)
+        for key in _unused_scalars(model):
+            _refuse_if_typed(key, model, overrides)
+            del values["model"][key]
     return parse({str(key): value for key, value in values.items()})
 
 
-def _refuse_unused_scalars(model: dict[Any, Any]) -> None:
-    """A scalar that no phrase refers to is a typing mistake, such as `+model.dropuot=0.5`."""
+def _unused_scalars(model: dict[Any, Any]) -> list[Any]:
+    """Scalars that nothing refers to: left over from the option's own layers, or a typing mistake."""
     known = fields_of(Layers)
     interpolations = " ".join(text for text in _texts(model) if "${" in text)
-    for key in model:
-        if key not in known and not re.search(rf"[.{{]{re.escape(str(key))}\b", interpolations):
-            used = [name for name in model if name not in ("layers", key)]
-            raise ConfigError(f"model.{key}: no such field, and no layer refers to it{did_you_mean(str(key), {*known, *used})}")
+    return [key for key in model if key not in known and not re.search(rf"[.{{]{re.escape(str(key))}\b", interpolations)]
+
+
+def _refuse_if_typed(key: Any, model: dict[Any, Any], overrides: Sequence[str]) -> None:
+    if any(text.lstrip("+").startswith(f"model.{key}=") for text in overrides):
+        others = {*fields_of(Layers), *model} - {key, "layers", "named"}
+        raise ConfigError(f"model.{key}: no such field, and no layer refers to it{did_you_mean(str(key), others)}")
 
 
 def _texts(value: Any) -> Iterable[str]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dlrun.config import Augment, Data, Target
-from dlrun.data.augment import augment
+
 from dlrun.data.dataset import Dataset
 
 
@@ -21,16 +21,22 @@ class Prepare:
     def __call__(self, images: Tensor) -> Tensor:
         scaled = images.float().div_(255)
         if self.changes is not None:
+            from dlrun.data.augment import augment
+
             scaled = augment(scaled, self.changes)
         if self.shift is not None and self.scale is not None:
             scaled = scaled.sub_(self.shift).div_(self.scale)
         return scaled
 
 
-def prepare_for(dataset: Dataset, config: Data | Target, device: torch.device, changes: Augment | None = None) -> Prepare:
+def prepare_for(
+    dataset: Dataset, config: Data | Target, device: torch.device, changes: Augment | None = None
+) -> Prepare:
     """What `config.normalize` asks for on `device`; `changes` augments and is for training only."""
     active = changes if changes is not None and changes != Augment() else None
     if getattr(config, "normalize", "unit") == "unit":
         return Prepare(None, None, active)
-    mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (dataset.mean, dataset.std))
+    mean, std = (
+        torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (dataset.mean, dataset.std)
+    )
     return Prepare(mean, std, active)

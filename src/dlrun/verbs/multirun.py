@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
 def task(composed: DictConfig) -> float:
     """One job of Hydra's; returns its test accuracy, which sweepers of others may maximise."""
     job = HydraConfig.get()
-    config = settle(composed, job.runtime.choices)
-    result = train(config, Path(job.runtime.output_dir), [text.lstrip("+") for text in job.overrides.task])
+    overrides = [text.lstrip("+") for text in job.overrides.task]
+    config = settle(composed, job.runtime.choices, overrides)
+    result = train(config, Path(job.runtime.output_dir), overrides)
     return result.test["accuracy"] if result.test else 0.0

@@ -36,7 +36,7 @@ def train_typed(overrides: Sequence[str]) -> Result:
         choices = composed.hydra.runtime.choices
     with open_dict(composed):
         del composed["hydra"]
-    config = settle_precision(settle(composed, choices))
+    config = settle_precision(settle(composed, choices, overrides))
     runs.check(config)
     named = any(text.startswith("hydra.run.dir=") for text in overrides)
     return train(config, wished if named else claim(wished), overrides)
@@ -46,7 +46,7 @@ def train(config: Config, run_dir: Path, overrides: Sequence[str]) -> Result:
     """Train in `run_dir`, with header, progress and summary on standard output."""
     console = make_console()
     try:
-        result = runs.run(config, run_dir, overrides, shown_on(console, run_dir))
+        result = runs.run(config, run_dir, overrides, shown_on(console, run_dir, overrides))
     finally:
         with contextlib.suppress(OSError):
             run_dir.rmdir()  # only an empty folder goes: nothing had begun in it
@@ -55,13 +55,13 @@ def train(config: Config, run_dir: Path, overrides: Sequence[str]) -> Result:
 
 
 def shown_on(
-    console: Console, run_dir: Path
+    console: Console, run_dir: Path, overrides: Sequence[str]
 ) -> Callable[[runs.Parts], contextlib.AbstractContextManager[list[Sink]]]:
     """What `dlrun.runs.run` takes as `watch`: prints the header, then follows the run."""
 
     @contextlib.contextmanager
     def watch(parts: runs.Parts) -> Iterator[list[Sink]]:
-        header(console, _facts(parts, run_dir))
+        header(console, _facts(parts, run_dir, overrides))
         sink = ConsoleSink(console, parts.config.epochs)
         try:
             yield [sink]
@@ -71,13 +71,13 @@ def shown_on(
     return watch
 
 
-def _facts(parts: runs.Parts, run_dir: Path) -> dict[str, str]:
+def _facts(parts: runs.Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, str]:
     config, data = parts.config, parts.dataset
     shape = "x".join(str(size) for size in parts.train.images.shape[1:])
     unverified = "" if data.verified else ", not verified"
     optimizer = getattr(config.optimizer, "name", "") or getattr(config.optimizer, "target", "")
     return {
-        "model": f"{runs.model_name(config, [])}, {parts.parameters['total']:,} parameters",
+        "model": f"{runs.model_name(config, overrides)}, {parts.parameters['total']:,} parameters",
         "data": f"{data.name}, {len(parts.train):,} train + {len(parts.test):,} test, {shape}, "
         f"{len(data.classes)} classes{unverified}",
         "training": f"{optimizer}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
