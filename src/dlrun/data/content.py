@@ -1,0 +1,64 @@
+"""The bytes of files, decompressed where they are gzip files, within a limit and checked against md5s."""
+
+import hashlib
+import zlib
+from pathlib import Path
+
+from dlrun.errors import DataError
+
+LIMIT = 1 << 30
+"""Largest content that is read, in bytes: a few kilobytes of gzip can unfold to terabytes."""
+
+GZIP = b"\x1f\x8b"
+
+
+def md5(content: bytes) -> str:
+    """The md5 in hex; it finds damage, it is no protection against malice."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file as they are.
+
+    Raises:
+        DataError: It can't be read or exceeds `LIMIT`.
+    """
+    try:
+        if path.stat().st_size > LIMIT:
+            raise DataError(f"{path}: larger than {LIMIT} bytes, so not one of the data files")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
+
+
+def unzipped(content: bytes, path: Path) -> bytes:
+    """The content of gzip bytes, all members; other bytes as they are.
+
+    Raises:
+        DataError: Damaged or truncated gzip data, or more than `LIMIT` bytes.
+    """
+    if not content.startswith(GZIP):
+        return content
+    parts, room = [], LIMIT
+    while content:
+        unzip = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(unzip.decompress(content, room))
+        except zlib.error as error:
+            raise DataError(f"{path}: damaged gzip file: {error}") from error
+        room -= len(parts[-1])
+        if not unzip.eof:
+            raise DataError(
+                f"{path}: " + ("truncated gzip file" if room else f"unfolds to more than {LIMIT} bytes")
+            )
+        content = unzip.unused_data
+    return b"".join(parts)
+
+
+def demand(path: Path | str, expected: str, found: str) -> None:
+    """Raise the DataError of a checksum that doesn't match."""
+    if found != expected:
+        raise DataError(
+            f"{path}: checksum mismatch: expected md5 {expected}, found {found}. "
+            "Delete it and fetch it again, or accept a changed copy with data.verify=false"
+        )

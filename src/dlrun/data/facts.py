@@ -1,0 +1,77 @@
+"""What is known of a data set without reading it: enough to plan a network, and to miss absent data early."""
+
+from dataclasses import dataclass
+
+from dlrun.config import Cifar100, Data, ImageFolder, Synthetic, Target
+from dlrun.data.catalogue import CIFAR100_COARSE, ENTRIES
+from dlrun.data.listing import classes_in, pictures_in
+from dlrun.data.places import locate
+
+__all__ = ["Facts", "facts", "locate"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The size of the pictures as a network gets them, the names of the classes, mean and deviation."""
+
+    shape: tuple[int, int, int]
+    """Channels, height, width."""
+    classes: tuple[str, ...]
+    mean: tuple[float, ...] | None
+    """One a channel, on a scale of 0-1; None where only reading the pictures tells."""
+    std: tuple[float, ...] | None
+
+
+def facts(config: Data | Target) -> Facts:
+    """The facts of the data set that is configured; only `image_folder` looks at the disk.
+
+    The user's own data set (`Target`) has to be built to be known, which imports torch.
+
+    Raises:
+        DataError: A folder of pictures is missing, or its first picture is unreadable.
+        ConfigError: The shape of `synthetic` is impossible.
+    """
+    if isinstance(config, Target):
+        return _of_target(config)
+    channels, height, width = _shape(config)
+    if config.size is not None:
+        height = width = config.size
+    entry = ENTRIES[config.name]
+    return Facts((channels, height, width), _classes(config), entry.mean or None, entry.std or None)
+
+
+def _shape(config: Data) -> tuple[int, int, int]:
+    if isinstance(config, Synthetic):
+        from dlrun.data.synthetic import shape_of  # Imports numpy.
+
+        return shape_of(config)
+    if isinstance(config, ImageFolder):
+        return _shape_of_pictures(config)
+    return ENTRIES[config.name].shape
+
+
+def _shape_of_pictures(config: ImageFolder) -> tuple[int, int, int]:
+    channels = 1 if config.color == "grey" else 3
+    if config.size is not None:
+        return channels, config.size, config.size
+    from dlrun.data.folder import picture  # Imports numpy and Pillow.
+
+    _, height, width = picture(pictures_in(locate(config).folder)[0], config).shape
+    return channels, height, width
+
+
+def _classes(config: Data) -> tuple[str, ...]:
+    if isinstance(config, Synthetic):
+        return tuple(str(number) for number in range(config.classes))
+    if isinstance(config, ImageFolder):
+        return classes_in(locate(config).folder)
+    coarse = isinstance(config, Cifar100) and config.labels == "coarse"
+    return CIFAR100_COARSE if coarse else ENTRIES[config.name].classes
+
+
+def _of_target(target: Target) -> Facts:
+    from dlrun.data.load import load  # Imports torch.
+
+    dataset = load(target)
+    _, channels, height, width = dataset.train.images.shape
+    return Facts((channels, height, width), dataset.classes, dataset.mean, dataset.std)

@@ -1,0 +1,107 @@
+"""The user's own pictures: a folder a class, perhaps below `train/` and `test/`; read with Pillow."""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from dlrun.config import ImageFolder
+from dlrun.data.decoded import Decoded, Pictures
+from dlrun.data.listing import held_out, listings
+from dlrun.errors import DataError
+
+PIXEL_LIMIT = 1 << 26
+"""Largest picture that is opened, in pixels: a file of a few kilobytes can unfold to gigabytes."""
+
+MODES = {"rgb": "RGB", "grey": "L"}
+
+
+def picture(path: Path, config: ImageFolder) -> npt.NDArray[np.uint8]:
+    """One picture as uint8 (C, H, W), turned as its EXIF data say, resized to `config.size` if that is set.
+
+    Resizing is Pillow's bilinear one, which is antialiased, and does not keep the aspect ratio.
+
+    Raises:
+        DataError: No readable picture, or one of more than `PIXEL_LIMIT` pixels.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > PIXEL_LIMIT:
+                raise DataError(
+                    f"{path}: {image.width}x{image.height} pixels; at most {PIXEL_LIMIT} are read"
+                )
+            return _pixels(image, config)
+    except DataError:
+        raise
+    # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more on damaged files.
+    except Exception as error:
+        raise DataError(f"{path}: not a readable picture: {error}") from error
+
+
+def read(folder: Path, config: ImageFolder) -> Decoded:
+    """All pictures below `folder`; without a `test/` folder a fixed share of every class is held out.
+
+    Raises:
+        DataError: No pictures, unreadable ones (named), classes that only the test set has.
+    """
+    train, test = listings(folder)
+    classes = tuple(name for name, paths in train.items() if paths)
+    strange = [name for name, paths in test.items() if paths and name not in classes]
+    if strange:
+        raise DataError(f"{folder}: test/ has classes that train/ has not: {', '.join(strange)}")
+    if not any(test.values()):
+        test = {name: held_out(paths, config.test_fraction) for name, paths in train.items()}
+        train = {name: sorted(set(paths) - set(test[name])) for name, paths in train.items()}
+    return Decoded(_split(train, classes, config), _split(test, classes, config), classes)
+
+
+def _split(listing: Mapping[str, Sequence[Path]], classes: Sequence[str], config: ImageFolder) -> Pictures:
+    paths = [path for name in classes for path in listing.get(name, ())]
+    labels = [number for number, name in enumerate(classes) for _ in listing.get(name, ())]
+    arrays = _arrays(paths, config)
+    sizes = {array.shape: path for array, path in zip(arrays, paths, strict=True)}
+    if len(sizes) > 1:
+        two = [f"{path} is {shape[2]}x{shape[1]}" for shape, path in list(sizes.items())[:2]]
+        raise DataError(f"pictures differ in size: {'; '.join(two)}. Set data.size to resize them")
+    images = np.stack(arrays) if arrays else np.empty((0, 1, 1, 1), np.uint8)
+    return Pictures(images, np.array(labels, dtype=np.int64))
+
+
+def _arrays(paths: Sequence[Path], config: ImageFolder) -> list[npt.NDArray[np.uint8]]:
+    """The pictures in order; threads share the work, as Pillow decodes without the interpreter lock."""
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Oddities that Pillow can cope with (palettes, EXIF data) are no news to the user.
+        warnings.simplefilter("ignore")
+        results = list(pool.map(lambda path: _attempt(path, config), paths))
+    failures = [result for result in results if isinstance(result, DataError)]
+    if failures:
+        more = f" (and {len(failures) - 3} more)" if len(failures) > 3 else ""
+        raise DataError("; ".join(str(failure) for failure in failures[:3]) + more)
+    return [result for result in results if not isinstance(result, DataError)]
+
+
+def _attempt(path: Path, config: ImageFolder) -> npt.NDArray[np.uint8] | DataError:
+    try:
+        return picture(path, config)
+    except DataError as error:
+        return error
+
+
+def _pixels(image: Image.Image, config: ImageFolder) -> npt.NDArray[np.uint8]:
+    if config.size is not None:
+        # JPEG files are decoded at a fraction of their size where that is still enough.
+        image.draft(None, (2 * config.size, 2 * config.size))
+    turned: Image.Image = ImageOps.exif_transpose(image)
+    if turned.mode.startswith("I"):
+        # Pillow clips 16-bit greys at 255 instead of scaling them.
+        turned = Image.fromarray((np.asarray(turned).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    flat = turned.convert(MODES[config.color])
+    if config.size is not None:
+        flat = flat.resize((config.size, config.size), Image.Resampling.BILINEAR)
+    array = np.asarray(flat, dtype=np.uint8)
+    return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))

@@ -1,0 +1,52 @@
+"""Which pictures lie in a folder of one's own, by class: names only, nothing is opened."""
+
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+def classes_in(folder: Path) -> tuple[str, ...]:
+    """The names of the classes below `folder` in alphabetical order; empty where there are no pictures."""
+    below = folder / "train" if (folder / "train").is_dir() else folder
+    return tuple(name for name, paths in listing(below).items() if paths)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Every picture below `folder`, sorted."""
+    train, test = listings(folder)
+    return [path for split in (train, test) for paths in split.values() for path in paths]
+
+
+def listings(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """The training set's pictures and the test set's by class; without `train/` all are the former."""
+    if (folder / "train").is_dir():
+        return listing(folder / "train"), listing(folder / "test")
+    return listing(folder), {}
+
+
+def listing(folder: Path) -> dict[str, list[Path]]:
+    """The pictures of every class: all below a folder of its name, at any depth, hidden files excepted."""
+    if not folder.is_dir():
+        return {}
+    inner = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return {entry.name: _below(entry) for entry in inner}
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(
+        Path(where, name)
+        for where, _, names in os.walk(folder)
+        for name in names
+        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+    )
+
+
+def held_out(paths: Sequence[Path], fraction: float) -> list[Path]:
+    """A share of the pictures picked by their names' checksums, so that adding one moves no other."""
+    if len(paths) < 2:
+        return []
+    count = min(max(round(len(paths) * fraction), 1), len(paths) - 1)
+    return sorted(paths, key=lambda path: (zlib.crc32(os.fsencode(path.name)), path))[:count]

@@ -1,0 +1,130 @@
+"""load(config) -> Dataset: found, verified, parsed (or taken from the cache), resized, as tensors."""
+
+import logging
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from dlrun.config import Data, ImageFolder, Synthetic, Target
+from dlrun.data.catalogue import ENTRIES
+from dlrun.data.dataset import Dataset, Split
+from dlrun.data.decoded import Decoded, Pictures, fingerprint, moments
+from dlrun.data.parsed import Parsed, cached
+from dlrun.data.places import Source, locate
+from dlrun.data.read import read
+from dlrun.errors import ConfigError, DataError
+from dlrun.targets import imported
+
+log = logging.getLogger("dlrun")
+
+RESIZED_AT_ONCE = 1000
+"""Images; bounds the floats in memory."""
+
+
+def load(config: Data | Target) -> Dataset:
+    """The data set that is configured; a `Target` is called with its arguments and must return a Dataset.
+
+    Images are as stored, or resized to `data.size` by antialiased bilinear interpolation. The tensors of a
+    data set from files are views of the cache (see `parsed`).
+
+    Raises:
+        DataError: Missing, damaged or inconsistent data, or (with `data.verify`) a wrong checksum.
+        ConfigError: A `_target_` that can't be imported or called.
+    """
+    if isinstance(config, Target):
+        return _own(config)
+    source = locate(config)
+    if not config.verify:
+        log.warning(
+            "data.verify=false: the checksums of %s in %s are not checked", config.name, source.folder
+        )
+    try:
+        parsed = (
+            _build(config, source)
+            if isinstance(config, Synthetic)
+            else cached(config, source, lambda: _build(config, source))
+        )
+    except OSError as error:
+        raise DataError(
+            f"{config.name}: can't read {error.filename or source.folder}: {error.strerror}"
+        ) from error
+    train, test = (_split(pictures) for pictures in (parsed.decoded.train, parsed.decoded.test))
+    return Dataset(
+        name=config.name,
+        train=train,
+        test=test,
+        classes=parsed.decoded.classes,
+        mean=parsed.mean,
+        std=parsed.std,
+        fingerprint=parsed.fingerprint,
+        verified=config.verify,
+    )
+
+
+def _build(config: Data, source: Source) -> Parsed:
+    decoded = read(config, source)
+    entry = ENTRIES[config.name]
+    mean, std = (entry.mean, entry.std) if entry.mean else moments(decoded.train.images)
+    return Parsed(_resized(decoded, config), fingerprint(decoded), mean, std, config.verify)
+
+
+def _resized(decoded: Decoded, config: Data) -> Decoded:
+    # A folder's pictures were resized one by one when they were read.
+    if config.size is None or isinstance(config, ImageFolder):
+        return decoded
+    train, test = (
+        Pictures(_resize(pictures.images, config.size), pictures.labels)
+        for pictures in (decoded.train, decoded.test)
+    )
+    return Decoded(train, test, decoded.classes)
+
+
+def _resize(images: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (N, C, H, W) to uint8 (N, C, size, size)."""
+    resized = np.empty((*images.shape[:2], size, size), np.uint8)
+    for start in range(0, len(images), RESIZED_AT_ONCE):
+        stop = start + RESIZED_AT_ONCE
+        pixels = torch.tensor(images[start:stop], dtype=torch.float32)
+        scaled = interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
+        resized[start:stop] = scaled.round_().clamp_(0, 255).to(torch.uint8).numpy()
+    return resized
+
+
+def _split(pictures: Pictures) -> Split:
+    return Split(*(_tensor(array) for array in pictures))
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def _own(config: Target) -> Dataset:
+    make = imported(config.target, "data")
+    try:
+        made = make(**config.arguments)
+    except TypeError as error:
+        raise ConfigError(f"data {config.target}: {error}") from error
+    if not isinstance(made, Dataset):
+        raise ConfigError(
+            f"data: {config.target} returned {type(made).__name__}; expected dlrun.data.dataset.Dataset"
+        )
+    for split in (made.train, made.test):
+        _check_own(split, config.target, len(made.classes))
+    return made
+
+
+def _check_own(split: Split, target: str, classes: int) -> None:
+    images, labels = split.images, split.labels
+    if images.dtype != torch.uint8 or images.ndim != 4 or labels.dtype != torch.int64:
+        raise DataError(
+            f"{target}: expected uint8 images (N, C, H, W) and int64 labels; "
+            f"found {images.dtype} {tuple(images.shape)} and {labels.dtype}"
+        )
+    if (
+        len(images) != len(labels)
+        or not len(labels)
+        or not 0 <= int(labels.min()) <= int(labels.max()) < classes
+    ):
+        raise DataError(f"{target}: expected as many labels as images, at least one, each 0-{classes - 1}")

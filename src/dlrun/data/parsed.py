@@ -1,0 +1,159 @@
+"""The cache of parsed data sets: arrays that later starts map into memory instead of parsing again."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import mmap
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import filelock
+import numpy as np
+
+from dlrun.config import Data
+from dlrun.data.decoded import Decoded, Pictures
+from dlrun.data.listing import pictures_in
+from dlrun.data.places import Source
+from dlrun.files import cache_home
+
+log = logging.getLogger("dlrun")
+
+FORMAT = 1
+"""Raised when the files of the cache, or what the readers make of the same input, change."""
+
+HEADER = "header.json"
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+class Parsed(NamedTuple):
+    """A data set ready for use: resized, with what was computed on the way."""
+
+    decoded: Decoded
+    fingerprint: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    verified: bool
+    """Whether checksums were demanded when the files were read."""
+
+
+def cached(config: Data, source: Source, build: Callable[[], Parsed]) -> Parsed:
+    """The data set from the cache if it is there, whole and of these very files; otherwise built and stored.
+
+    The arrays are views of the cache's files, copied on write. Of several processes one builds. A cache
+    that can't be written costs time on every start and is no error.
+    """
+    place = cache_home() / "parsed" / f"{config.name}-{_digest(_question(config, source))}"
+    state = _digest(_state(config, source))
+    found = _open(place, state, config.verify)
+    if found is not None:
+        return found
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{place}.lock"):
+            found = _open(place, state, config.verify)
+            return found if found is not None else _stored(place, state, build())
+    except (OSError, NotImplementedError) as error:
+        log.info("parsed data are not cached in %s: %s", place.parent, error)
+        return build()
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _question(config: Data, source: Source) -> Any:
+    """What was asked for, and of which files: names the place in the cache."""
+    asked = dataclasses.asdict(config)
+    for irrelevant in ("root", "verify", "normalize"):
+        del asked[irrelevant]
+    return [asked, str(source.folder.resolve()), {name: str(path) for name, path in source.files.items()}]
+
+
+def _state(config: Data, source: Source) -> Any:
+    """What must not have changed since: the code's format, and the files' sizes and times."""
+    paths = list(source.files.values()) or pictures_in(source.folder)
+    stats = [(str(path), path.stat()) for path in paths]
+    return [FORMAT, [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]]
+
+
+def _open(place: Path, state: str, verify: bool) -> Parsed | None:
+    """The cached data set, or None: there is none, or it is damaged, outdated or not verified as asked."""
+    try:
+        header = _header(place)
+        if header["state"] != state or (verify and not header["verified"]):
+            return None
+        arrays = [_array(place / f"{name}.npy", header["crc32"][name]) for name in ARRAYS]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("the cache %s is damaged (%s) and is built anew", place, error)
+        return None
+    decoded = Decoded(Pictures(*arrays[:2]), Pictures(*arrays[2:]), tuple(header["classes"]))
+    moments = tuple(header["mean"]), tuple(header["std"])
+    return Parsed(decoded, header["fingerprint"], *moments, header["verified"])
+
+
+def _header(place: Path) -> Any:
+    checksum, _, body = (place / HEADER).read_bytes().partition(b"\n")
+    if checksum != b"%08x" % zlib.crc32(body):
+        raise ValueError("checksum of the header")
+    return json.loads(body)
+
+
+def _array(path: Path, expected: int) -> np.ndarray:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if zlib.crc32(content) != expected:
+            raise ValueError(f"checksum of {path.name}")
+    # Copied on write: torch warns of arrays that can't be written to.
+    return np.load(path, mmap_mode="c", allow_pickle=False)
+
+
+def _stored(place: Path, state: str, parsed: Parsed) -> Parsed:
+    """Write the data set to its place, whole or not at all; `parsed` itself where that fails."""
+    draft = None
+    try:
+        draft = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
+        _write(draft, state, parsed)
+        _swap(draft, place)
+    except OSError as error:
+        log.info("parsed data are not cached in %s: %s", place, error)
+        return parsed
+    finally:
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+    return _open(place, state, parsed.verified) or parsed
+
+
+def _write(folder: Path, state: str, parsed: Parsed) -> None:
+    arrays: tuple[np.ndarray, ...] = (*parsed.decoded.train, *parsed.decoded.test)
+    checksums = {}
+    for name, array in zip(ARRAYS, arrays, strict=True):
+        path = folder / f"{name}.npy"
+        np.save(path, array, allow_pickle=False)
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            checksums[name] = zlib.crc32(content)
+    header = {
+        "state": state,
+        "crc32": checksums,
+        "classes": parsed.decoded.classes,
+        "fingerprint": parsed.fingerprint,
+        "mean": parsed.mean,
+        "std": parsed.std,
+        "verified": parsed.verified,
+    }
+    body = json.dumps(header).encode()
+    (folder / HEADER).write_bytes(b"%08x\n" % zlib.crc32(body) + body)
+
+
+def _swap(draft: Path, place: Path) -> None:
+    """Put the draft where an outdated cache may stand; processes that have that one mapped keep it."""
+    if place.exists():
+        outdated = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
+        place.replace(outdated / "old")
+        shutil.rmtree(outdated, ignore_errors=True)
+    draft.replace(place)

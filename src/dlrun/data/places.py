@@ -1,0 +1,188 @@
+"""Where the files of a data set may lie, and whether they do."""
+
+import os
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlrun.config import Data
+from dlrun.data import content
+from dlrun.data.catalogue import ENTRIES, Entry
+from dlrun.data.listing import classes_in
+from dlrun.errors import DataError
+from dlrun.files import cache_home
+
+DEBIAN = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
+"""Where Debian's packages install data sets."""
+
+ASL_STEMS = {"train": ("sign_mnist_train",), "test": ("sign_mnist_test", "sign_mnist_valid")}
+"""File names less `.csv` or `.csv.gz`: Kaggle's, and NVIDIA's for the second."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of a data set that were found.
+
+    Keys of `files`: the official names (idx), `archive` or the members' names (cifar), `zip` or `train` and
+    `test` (asl); none for a folder of pictures and for what needs no files.
+    """
+
+    folder: Path
+    files: Mapping[str, Path]
+
+
+def roots(config: Data) -> list[Path]:
+    """The folders to search: `data.root` and no other, or else `$DLRUN_DATA` and the user's cache folder."""
+    if config.root is not None:
+        return [Path(config.root).expanduser()]
+    return [
+        *([Path(os.environ["DLRUN_DATA"])] if os.environ.get("DLRUN_DATA") else []),
+        cache_home() / "data",
+    ]
+
+
+def locate(config: Data) -> Source:
+    """The files of a data set, the first that are found; their content is not looked at.
+
+    Raises:
+        DataError: They are in none of the folders; the message says how to get them.
+    """
+    entry = ENTRIES[config.name]
+    searched = roots(config)
+    if entry.format == "synthetic":
+        return Source(Path(), {})
+    found = find(config.name, searched, explicit=config.root is not None)
+    if found is None:
+        raise DataError(
+            f"{config.name}: no data in {' or '.join(map(str, searched))}. {_advice(config, entry)}"
+        )
+    return found
+
+
+def _advice(config: Data, entry: Entry) -> str:
+    if entry.format == "folder":
+        return "Set data.root to a folder of pictures, with one folder a class"
+    return f"Fetch it: dlrun data fetch {config.name}" + (f" --root {config.root}" if config.root else "")
+
+
+def find(name: str, searched: Sequence[Path], explicit: bool) -> Source | None:
+    """The data set's files below the first of the folders that has them.
+
+    Args:
+        name: Which data set.
+        searched: Folders, each of which may hold several data sets.
+        explicit: The folders were named for this data set, so files that lie in them directly belong to it.
+
+    Raises:
+        DataError: A folder can't be searched.
+    """
+    try:
+        for folder in _candidates(name, searched, explicit):
+            files = _files(ENTRIES[name], folder)
+            if files is not None:
+                return Source(folder, files)
+    except OSError as error:
+        raise DataError(f"{name}: can't search {error.filename}: {error.strerror}") from error
+    return None
+
+
+def _candidates(name: str, searched: Sequence[Path], explicit: bool) -> Iterator[Path]:
+    """The folders that may hold the files: our layout, torchvision's, the root itself, Debian's."""
+    entry = ENTRIES[name]
+    for root in searched:
+        yield root / name
+        if entry.folder:
+            yield root / name / entry.folder
+            yield root / entry.folder
+        if explicit or _belongs(entry, root):
+            yield root
+    if not explicit and name in DEBIAN:
+        yield DEBIAN[name]
+
+
+def _belongs(entry: Entry, root: Path) -> bool:
+    """Whether files directly in a root are this data set's: all idx data sets name theirs alike."""
+    if entry.format == "folder":
+        return False
+    if entry.format != "idx":
+        return True
+    name, known = list(entry.files.items())[-1]
+    path = _packed_or_not(root, name)
+    return path is not None and content.md5(content.read(path)) in (known.md5, known.content_md5)
+
+
+def _files(entry: Entry, folder: Path) -> Mapping[str, Path] | None:
+    finders = {"idx": _idx, "cifar": _cifar, "asl": _asl, "folder": _pictures}
+    return finders[entry.format](entry, folder) if folder.is_dir() else None
+
+
+def _idx(entry: Entry, folder: Path) -> Mapping[str, Path] | None:
+    return _all_of({name: _packed_or_not(folder, name) for name in entry.files})
+
+
+def _packed_or_not(folder: Path, name: str) -> Path | None:
+    return _first(folder / name, folder / name.removesuffix(".gz"))
+
+
+def _cifar(entry: Entry, folder: Path) -> Mapping[str, Path] | None:
+    batches = {name: folder / name for name in entry.members if (folder / name).is_file()}
+    # A folder of several data sets may well hold a file named `train`; one batch is no data set.
+    if list(entry.members)[-1] in batches and len(batches) > 1:
+        return batches
+    return next(({"archive": path} for path in _archives(entry, folder)), None)
+
+
+def _archives(entry: Entry, folder: Path) -> Iterator[Path]:
+    """Archives of batches, the official one first; outside its own folder the name must fit."""
+    official = next(iter(entry.files))
+    if (folder / official).is_file():
+        yield folder / official
+    start = "" if ENTRIES.get(folder.name) == entry else official.partition("python")[0]
+    for path in sorted(folder.iterdir()):
+        if (
+            path.name.startswith(start)
+            and path.name.endswith((".tar.gz", ".tar.xz", ".tgz"))
+            and path.is_file()
+        ):
+            yield path
+
+
+def _asl(entry: Entry, folder: Path) -> Mapping[str, Path] | None:
+    found = _all_of(
+        {
+            split: _first(*(folder / f"{stem}{suffix}" for stem in stems for suffix in (".csv", ".csv.gz")))
+            for split, stems in ASL_STEMS.items()
+        }
+    )
+    if found is not None:
+        return found
+    return next(({"zip": path} for path in sorted(folder.glob("*.zip")) if asl_members(path)), None)
+
+
+def asl_members(archive: Path) -> dict[str, str]:
+    """The members of a zip file that hold the two tables, by split; empty if it is no such file."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            names = sorted(file.namelist(), key=len)
+    # zipfile raises struct.error, ValueError and more on damaged directories.
+    except Exception:
+        return {}
+    tables = {
+        split: [name for name in names for stem in stems if name.rpartition("/")[2] == f"{stem}.csv"]
+        for split, stems in ASL_STEMS.items()
+    }
+    return {split: members[0] for split, members in tables.items()} if all(tables.values()) else {}
+
+
+def _pictures(_entry: Entry, folder: Path) -> Mapping[str, Path] | None:
+    return {} if classes_in(folder) else None
+
+
+def _first(*paths: Path) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _all_of(found: Mapping[str, Path | None]) -> Mapping[str, Path] | None:
+    there = {name: path for name, path in found.items() if path is not None}
+    return there if len(there) == len(found) else None
