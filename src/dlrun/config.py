@@ -256,6 +256,17 @@ class Sweep:
     failed: str = option("keep", "failed runs of an earlier call: keep or retry", choices=("keep", "retry"), hashed=False)
     fresh: bool = option(False, "run everything again in a new folder", hashed=False)
     name: str | None = option(None, "folder below outputs/sweeps (null: derived from what was typed)", hashed=False)
+    rows: list[str] = option(
+        [], "points written out, each a text of overrides, e.g. ['model=fc_64 seed=0,1', model=fc_512]", hashed=False
+    )
+    zip: list[str] = option(
+        [], "lists that go in step, e.g. ['optimizer.lr=0.1,0.01 batch_size=128,32']", hashed=False
+    )
+    exclude: list[str] = option([], "points left out: those with all of a text's overrides", hashed=False)
+    random: int | None = option(None, "draw so many points instead of taking all, each with every seed", low=1, hashed=False)
+    trials: int = option(20, "points that hydra/sweeper=search tries", low=1, hashed=False)
+    sampler: str = option("tpe", "how a search picks points", choices=("tpe", "random"), hashed=False)
+    prune: bool = option(True, "let a search stop runs that fall behind", hashed=False)
 
 
 @dataclass

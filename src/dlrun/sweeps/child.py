@@ -1,0 +1,125 @@
+"""The process of one job: trains, writes its result, ends with the exit status of `dlrun`.
+
+As a program it reads one task from standard input and dies when that is closed, which is how it notices that
+its parent is gone; under the fork server of `dlrun.sweeps.server` it is a fork that has torch already.
+"""
+
+import ctypes
+import faulthandler
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import dlrun
+from dlrun.config import Config, parse, plain
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a process is told: plain values only, nothing pickled."""
+
+    run_dir: str
+    config: dict[str, Any]
+    overrides: Sequence[str]
+    environment: dict[str, str]
+    purpose: str = "train"
+    """`train`, or `fingerprint`: only load the data and write their fingerprint into the folder."""
+
+    @classmethod
+    def of(
+        cls, config: Config, run_dir: Path, overrides: Sequence[str], environment: dict[str, str]
+    ) -> "Task":
+        """The task of training `config` in `run_dir`."""
+        return cls(str(run_dir), plain(config), list(overrides), environment)
+
+
+def work(task: Task) -> int:
+    """Do the task and return the exit status; whatever is printed goes to the run's log."""
+    os.environ.update(task.environment)
+    dlrun.STARTED = time.perf_counter()
+    _log_to(Path(task.run_dir) / "run.log")
+    return _fingerprint(task) if task.purpose == "fingerprint" else _train(task)
+
+
+def _fingerprint(task: Task) -> int:
+    from dlrun.data.load import load
+
+    found = load(parse(task.config).data).fingerprint
+    (Path(task.run_dir) / "fingerprint.json").write_text(json.dumps(found))
+    return 0
+
+
+def _train(task: Task) -> int:
+    from dlrun.errors import DlrunError
+    from dlrun.runs import run
+    from dlrun.sweeps.jobs import Job, record_failure
+
+    config, run_dir = parse(task.config), Path(task.run_dir)
+    try:
+        run(config, run_dir, task.overrides)
+    except DlrunError as error:
+        print(error, file=sys.stderr)
+        if error.exit_status == 2:
+            record_failure(Job(tuple(task.overrides), run_dir, config), type(error).__name__, str(error))
+        return error.exit_status
+    return 0
+
+
+def _log_to(path: Path) -> None:
+    """Let standard output and error, also of C code and of crashes, end in the log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)
+    faulthandler.enable(sys.__stderr__ or sys.stderr)
+
+
+def leave(task: Task) -> None:
+    """Do the task and end this process, without the parent's or Python's closing rites; never returns."""
+    status = 1
+    try:
+        status = work(task)
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        sys.excepthook(*cast(Any, sys.exc_info()))
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(status & 0xFF)
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with(parent: int) -> None:
+    """On Linux: let the kernel kill this process when the process `parent`, which started it, is gone."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it went before the kernel was told
+        os._exit(1)
+
+
+def _watch(pipe: Any) -> None:
+    pipe.read()
+    os._exit(1)
+
+
+def main() -> None:
+    """Read a task from standard input and train."""
+    values = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_watch, args=(sys.stdin.buffer,), daemon=True).start()
+    leave(Task(**values))
+
+
+if __name__ == "__main__":
+    main()

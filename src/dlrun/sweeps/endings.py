@@ -1,0 +1,102 @@
+"""What a job's end means: completed, failed and why, killed, stopped."""
+
+import re
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from filelock import FileLock
+
+from dlrun.config import Sweep
+from dlrun.sweeps.jobs import Job, Outcome, complete, read_result, reason_of, record_failure
+from dlrun.sweeps.processes import Process
+from dlrun.sweeps.slots import Slot
+
+SAME_ERRORS = 3
+"""So many jobs in a row that fail with one and the same error end the sweep."""
+OF_ONE_RUN = ("RunFailed", "TimedOut")
+"""Failures that say something of one configuration (it diverged, it takes too long), not of the set-up."""
+
+
+@dataclass
+class Running:
+    """A job in its slot; times are on `time.monotonic`'s clock."""
+
+    job: Job
+    slot: Slot
+    process: Process
+    claim: FileLock
+    started: float
+    attempt: int = 1
+    asked_to_stop: float | None = None
+    why: str = ""
+    """Why it was asked to stop: `timeout`, `pruned` or `signal`."""
+    rows: Sequence[Mapping[str, float]] = ()
+    """Its history so far."""
+
+
+def ending(running: Running, settings: Sweep) -> Outcome:
+    """The outcome of a job whose process has ended; a failure that it could not write itself is recorded."""
+    outcome = _ending(running, settings)
+    return replace(outcome, seconds=time.monotonic() - running.started)
+
+
+def _ending(running: Running, settings: Sweep) -> Outcome:
+    job, status = running.job, running.process.status
+    result = complete(job)
+    if result is not None:
+        return Outcome(job, "completed", result)
+    if running.why == "timeout":
+        return _recorded(job, "TimedOut", f"stopped after {settings.timeout:g} minutes (sweep.timeout)")
+    if running.why:
+        return Outcome(job, "pruned" if running.why == "pruned" else "interrupted", read_result(job.run_dir))
+    result = read_result(job.run_dir)
+    if result is not None and result.status == "failed":
+        return Outcome(job, "failed", result, reason_of(result))
+    if result is not None:
+        return Outcome(job, "interrupted", result, "a signal from outside stopped it", killed=True)
+    if status is not None and status < 0:
+        return replace(_recorded(job, "Killed", _killed_by(-status)), killed=True)
+    return _recorded(job, "Ended", _last_words(job) or f"ended with exit status {status} and no result")
+
+
+def _recorded(job: Job, kind: str, message: str) -> Outcome:
+    record_failure(job, kind, message)
+    return Outcome(job, "failed", read_result(job.run_dir), message)
+
+
+def _killed_by(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    hint = {
+        "SIGKILL": " (the system does this when memory runs out)",
+        "SIGSEGV": " (a crash in compiled code)",
+    }
+    return f"killed by {name}{hint.get(name, '')}"
+
+
+def _last_words(job: Job) -> str:
+    """The last line of the log, where a mistake is printed that was found before training."""
+    try:
+        lines = (job.run_dir / "run.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return lines[-1].strip()[:500] if lines else ""
+
+
+def same_error_throughout(outcomes: Sequence[Outcome]) -> bool:
+    """Whether the last jobs failed with one error, numbers aside, that is not about one configuration."""
+    last = [outcome for outcome in outcomes if outcome.status in ("completed", "failed")][-SAME_ERRORS:]
+    return (
+        len(last) == SAME_ERRORS and len({_error(outcome) for outcome in last}) == 1 and _error(last[0]) != ""
+    )
+
+
+def _error(outcome: Outcome) -> str:
+    kind = (outcome.result.error or {}).get("type", "?") if outcome.result else "?"
+    if outcome.status == "completed" or kind in OF_ONE_RUN:
+        return ""
+    return re.sub(r"\d+", "#", f"{kind}: {outcome.reason}")

@@ -1,0 +1,108 @@
+"""The folder of a sweep: its name, stable for what was typed, and the folders of its runs."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dlrun.compose import compose
+from dlrun.config import Config, Sweep, Target, identity
+from dlrun.errors import ConfigError, UsageError
+from dlrun.folders import slug
+from dlrun.precision import settle_precision
+from dlrun.runs import check
+from dlrun.sweeps.jobs import Job
+from dlrun.sweeps.points import Point, parse
+
+SHAPING = ("sweep.rows", "sweep.zip", "sweep.exclude")
+"""The fields of `sweep` that belong to a sweep's identity; the others say how it is run."""
+
+
+def sweep_dir(arguments: Sequence[str], settings: Sweep, parent: Path = Path("outputs/sweeps")) -> Path:
+    """Where the sweep lies: the same arguments in any order give the same folder, `sweep.fresh` a new one.
+
+    Raises:
+        UsageError: `sweep.name` is no name of a folder.
+    """
+    name = settings.name or default_name(arguments)
+    if not re.fullmatch(r"[^/\\\x00-\x1f]{1,200}", name) or name.startswith("."):
+        raise UsageError(f"sweep.name={name}: not a name for a folder below {parent}")
+    if not settings.fresh:
+        return parent / name
+    return next(path for path in _numbered(parent / name) if not path.exists())
+
+
+def _numbered(path: Path) -> list[Path]:
+    return [path, *(path.with_name(f"{path.name}-{number}") for number in range(2, 10_000))]
+
+
+def default_name(arguments: Sequence[str]) -> str:
+    """What varies, in words, and six hex digits of everything typed.
+
+    >>> default_name(["seed=0,1", "model=fc_64,fc_512", "sweep.slots=2"])
+    'model-seed-1ac9b1'
+    """
+    typed = [one for one in parse(arguments) if _shapes(str(one.key_or_group))]
+    texts = sorted(one.input_line or "" for one in typed)
+    varied = sorted(str(one.key_or_group).rpartition(".")[2] for one in typed if one.is_sweep_override())
+    options = [str(one.value()) for one in typed if one.key_or_group == "experiment"]
+    words = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join([*options, *varied]))[:80] or "sweep"
+    return f"{words}-{hashlib.sha256(chr(10).join(texts).encode()).hexdigest()[:6]}"
+
+
+def _shapes(key: str) -> bool:
+    return not key.startswith("sweep.") or key in SHAPING
+
+
+@dataclass(frozen=True)
+class Sweeping:
+    """A sweep that is ready to start: every job checked, none started."""
+
+    folder: Path
+    settings: Sweep
+    jobs: list[Job]
+
+
+def jobs_of(points: Sequence[Point], folder: Path) -> list[Job]:
+    """The points as jobs, each composed and checked; two points that come to the same run are one job.
+
+    Raises:
+        UsageError: A point that can't be run; all that are wrong are named, the first few with reasons.
+    """
+    jobs: dict[str, Job] = {}
+    wrong: list[str] = []
+    checked: set[str] = set()
+    there = _folders_by_hash(folder)
+    for number, point in enumerate(points, start=1):
+        try:
+            config = _config(point, checked)
+        except UsageError as error:
+            wrong.append(f"point {number} of {len(points)} ({' '.join(point.varied)}): {error}")
+            continue
+        hash = identity(config)
+        run_dir = there.get(hash, folder / f"{slug(point.varied)}-{hash}")
+        jobs.setdefault(hash, Job(point.overrides, run_dir, config))
+    if wrong:
+        more = f"\n… and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ConfigError("\n".join(wrong[:3]) + more + "\nNothing was started.")
+    return list(jobs.values())
+
+
+def _config(point: Point, checked: set[str]) -> Config:
+    config = settle_precision(replace(compose(point.overrides), sweep=Sweep()))
+    parts = repr((config.data, config.model))
+    if parts not in checked and not isinstance(config.data, Target):
+        check(config)
+        checked.add(parts)
+    return config
+
+
+def _folders_by_hash(folder: Path) -> dict[str, Path]:
+    """Run folders that are there already; a run keeps its folder although it was typed otherwise."""
+    found = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        match = re.fullmatch(r".*-([0-9a-f]{8})", path.name)
+        if match and path.is_dir():
+            found[match[1]] = path
+    return found

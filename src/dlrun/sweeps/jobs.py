@@ -1,0 +1,148 @@
+"""What is launched and what became of it: the seam between who wants runs and the processes that train."""
+
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dlrun.compose import compose
+from dlrun.config import Config, identity
+from dlrun.environment import versions
+from dlrun.errors import UsageError
+from dlrun.folders import hold, write_config
+from dlrun.precision import settle_precision
+from dlrun.result import Result, read_history
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be: what was typed for it and its folder; `config` is composed from that where not given."""
+
+    overrides: tuple[str, ...]
+    run_dir: Path
+    config: Config | None = None
+
+    def settled(self) -> "Job":
+        """The job with a config whose precision has a name, so that it has an identity."""
+        return replace(self, config=settle_precision(self.config or compose(self.overrides)))
+
+    @property
+    def hash(self) -> str:
+        """Identity of the (settled) config."""
+        assert self.config is not None
+        return identity(self.config)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    job: Job
+    status: str
+    """`completed`, `skipped` (was complete before), `elsewhere` (another sweep completed it), `failed`,
+    `kept` (failed in an earlier call), `pruned`, `interrupted`, or `waiting` (never started)."""
+    result: Result | None = None
+    reason: str = ""
+    """Of a failure: one line."""
+    seconds: float = 0.0
+    """Wall time in this call."""
+    killed: bool = False
+    """Whether its process was killed, so that another attempt may go better."""
+
+    @property
+    def good(self) -> bool:
+        """Whether the run has a complete result."""
+        return self.status in ("completed", "skipped", "elsewhere")
+
+    @property
+    def bad(self) -> bool:
+        """Whether the run failed, now or before."""
+        return self.status in ("failed", "kept")
+
+
+def read_result(run_dir: Path) -> Result | None:
+    """The result in a run folder, None where there is none or it is damaged."""
+    try:
+        return Result.read(run_dir)
+    except UsageError:
+        return None
+
+
+def complete(job: Job) -> Result | None:
+    """The result of a job that is done already: completed, and of this very config."""
+    result = read_result(job.run_dir)
+    done = result is not None and result.status == "completed" and result.hash == job.hash
+    return result if done else None
+
+
+def reason_of(result: Result) -> str:
+    """The error of a failed run in one line."""
+    error = result.error or {}
+    return str(error.get("message") or error.get("type") or "unknown reason").splitlines()[0]
+
+
+def record_failure(job: Job, kind: str, message: str) -> None:
+    """Write a failed result for a run whose process could not write one itself; what it has stays.
+
+    Does nothing if another process works in the folder, or it holds a completed result or another run.
+    """
+    job.run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with hold(job.run_dir):
+            there = read_result(job.run_dir)
+            if there is None or (there.hash == job.hash and there.status != "completed"):
+                _write_failure(job, kind, message)
+    except UsageError:
+        return
+
+
+def _write_failure(job: Job, kind: str, message: str) -> None:
+    config = job.config
+    assert config is not None
+    if not (job.run_dir / "config.yaml").exists():
+        write_config(job.run_dir, config, job.overrides)
+    with (job.run_dir / "run.log").open("a", encoding="utf-8") as log:
+        log.write(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} ERROR {message}\n")
+    _unfinished(job, config, {"type": kind, "message": message}).write(job.run_dir)
+
+
+def _unfinished(job: Job, config: Config, error: dict[str, str]) -> Result:
+    rows = _history(job.run_dir)
+    return Result(
+        status="failed",
+        hash=job.hash,
+        name=config.name or job.run_dir.name,
+        seed=config.seed,
+        overrides=list(job.overrides),
+        data={"name": getattr(config.data, "name", ""), "fingerprint": "", "verified": False},
+        model=config.choices.get("model", ""),
+        parameters={},
+        epochs=len(rows),
+        train=None,
+        test=None,
+        best=None,
+        seconds={},
+        images_per_second=None,
+        device=config.device,
+        precision=config.precision,
+        threads=config.threads or 0,
+        cpu_capability="",
+        versions=versions(),
+        git=None,
+        error=error,
+    )
+
+
+def _history(run_dir: Path) -> Sequence[object]:
+    try:
+        return read_history(run_dir)
+    except UsageError:
+        return ()
+
+
+def settled(jobs: Iterable[Job]) -> list[Job]:
+    """The jobs with checked configs, each run folder once."""
+    found: dict[Path, Job] = {}
+    for job in jobs:
+        found.setdefault(job.run_dir, job.settled())
+    return list(found.values())

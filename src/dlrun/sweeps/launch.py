@@ -1,0 +1,309 @@
+"""Runs jobs: as many at once as there are slots, each in its own process, whatever becomes of the others."""
+
+import contextlib
+import itertools
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from types import FrameType
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+
+from dlrun.config import Sweep
+from dlrun.errors import Interrupted, UsageError
+from dlrun.result import Result, read_history
+from dlrun.sweeps.child import Task
+from dlrun.sweeps.endings import Running, ending, same_error_throughout
+from dlrun.sweeps.fingerprints import Fingerprints
+from dlrun.sweeps.jobs import Job, Outcome, read_result, reason_of, settled
+from dlrun.sweeps.processes import Processes, make_processes
+from dlrun.sweeps.slots import Slot, slots_for
+
+SAVE_SECONDS = 30.0
+"""What a job that was asked to stop gets for saving before it is killed."""
+LOOK_SECONDS = 1.0
+"""Time between two looks at the histories of running jobs, and at jobs that others are running."""
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+
+
+class Watcher(Protocol):
+    """Who shows a sweep, or steers it."""
+
+    def started(self, running: Running) -> None:
+        """A job has started."""
+
+    def advanced(self, running: Running) -> bool:
+        """A running job has finished another epoch; True stops it."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """A job has ended, or was found to need no run."""
+
+    def looked(self, running: Sequence[Running], slots: int) -> None:
+        """Some time has passed."""
+
+
+def launch(
+    jobs: Iterable[Job],
+    settings: Sweep,
+    watchers: Sequence[Watcher] = (),
+    processes: Processes | None = None,
+) -> list[Outcome]:
+    """Run the jobs that need it and return what became of each, in the order of the jobs.
+
+    Args:
+        jobs: A list, or an iterator that makes up each job when a slot is free for it.
+        processes: How processes are started; default: what suits the system.
+
+    Raises:
+        ConfigError: A job that can't be composed; nothing was started.
+        Interrupted: A signal stopped it; running jobs have saved, the rest was not started.
+    """
+    known = settled(jobs) if isinstance(jobs, Sequence) else None
+    with contextlib.closing(processes or make_processes()) as made, _Signals() as signals:
+        session = _Session(known if known is not None else jobs, settings, watchers, made, signals)
+        outcomes = session.work()
+    if signals.last is not None:
+        name = signal.Signals(signals.last).name
+        raise Interrupted(f"stopped by {name}; the same command goes on with what is left", signals.last)
+    if known is None:
+        return outcomes
+    places = {job.run_dir: place for place, job in enumerate(known)}
+    return sorted(outcomes, key=lambda outcome: places[outcome.job.run_dir])
+
+
+class _Signals:
+    """Counts the signals that ask to stop, instead of dying of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last: int | None = None
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.count, self.last = self.count + 1, number
+
+    def __enter__(self) -> "_Signals":
+        main = threading.current_thread() is threading.main_thread()
+        self.before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS} if main else {}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+class _Session:
+    """One call of `launch`."""
+
+    def __init__(
+        self,
+        jobs: Iterable[Job],
+        settings: Sweep,
+        watchers: Sequence[Watcher],
+        processes: Processes,
+        signals: _Signals,
+    ) -> None:
+        self.settings, self.watchers, self.processes, self.signals = settings, watchers, processes, signals
+        self.fingerprints = Fingerprints(processes)
+        self.is_listed = isinstance(jobs, Sequence)
+        """Otherwise jobs are made up when asked for, perhaps for ever."""
+        self.source: Iterator[Job] = iter(jobs)
+        self.free = self._slots(jobs)
+        self.running: list[Running] = []
+        self.again: deque[tuple[Job, int]] = deque()
+        """Killed jobs to be started again, and their attempt."""
+        self.others: list[Job] = []
+        """Jobs that another process is working on."""
+        self.outcomes: list[Outcome] = []
+        self.stopping = ""
+        """Why nothing more is started."""
+        self.looked = 0.0
+        self.began = time.time()
+        self.signals_obeyed = 0
+
+    def _slots(self, jobs: Iterable[Job]) -> deque[Slot]:
+        if isinstance(jobs, Sequence):
+            configs = [job.config for job in jobs if job.config is not None]
+            return deque(slots_for(configs, self.settings, len(jobs)))
+        first = next(self.source, None)
+        if first is None:
+            return deque(slots_for([], self.settings))
+        first = first.settled()
+        self.source = itertools.chain([first], self.source)
+        return deque(slots_for([first.config] if first.config else [], self.settings))
+
+    def work(self) -> list[Outcome]:
+        """Until nothing runs and nothing is left to start."""
+        self._fill()
+        while self.running or self.others:
+            self.processes.poll(0.1)
+            self._collect()
+            self._obey_signals()
+            self._limit_time()
+            self._look()
+            self._fill()
+        for job in [*(job for job, _ in self.again), *(self.source if self.is_listed else ())]:
+            self._end(Outcome(job, "waiting", reason=self.stopping))
+        return self.outcomes
+
+    # --- starting
+
+    def _fill(self) -> None:
+        """Start jobs while there are free slots; what needs no run is dealt with at once."""
+        while not self.stopping and self.free:
+            if self.again:
+                self._try(*self.again.popleft())
+            elif (job := next(self.source, None)) is not None:
+                self._try(job.settled(), 1)
+            else:
+                return
+            self._obey_signals()
+
+    def _try(self, job: Job, attempt: int) -> None:
+        """Start the job, or find that it is done, or that another process has it."""
+        if attempt == 1 and (known := self._known(job)) is not None:
+            self._end(known)
+            return
+        job.run_dir.mkdir(parents=True, exist_ok=True)
+        claim = FileLock(job.run_dir / ".claim")
+        try:
+            claim.acquire(timeout=0)
+        except Timeout:
+            self.others.append(job)
+            return
+        known = self._known(job) if attempt == 1 else None
+        if known is not None or is_held(job):
+            claim.release()
+            self._end(known) if known is not None else self.others.append(job)
+            return
+        self._start(job, attempt, claim)
+
+    def _known(self, job: Job) -> Outcome | None:
+        """The outcome of a job that is not to be run (again)."""
+        result = read_result(job.run_dir)
+        if result is None or result.hash != job.hash:
+            return None
+        now = (job.run_dir / "result.json").stat().st_mtime >= self.began
+        if result.status == "completed":
+            return self._if_data_fit(job, result, "elsewhere" if now else "skipped")
+        if result.status == "failed" and (now or self.settings.failed == "keep"):
+            return Outcome(job, "kept", result, reason_of(result))
+        return None
+
+    def _if_data_fit(self, job: Job, result: Result, status: str) -> Outcome | None:
+        assert job.config is not None
+        if self.fingerprints.fit(job.config, result):
+            return Outcome(job, status, result)
+        # Nothing is deleted; the new run needs the name.
+        job.run_dir.rename(job.run_dir.with_name(f"{job.run_dir.name}.{result.data['fingerprint']}"))
+        return None
+
+    def _start(self, job: Job, attempt: int, claim: FileLock) -> None:
+        assert job.config is not None
+        slot = self.free.popleft()
+        # A result that is out of date would pass for the new one's.
+        (job.run_dir / "result.json").unlink(missing_ok=True)
+        task = Task.of(slot.fitted(job.config), job.run_dir, job.overrides, slot.environment())
+        running = Running(job, slot, self.processes.start(task), claim, time.monotonic(), attempt)
+        self.running.append(running)
+        for watcher in self.watchers:
+            watcher.started(running)
+
+    # --- ending
+
+    def _collect(self) -> None:
+        for running in [one for one in self.running if one.process.status is not None]:
+            self.running.remove(running)
+            self.free.append(running.slot)
+            outcome = ending(running, self.settings)
+            retry = outcome.killed and running.attempt <= self.settings.retries and not self.stopping
+            if retry:
+                (running.job.run_dir / "result.json").unlink(missing_ok=True)
+                self.again.append((running.job, running.attempt + 1))
+            running.claim.release()
+            if not retry:
+                self._end(outcome)
+
+    def _end(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        for watcher in self.watchers:
+            watcher.ended(outcome)
+        if outcome.status == "failed" and not self.stopping:
+            if self.settings.on_failure == "stop":
+                self.stopping = "a job failed (sweep.on_failure=stop)"
+            elif same_error_throughout(self.outcomes):
+                self.stopping = "the same error several times in a row"
+
+    # --- meanwhile
+
+    def _obey_signals(self) -> None:
+        """First signal: save and stop. Second: at once."""
+        if self.signals.count == self.signals_obeyed:
+            return
+        self.signals_obeyed = self.signals.count
+        self.stopping = "stopped by a signal"
+        self.others.clear()
+        for running in self.running:
+            if self.signals.count == 1:
+                _ask_to_stop(running, "signal")
+            else:
+                running.process.send(KILL)
+
+    def _limit_time(self) -> None:
+        now = time.monotonic()
+        for running in self.running:
+            limit = self.settings.timeout
+            if running.asked_to_stop is None:
+                if limit is not None and now - running.started > limit * 60:
+                    _ask_to_stop(running, "timeout")
+            elif now - running.asked_to_stop > SAVE_SECONDS:
+                running.process.send(KILL)
+
+    def _look(self) -> None:
+        if time.monotonic() - self.looked < LOOK_SECONDS:
+            return
+        self.looked = time.monotonic()
+        for running in self.running:
+            self._read_history(running)
+        others, self.others = self.others, []
+        for job in others:
+            if self.free and not self.stopping:
+                self._try(job, 1)
+            else:
+                self.others.append(job)
+        if self.stopping:
+            self.others.clear()
+        for watcher in self.watchers:
+            watcher.looked(self.running, len(self.running) + len(self.free))
+
+    def _read_history(self, running: Running) -> None:
+        try:
+            rows = read_history(running.job.run_dir)
+        except UsageError:
+            return
+        if len(rows) <= len(running.rows):
+            return
+        running.rows = rows
+        for watcher in self.watchers:
+            if watcher.advanced(running):
+                _ask_to_stop(running, "pruned")
+
+
+def is_held(job: Job) -> bool:
+    """Whether a process is training in the job's folder, such as one whose sweep was just killed."""
+    lock = FileLock(job.run_dir / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _ask_to_stop(running: Running, why: str) -> None:
+    if running.asked_to_stop is None:
+        running.asked_to_stop, running.why = time.monotonic(), why
+        running.process.send(signal.SIGTERM)

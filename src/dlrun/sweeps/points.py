@@ -1,0 +1,224 @@
+"""From what was typed to the points of a sweep: grids, rows, zipped lists, exclusions, random draws.
+
+A dimension is a list of alternatives, each a tuple of overrides, or an interval. Every swept override typed
+is one; so is each text of `sweep.zip` (its lists go in step) and all of `sweep.rows` together (each row may
+itself be a grid). The points are the product of the dimensions, or `sweep.random` draws from it; `seed` is
+never drawn but always crossed, so that every draw gets all seeds.
+"""
+
+import itertools
+import math
+import random
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
+from hydra.errors import HydraException
+
+from dlrun.compose import compose, options, sentence
+from dlrun.config import Sweep
+from dlrun.errors import ConfigError
+
+Overrides = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run's overrides: all of them, and those that tell it from the sweep's other runs."""
+
+    overrides: Overrides
+    varied: Overrides
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Numbers between two bounds, for draws and searches."""
+
+    key: str
+    low: float
+    high: float
+    log: bool
+    whole: bool
+
+    def draw(self, generator: random.Random) -> Overrides:
+        """One uniform (or log-uniform) draw, to four significant digits."""
+        if self.log:
+            value = math.exp(generator.uniform(math.log(self.low), math.log(self.high)))
+        else:
+            value = generator.uniform(self.low, self.high)
+        return (f"{self.key}={round(value) if self.whole else float(f'{value:.4g}')}",)
+
+
+Dimension = list[Overrides] | Interval
+
+
+def settings_of(arguments: Sequence[str]) -> Sweep:
+    """The `sweep` fields that were typed or come from an `experiment`."""
+    return compose([one.input_line or "" for one in parse(arguments) if not _is_swept(one)]).sweep
+
+
+def expand(arguments: Sequence[str]) -> list[Point]:
+    """The points of what was typed after `-m`, in order, each once.
+
+    Raises:
+        ConfigError: Something can't be read, lists of a zip differ in length, an exclusion fits no point,
+            an interval without `sweep.random`.
+    """
+    fixed, dimensions = dimensions_of(arguments)
+    settings = settings_of(arguments)
+    if settings.random is None:
+        combined: Iterable[Overrides] = _product(dimensions)
+    else:
+        combined = _draws(dimensions, settings.random)
+    points = [_point(fixed, varied) for varied in combined]
+    kept = _without(list(dict.fromkeys(points)), settings.exclude)
+    if not kept:
+        raise ConfigError("sweep.exclude leaves no point of the sweep")
+    return kept
+
+
+def _point(fixed: Overrides, varied: Overrides) -> Point:
+    """A field that was typed with one value has that value, whatever the rows say."""
+    typed = {text.partition("=")[0] for text in fixed}
+    own = tuple(text for text in varied if text.partition("=")[0] not in typed)
+    return Point(fixed + own, own)
+
+
+def dimensions_of(arguments: Sequence[str]) -> tuple[Overrides, list[Dimension]]:
+    """The overrides that hold for every point, and the dimensions in the order of their importance."""
+    typed = parse(arguments)
+    settings = settings_of(arguments)
+    fixed = tuple(_plain(one) for one in typed if not _is_swept(one) and not _is_of_sweep(one))
+    rows: list[Dimension] = [[row for text in settings.rows for row in _row(text)]] if settings.rows else []
+    zipped: list[Dimension] = [_zipped(text) for text in settings.zip]
+    return fixed, [*rows, *zipped, *(_dimension(one) for one in typed if _is_swept(one))]
+
+
+def parse(arguments: Iterable[str]) -> list[Override]:
+    """The arguments as Hydra reads them; `++` in front, which dlrun adds for Hydra, goes.
+
+    Raises:
+        ConfigError: One can't be read.
+    """
+    parser = OverridesParser.create()
+    try:
+        return [parser.parse_override(text.lstrip("+")) for text in arguments if not text.startswith("hydra")]
+    except HydraException as error:
+        raise ConfigError(sentence(error)) from error
+
+
+def _is_swept(override: Override) -> bool:
+    return bool(override.is_sweep_override())
+
+
+def _is_of_sweep(override: Override) -> bool:
+    return str(override.key_or_group).split(".")[0] == "sweep"
+
+
+def _plain(override: Override) -> str:
+    if override.is_delete():
+        return override.input_line or ""
+    return f"{override.get_key_element()}={override.get_value_element_as_str()}"
+
+
+def _dimension(override: Override) -> Dimension:
+    key, value = override.get_key_element(), override.value()
+    if isinstance(value, IntervalSweep):
+        return _interval(key, value)
+    if isinstance(value, Glob):
+        return [(f"{key}={name}",) for name in value.filter(options(key))]
+    return [(f"{key}={text}",) for text in override.sweep_string_iterator()]
+
+
+def _interval(key: str, value: IntervalSweep) -> Interval:
+    low, high, log = value.start, value.end, "log" in value.tags
+    if low is None or high is None or not low < high or (log and low <= 0):
+        raise ConfigError(
+            f"{key}: an interval needs low < high{', both above 0 on a log scale' if log else ''}"
+        )
+    return Interval(key, low, high, log, isinstance(low, int) and isinstance(high, int))
+
+
+def _words(field: str, text: str) -> list[Override]:
+    try:
+        return parse(shlex.split(text))
+    except ValueError as error:
+        raise ConfigError(f"{field}: {text!r} can't be split into words ({error})") from None
+
+
+def _row(text: str) -> list[Overrides]:
+    lists = [_listed("sweep.rows", one) for one in _words("sweep.rows", text)]
+    return [tuple(itertools.chain(*chosen)) for chosen in itertools.product(*lists)]
+
+
+def _zipped(text: str) -> list[Overrides]:
+    lists = [_listed("sweep.zip", one) for one in _words("sweep.zip", text)]
+    if len({len(one) for one in lists}) > 1:
+        lengths = ", ".join(f"{one[0][0].partition('=')[0]} has {len(one)}" for one in lists)
+        raise ConfigError(f"sweep.zip: lists that go in step must be equally long: {lengths}")
+    return [tuple(itertools.chain(*chosen)) for chosen in zip(*lists, strict=True)]
+
+
+def _listed(field: str, override: Override) -> list[Overrides]:
+    if not _is_swept(override):
+        return [(_plain(override),)]
+    found = _dimension(override)
+    if isinstance(found, Interval):
+        raise ConfigError(f"{field}: {found.key} is an interval; type it as a dimension of its own")
+    return found
+
+
+# --- combining --------------------------------------------------------------------------------------------
+
+
+def _product(dimensions: Sequence[Dimension]) -> Iterator[Overrides]:
+    lists = []
+    for one in dimensions:
+        if isinstance(one, Interval):
+            raise ConfigError(
+                f"{one.key}: an interval has no end of values; add sweep.random=N or hydra/sweeper=search"
+            )
+        lists.append(one)
+    for chosen in itertools.product(*lists):
+        yield _merged((), tuple(itertools.chain(*chosen)))
+
+
+def _draws(dimensions: Sequence[Dimension], count: int) -> Iterator[Overrides]:
+    """`count` different draws; a larger count begins with the same ones, so that a sweep can be extended."""
+    seeds = [one for one in dimensions if _is_seed(one)]
+    drawn = [one for one in dimensions if not _is_seed(one)]
+    generator = random.Random(0)
+    found: dict[Overrides, None] = {}
+    for _ in range(100 * count):
+        chosen = [
+            one.draw(generator) if isinstance(one, Interval) else generator.choice(one) for one in drawn
+        ]
+        found[_merged((), tuple(itertools.chain(*chosen)))] = None
+        if len(found) == count:
+            break
+    for point in found:
+        for seed in _product(seeds):
+            yield point + seed
+
+
+def _is_seed(dimension: Dimension) -> bool:
+    return isinstance(dimension, list) and all(text.startswith("seed=") for one in dimension for text in one)
+
+
+def _merged(first: Overrides, second: Overrides) -> Overrides:
+    """Both; of two overrides of one key the later one, in the place of the earlier."""
+    return tuple({text.partition("=")[0]: text for text in (*first, *second)}.values())
+
+
+def _without(points: list[Point], exclusions: Sequence[str]) -> list[Point]:
+    for text in exclusions:
+        wanted = [
+            {choice for (choice,) in _listed("sweep.exclude", one)} for one in _words("sweep.exclude", text)
+        ]
+        kept = [point for point in points if not all(set(point.overrides) & choices for choices in wanted)]
+        if len(kept) == len(points):
+            raise ConfigError(f"sweep.exclude: {text!r} fits no point of the sweep")
+        points = kept
+    return points

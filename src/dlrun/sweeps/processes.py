@@ -1,0 +1,187 @@
+"""Starts a process a job: forks of a server that has imported torch, or where that can't be, fresh ones."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from dlrun.errors import RunFailed
+from dlrun.sweeps.child import Task
+
+
+@dataclass
+class Process:
+    """A job's process; `status` is as in `subprocess`: None while it runs, -N after signal N."""
+
+    pid: int | None = None
+    status: int | None = None
+
+    def send(self, number: int) -> None:
+        """Send a signal to the process and everything it started."""
+        if self.pid is None or self.status is not None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg") and os.getpgid(self.pid) == self.pid:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
+
+
+class Processes(Protocol):
+    """A way to start processes."""
+
+    def start(self, task: Task) -> Process:
+        """Start the process of a job."""
+
+    def poll(self, seconds: float) -> None:
+        """Wait up to so long for news, and bring every `Process` up to date."""
+
+    def close(self) -> None:
+        """End what is left."""
+
+
+def make_processes() -> Processes:
+    """Forks on Linux. Elsewhere system libraries do not survive a fork (macOS) or there is none (Windows)."""
+    return Forks() if sys.platform == "linux" else Fresh()
+
+
+class Fresh:
+    """A new interpreter a job; its standard input stays open as long as this process lives."""
+
+    def __init__(self) -> None:
+        self.running: list[tuple[Process, subprocess.Popen[bytes]]] = []
+
+    def start(self, task: Task) -> Process:
+        """Start `python -m dlrun.sweeps.child`."""
+        started = subprocess.Popen(
+            [sys.executable, "-m", "dlrun.sweeps.child"],
+            stdin=subprocess.PIPE,
+            env={**os.environ, **task.environment},
+            start_new_session=True,
+        )
+        assert started.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            started.stdin.write(json.dumps(dataclasses.asdict(task)).encode() + b"\n")
+            started.stdin.flush()
+        process = Process(started.pid)
+        self.running.append((process, started))
+        return process
+
+    def poll(self, seconds: float) -> None:
+        """Look every 20 ms until something has ended."""
+        deadline = time.monotonic() + seconds
+        while not self._look() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _look(self) -> bool:
+        for process, started in self.running:
+            process.status = started.poll()
+            if process.status is not None and started.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    started.stdin.close()
+        ended = [process for process, _ in self.running if process.status is not None]
+        self.running = [pair for pair in self.running if pair[0].status is None]
+        return bool(ended)
+
+    def close(self) -> None:
+        """Kill what is left."""
+        for process, started in self.running:
+            process.send(getattr(signal, "SIGKILL", signal.SIGTERM))
+            started.wait()
+        self._look()
+
+
+class Forks:
+    """Forks of a server; a server that died is replaced."""
+
+    def __init__(self) -> None:
+        self.server: subprocess.Popen[bytes] | None = None
+        self.running: dict[int, Process] = {}
+        self.started = 0
+        self.partial = b""
+
+    def start(self, task: Task) -> Process:
+        """Tell the server of a job; its process id arrives with the next poll."""
+        if self.server is None:
+            self.server = self._start_server()
+        self.started += 1
+        process = self.running[self.started] = Process()
+        message = {"job": self.started, "task": dataclasses.asdict(task)}
+        assert self.server.stdin is not None
+        try:
+            self.server.stdin.write(json.dumps(message).encode() + b"\n")
+            self.server.stdin.flush()
+        except BrokenPipeError:
+            self._server_died()
+        return process
+
+    def _start_server(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dlrun.sweeps.server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def poll(self, seconds: float) -> None:
+        """Wait for reports of the server."""
+        import select
+
+        if self.server is None or self.server.stdout is None:
+            time.sleep(seconds)
+            return
+        ready, _, _ = select.select([self.server.stdout], [], [], seconds)
+        if not ready:
+            return
+        received = os.read(self.server.stdout.fileno(), 65536)
+        if not received:
+            self._server_died()
+            return
+        for message in self._messages(received):
+            process = self.running[message["job"]]
+            process.pid = message.get("pid", process.pid)
+            process.status = message.get("status")
+            if process.status is not None:
+                del self.running[message["job"]]
+
+    def _messages(self, received: bytes) -> Iterator[dict[str, int]]:
+        *lines, self.partial = (self.partial + received).split(b"\n")
+        for line in lines:
+            yield json.loads(line)
+
+    def _server_died(self) -> None:
+        """Its jobs were killed with it (PR_SET_PDEATHSIG)."""
+        assert self.server is not None
+        status = self.server.wait()
+        self._close_pipes()
+        self.server, self.partial = None, b""
+        if self.started and not any(process.pid for process in self.running.values()):
+            raise RunFailed(f"the process that starts jobs ended with status {status}; its message is above")
+        for process in self.running.values():
+            process.status = -signal.SIGKILL
+        self.running.clear()
+
+    def _close_pipes(self) -> None:
+        assert self.server is not None
+        for pipe in (self.server.stdin, self.server.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+    def close(self) -> None:
+        """Let the server end; it stops jobs that are left."""
+        if self.server is None:
+            return
+        self._close_pipes()
+        self.server.wait()
+        self.server = None
+
+    def __del__(self) -> None:
+        self.close()
