@@ -36,7 +36,7 @@ class Entry:
     members: Mapping[str, str] = field(default_factory=dict)
     """Files of an archive with their md5s: those of the training set first, the test set last."""
     page: str = ""
-    """Where a person finds the data."""
+    """Where a person finds data that no mirror serves."""
 
 
 DIGITS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
@@ -65,7 +65,6 @@ MNIST = Entry(
     # The second host has been dead for long; it stays last because it was the original one.
     mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
     folder="MNIST/raw",
-    page="http://yann.lecun.com/exdb/mnist/",
 )
 
 FASHION_MNIST = Entry(
@@ -102,7 +101,6 @@ FASHION_MNIST = Entry(
     },
     mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     folder="FashionMNIST/raw",
-    page="https://github.com/zalandoresearch/fashion-mnist",
 )
 
 KMNIST = Entry(
@@ -120,7 +118,6 @@ KMNIST = Entry(
     },
     mirrors=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
     folder="KMNIST/raw",
-    page="http://codh.rois.ac.jp/kmnist/",
 )
 
 CIFAR10 = Entry(
@@ -153,7 +150,6 @@ CIFAR10 = Entry(
         "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
         "test_batch": "40351d587109b95175f43aff81a1287e",
     },
-    page="https://www.cs.toronto.edu/~kriz/cifar.html",
 )
 
 CIFAR100 = Entry(
@@ -269,7 +265,6 @@ CIFAR100 = Entry(
     mirrors=("https://www.cs.toronto.edu/~kriz/",),
     folder="cifar-100-python",
     members={"train": "16019d7e3df5f24257cddd939b257f8d", "test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
-    page="https://www.cs.toronto.edu/~kriz/cifar.html",
 )
 
 CIFAR100_COARSE = (

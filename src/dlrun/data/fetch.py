@@ -1,0 +1,155 @@
+"""Brings a data set's files to where they are looked for, from the first source that has them."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import filelock
+
+from dlrun.config import DATA, Data
+from dlrun.data import debian
+from dlrun.data.catalogue import ENTRIES
+from dlrun.data.download import download, progress
+from dlrun.data.places import ASL_STEMS, Source, find, roots
+from dlrun.data.read import read
+from dlrun.errors import DataError
+
+KAGGLE_HANDLE = "datamunge/sign-language-mnist"
+
+
+def fetch(name: str, root: Path | None = None, offline: Path | None = None) -> tuple[Source, str]:
+    """The data set's files, verified, and a phrase that says where they came from.
+
+    Tried in order: what is already there, `$DLRUN_OFFLINE`, Debian's package, Kaggle's client, the mirrors.
+    Of several processes one fetches. Nothing half-written is left under a final name.
+
+    Args:
+        name: One of the catalogue's data sets that have files.
+        root: Where to put the data set's folder; default `$DLRUN_DATA` if writable, else the user's cache.
+        offline: Take the files from this folder and from nowhere else.
+
+    Raises:
+        DataError: No source has them; the message lists what was tried, and what to put where by hand.
+    """
+    config = DATA[name](name=name, root=None if root is None else str(root))
+    found = _there(config)
+    if found is not None:
+        return found, "already there"
+    place = _destination(config) / name
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(place / ".fetch.lock"):
+            found = _there(config)
+            origin = "already there" if found is not None else _obtain(config, place, offline)
+    except OSError as error:
+        raise DataError(f"{name}: can't write to {place}: {error.strerror or error}") from error
+    found = found or _there(config)
+    if found is None:
+        raise DataError(f"{name}: fetched to {place}, but not found there")
+    return found, origin
+
+
+def by_hand(name: str, place: Path) -> str:
+    """What a person can do where no source is reachable."""
+    entry = ENTRIES[name]
+    names = list(entry.files) or [f"{stems[0]}.csv" for stems in ASL_STEMS.values()]
+    zipped = " (or Kaggle's zip file as it is)" if entry.format == "asl" else ""
+    return f"By hand: get {', '.join(names)}{zipped} from {entry.page} and put into {place}"
+
+
+def _there(config: Data) -> Source | None:
+    """The files if they can be found; they must be sound then, as nothing would replace them."""
+    found = find(config.name, roots(config), explicit=config.root is not None)
+    if found is not None:
+        read(config, found)
+    return found
+
+
+def _destination(config: Data) -> Path:
+    return next((root for root in roots(config) if _writable(root)), roots(config)[-1])
+
+
+def _writable(folder: Path) -> bool:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return os.access(folder, os.W_OK)
+
+
+def _obtain(config: Data, place: Path, offline: Path | None) -> str:
+    if offline is not None:
+        _adopt(config, offline, place)
+        return f"from {offline}"
+    failures = []
+    for origin, attempt in _sources(config, place):
+        try:
+            attempt()
+        except DataError as error:
+            failures.append(f"{origin}: {error}")
+        else:
+            return origin
+    raise DataError(
+        f"{config.name} could not be fetched. Tried "
+        + "; ".join(failures)
+        + ". "
+        + by_hand(config.name, place)
+        if failures
+        else f"{config.name} can't be fetched without the package kagglehub. {by_hand(config.name, place)}"
+    )
+
+
+def _sources(config: Data, place: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """What can be tried on this machine, in order."""
+    if os.environ.get("DLRUN_OFFLINE"):
+        folder = Path(os.environ["DLRUN_OFFLINE"])
+        yield f"from {folder}", lambda: _adopt(config, folder, place)
+    if config.name in debian.PACKAGES and debian.available():
+        yield "from Debian's package", lambda: _from_debian(config, place)
+    if config.name == "asl" and importlib.util.find_spec("kagglehub"):
+        yield "from Kaggle", lambda: _from_kaggle(config, place)
+    if ENTRIES[config.name].mirrors:
+        yield "from its mirror", lambda: _from_mirrors(config, place)
+
+
+def _from_debian(config: Data, place: Path) -> None:
+    with progress() as bars, debian.unpacked(debian.PACKAGES[config.name], bars) as folder:
+        _adopt(config, folder, place)
+
+
+def _from_kaggle(config: Data, place: Path) -> None:
+    import kagglehub
+
+    try:
+        folder = kagglehub.dataset_download(KAGGLE_HANDLE)
+    # Its own errors, and those of requests and of the network beneath.
+    except Exception as error:
+        raise DataError(f"kagglehub: {error}") from error
+    _adopt(config, Path(folder), place)
+
+
+def _from_mirrors(config: Data, place: Path) -> None:
+    entry = ENTRIES[config.name]
+    with progress() as bars:
+        for name, known in entry.files.items():
+            download([mirror + name for mirror in entry.mirrors], place / name, known.md5, bars)
+
+
+def _adopt(config: Data, folder: Path, place: Path) -> None:
+    """Copy the data set's files from a folder: all, verified as copied, then put under their names."""
+    found = find(config.name, [folder], explicit=True)
+    if found is None:
+        raise DataError(f"no {config.name} in {folder}")
+    with _staging(place) as stage:
+        copies = {key: Path(shutil.copy(path, stage / path.name)) for key, path in found.files.items()}
+        read(config, Source(stage, copies))
+        for copy in copies.values():
+            copy.replace(place / copy.name)
+
+
+@contextlib.contextmanager
+def _staging(place: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=place, prefix=".incoming-") as folder:
+        yield Path(folder)
