@@ -1,5 +1,6 @@
 """From what was typed to a checked config: Hydra composes, `dlrun.config` checks, errors become sentences."""
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -57,7 +59,9 @@ def compose_all(rows: Iterable[Sequence[str]]) -> list[Config]:
     Raises:
         ConfigError: As `compose`, for the first row that is wrong.
     """
-    with initialize_config_dir(str(configs_dir()), version_base="1.3"):
+    # A sweeper is called by a Hydra that is started already.
+    running = GlobalHydra.instance().is_initialized()
+    with contextlib.nullcontext() if running else initialize_config_dir(str(configs_dir()), version_base="1.3"):
         return [_compose_one(row) for row in rows]
 
 

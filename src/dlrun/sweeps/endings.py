@@ -27,13 +27,19 @@ class Running:
     slot: Slot
     process: Process
     claim: FileLock
-    started: float
     attempt: int = 1
     asked_to_stop: float | None = None
     why: str = ""
     """Why it was asked to stop: `timeout`, `pruned` or `signal`."""
     rows: Sequence[Mapping[str, float]] = ()
     """Its history so far."""
+    advanced: float = 0.0
+    """When the last row was seen."""
+
+    @property
+    def started(self) -> float:
+        """When its process began."""
+        return self.process.since
 
 
 def ending(running: Running, settings: Sweep) -> Outcome:

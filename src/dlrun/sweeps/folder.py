@@ -3,17 +3,21 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+import yaml
+from omegaconf import DictConfig
 
 from dlrun.compose import compose
 from dlrun.config import Config, Sweep, Target, identity
 from dlrun.errors import ConfigError, UsageError
+from dlrun.files import write_atomically
 from dlrun.folders import slug
 from dlrun.precision import settle_precision
 from dlrun.runs import check
 from dlrun.sweeps.jobs import Job
-from dlrun.sweeps.points import Point, parse
+from dlrun.sweeps.points import Point, parse, settings_of
 
 SHAPING = ("sweep.rows", "sweep.zip", "sweep.exclude")
 """The fields of `sweep` that belong to a sweep's identity; the others say how it is run."""
@@ -41,7 +45,7 @@ def default_name(arguments: Sequence[str]) -> str:
     """What varies, in words, and six hex digits of everything typed.
 
     >>> default_name(["seed=0,1", "model=fc_64,fc_512", "sweep.slots=2"])
-    'model-seed-1ac9b1'
+    'model-seed-53aebb'
     """
     typed = [one for one in parse(arguments) if _shapes(str(one.key_or_group))]
     texts = sorted(one.input_line or "" for one in typed)
@@ -55,13 +59,18 @@ def _shapes(key: str) -> bool:
     return not key.startswith("sweep.") or key in SHAPING
 
 
-@dataclass(frozen=True)
-class Sweeping:
-    """A sweep that is ready to start: every job checked, none started."""
+def folder_from(composed: DictConfig) -> Path:
+    """The sweep's folder: `hydra.sweep.dir` where it was typed, else by name."""
+    if any(text.startswith("hydra.sweep.dir=") for text in composed.hydra.overrides.hydra):
+        return Path(composed.hydra.sweep.dir)
+    return sweep_dir(list(composed.hydra.overrides.task), settings_of(composed.hydra.overrides.task))
 
-    folder: Path
-    settings: Sweep
-    jobs: list[Job]
+
+def note_typed(folder: Path, arguments: Sequence[str]) -> None:
+    """Keep what was typed as `sweep.yaml`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    typed = [text.lstrip("+") for text in arguments]
+    write_atomically(folder / "sweep.yaml", yaml.safe_dump({"typed": typed}, allow_unicode=True))
 
 
 def jobs_of(points: Sequence[Point], folder: Path) -> list[Job]:

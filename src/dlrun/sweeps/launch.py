@@ -207,7 +207,7 @@ class _Session:
         # A result that is out of date would pass for the new one's.
         (job.run_dir / "result.json").unlink(missing_ok=True)
         task = Task.of(slot.fitted(job.config), job.run_dir, job.overrides, slot.environment())
-        running = Running(job, slot, self.processes.start(task), claim, time.monotonic(), attempt)
+        running = Running(job, slot, self.processes.start(task), claim, attempt)
         self.running.append(running)
         for watcher in self.watchers:
             watcher.started(running)
@@ -286,7 +286,7 @@ class _Session:
             return
         if len(rows) <= len(running.rows):
             return
-        running.rows = rows
+        running.rows, running.advanced = rows, time.monotonic()
         for watcher in self.watchers:
             if watcher.advanced(running):
                 _ask_to_stop(running, "pruned")

@@ -55,8 +55,16 @@ Dimension = list[Overrides] | Interval
 
 
 def settings_of(arguments: Sequence[str]) -> Sweep:
-    """The `sweep` fields that were typed or come from an `experiment`."""
-    return compose([one.input_line or "" for one in parse(arguments) if not _is_swept(one)]).sweep
+    """The `sweep` fields that were typed or come from an `experiment`.
+
+    Raises:
+        ConfigError: A field does not exist or has a value it can't take.
+    """
+    telling = [one for one in parse(arguments) if _is_of_sweep(one) or one.key_or_group == "experiment"]
+    for one in telling:
+        if _is_swept(one):
+            raise ConfigError(f"{one.input_line}: can't itself take several values in a sweep")
+    return compose([one.input_line or "" for one in telling]).sweep
 
 
 def expand(arguments: Sequence[str]) -> list[Point]:

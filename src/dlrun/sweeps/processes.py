@@ -22,6 +22,8 @@ class Process:
 
     pid: int | None = None
     status: int | None = None
+    since: float = dataclasses.field(default_factory=time.monotonic)
+    """When it began, on `time.monotonic`'s clock."""
 
     def send(self, number: int) -> None:
         """Send a signal to the process and everything it started."""
@@ -146,7 +148,8 @@ class Forks:
             return
         for message in self._messages(received):
             process = self.running[message["job"]]
-            process.pid = message.get("pid", process.pid)
+            if "pid" in message:
+                process.pid, process.since = message["pid"], time.monotonic()
             process.status = message.get("status")
             if process.status is not None:
                 del self.running[message["job"]]

@@ -1,0 +1,116 @@
+"""A sweep from its jobs to its answer: header, live display, leaderboard, failures, exit status."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from dlrun.config import Sweep
+from dlrun.errors import RunFailed
+from dlrun.files import write_atomically
+from dlrun.report import runs
+from dlrun.report.leaderboard import duration, failures, leaderboard
+from dlrun.report.output import visible, write
+from dlrun.sweeps.display import Display
+from dlrun.sweeps.jobs import Job, Outcome
+from dlrun.sweeps.launch import Watcher, launch
+
+PLAN = "plan.json"
+
+
+def run_sweep(
+    jobs: Iterable[Job],
+    settings: Sweep,
+    folder: Path,
+    watchers: Sequence[Watcher] = (),
+    total: int | None = None,
+) -> list[Outcome]:
+    """Run the jobs, show them, and print what they add up to.
+
+    Args:
+        folder: The sweep's folder, for the display; jobs know their own.
+        total: Number of jobs where `jobs` is an iterator.
+
+    Raises:
+        Interrupted: As `launch`.
+    """
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    listed = jobs if isinstance(jobs, Sequence) else []
+    count = total or len(listed)
+    console.print(f"{count} {'run' if count == 1 else 'runs'} in {visible(str(folder))}", markup=False)
+    planned = read_plan(folder)
+    started = time.monotonic()
+    with Display(console, listed, total, planned) as display:
+        outcomes = launch(jobs, settings, [display, *watchers])
+    _print_answer(console, [outcome.job.run_dir for outcome in outcomes])
+    _print_plan_error(console, outcomes, planned, time.monotonic() - started)
+    console.print(visible(str(folder.resolve())), markup=False)
+    return outcomes
+
+
+def demand_success(outcomes: Sequence[Outcome], folder: Path) -> None:
+    """Raise `RunFailed` (exit status 1) unless every run has a result."""
+    bad = [outcome for outcome in outcomes if not outcome.good and outcome.status != "pruned"]
+    if not bad:
+        return
+    kept = any(outcome.status == "kept" for outcome in bad)
+    never = sum(outcome.status == "waiting" for outcome in bad)
+    words = [f"{len(bad) - never} of {len(outcomes)} runs failed"]
+    if never:
+        words.append(
+            f"{never} were not started: {next(one.reason for one in bad if one.status == 'waiting')}"
+        )
+    if kept:
+        words.append("failed runs are tried again with sweep.failed=retry")
+    raise RunFailed("; ".join(words) + f" ({folder})")
+
+
+def _print_answer(console: Console, folders: Sequence[Path]) -> None:
+    found, damaged = runs.read(folder for folder in folders if (folder / "result.json").exists())
+    for sentence in damaged:
+        console.print(visible(f"left out: {sentence}"), markup=False)
+    if not found:
+        return
+    width = console.width if console.is_terminal else None
+    console.print()
+    console.out(write(leaderboard(found), "text", width), end="", highlight=False)
+    failed = failures(found)
+    if failed.records:
+        console.print()
+        console.out(write(failed, "text", width), end="", highlight=False)
+
+
+# --- the plan ---------------------------------------------------------------------------------------------
+
+
+def read_plan(folder: Path) -> dict[str, float]:
+    """What `dlrun plan` expected of the runs: seconds by hash; empty where there was no plan."""
+    try:
+        values = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        return {str(hash): float(seconds) for hash, seconds in values["seconds"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def write_plan(folder: Path, seconds: dict[str, float]) -> None:
+    """Keep what is expected, so that the sweep can tell how wrong it was."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / PLAN, json.dumps({"seconds": seconds}, indent=2) + "\n")
+
+
+def _print_plan_error(
+    console: Console, outcomes: Sequence[Outcome], planned: dict[str, float], wall: float
+) -> None:
+    ran = [outcome for outcome in outcomes if outcome.status == "completed" and outcome.job.hash in planned]
+    if not ran:
+        return
+    expected = sum(planned[outcome.job.hash] for outcome in ran)
+    took = sum(outcome.seconds for outcome in ran)
+    console.print(
+        f"planned {duration(expected)} for these {len(ran)} runs, they took {duration(took)} "
+        f"({(took / expected - 1) * 100:+.0f} %); wall time {duration(wall)}",
+        markup=False,
+    )

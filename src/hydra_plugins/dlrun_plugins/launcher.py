@@ -1,0 +1,53 @@
+"""Hydra's launcher for this machine: a process a job, slots, GPU pinning."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from dlrun.sweeps.jobs import Job, Outcome
+
+
+class LocalLauncher(Launcher):
+    """Runs each job's overrides in a process of its own; the task function is not used."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before `launch`."""
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs; one that fails does not keep the others from running."""
+        from dlrun.sweeps.points import settings_of
+        from dlrun.sweeps.session import run_sweep
+
+        folder = Path(self.config.hydra.sweep.dir)
+        jobs = [_job(texts, folder) for texts in job_overrides]
+        outcomes = run_sweep(jobs, settings_of(self.config.hydra.overrides.task), folder)
+        return [_returned(outcome) for outcome in outcomes]
+
+
+def _job(texts: Sequence[str], folder: Path) -> "Job":
+    """The job of overrides as sweepers make them; `hydra.sweep.subdir` among them names its folder."""
+    from dlrun.folders import run_name
+    from dlrun.sweeps.jobs import Job
+
+    overrides = tuple(text.lstrip("+") for text in texts if not text.startswith("hydra."))
+    job = Job(overrides, folder).settled()
+    assert job.config is not None
+    given = [text.partition("=")[2].strip("'") for text in texts if text.startswith("hydra.sweep.subdir=")]
+    return Job(overrides, folder / (given[-1] if given else run_name(job.config, overrides)), job.config)
+
+
+def _returned(outcome: "Outcome") -> JobReturn:
+    from dlrun.errors import RunFailed
+
+    value: Any = outcome.result.test["accuracy"] if outcome.result and outcome.result.test else None
+    returned = JobReturn(overrides=outcome.job.overrides, working_dir=str(outcome.job.run_dir))
+    returned.status = JobStatus.COMPLETED if outcome.good else JobStatus.FAILED
+    returned.return_value = value if outcome.good else RunFailed(f"{outcome.job.run_dir}: {outcome.reason}")
+    return returned

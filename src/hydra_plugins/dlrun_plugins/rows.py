@@ -1,0 +1,77 @@
+"""Hydra's sweeper for explicit points: grids, rows, zipped lists, exclusions and random draws."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from hydra_plugins.dlrun_plugins.launcher import LocalLauncher
+
+if TYPE_CHECKING:
+    from dlrun.sweeps.jobs import Job
+
+
+class PointSweeper(Sweeper):
+    """Checks every point, then hands those without a result to the configured launcher."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before `sweep`; settles the sweep's folder, which the launcher needs."""
+        from dlrun.sweeps.folder import folder_from
+
+        self.config = config
+        with open_dict(config):
+            config.hydra.sweep.dir = str(folder_from(config))
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the points of what was typed.
+
+        Raises:
+            RunFailed: At least one run has no result.
+        """
+        from dlrun.sweeps.folder import jobs_of, note_typed
+        from dlrun.sweeps.points import expand, settings_of
+        from dlrun.sweeps.session import demand_success, run_sweep
+
+        assert self.config is not None
+        folder = Path(self.config.hydra.sweep.dir)
+        jobs = jobs_of(expand(arguments), folder)
+        note_typed(folder, arguments)
+        if not isinstance(self.launcher, LocalLauncher):
+            return self._launch_elsewhere(jobs, folder)
+        demand_success(run_sweep(jobs, settings_of(arguments), folder), folder)
+        return None
+
+    def _launch_elsewhere(self, jobs: Sequence["Job"], folder: Path) -> Sequence[JobReturn]:
+        from dlrun.errors import RunFailed
+        from dlrun.sweeps.jobs import complete
+
+        assert self.launcher is not None
+        missing = [job for job in jobs if complete(job) is None]
+        returned = self.launcher.launch([overrides_of(job) for job in missing], initial_job_idx=0)
+        failed = [one for one in returned if one.status != JobStatus.COMPLETED]
+        if failed:
+            raise RunFailed(f"{len(failed)} of {len(missing)} runs failed ({folder})")
+        return returned
+
+
+def overrides_of(job: "Job") -> list[str]:
+    """A job's overrides for any launcher of Hydra's, its folder included."""
+    from dlrun.compose import permit
+
+    place = [
+        f"hydra.sweep.dir={_quoted(job.run_dir.parent)}",
+        f"hydra.sweep.subdir={_quoted(job.run_dir.name)}",
+    ]
+    return [*permit(job.overrides), *place]
+
+
+def _quoted(text: object) -> str:
+    return "'" + str(text).replace("\\", "\\\\").replace("'", "\\'") + "'"
