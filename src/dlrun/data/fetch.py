@@ -1,6 +1,6 @@
 """Brings a data set's files to where they are looked for, from the first source that has them."""
 
-import contextlib
+import filecmp
 import importlib.util
 import os
 import shutil
@@ -58,7 +58,8 @@ def by_hand(name: str, place: Path) -> str:
     entry = ENTRIES[name]
     names = list(entry.files) or [f"{stems[0]}.csv" for stems in ASL_STEMS.values()]
     zipped = " (or Kaggle's zip file as it is)" if entry.format == "asl" else ""
-    return f"By hand: get {', '.join(names)}{zipped} from {entry.page} and put into {place}"
+    page = entry.page or entry.mirrors[0]
+    return f"By hand: get {', '.join(names)}{zipped} from {page} and put into {place}"
 
 
 def _there(config: Data) -> Source | None:
@@ -91,13 +92,10 @@ def _obtain(config: Data, place: Path, offline: Path | None) -> str:
             failures.append(f"{origin}: {error}")
         else:
             return origin
+    if not failures:
+        failures.append("nothing, for want of the package kagglehub")
     raise DataError(
-        f"{config.name} could not be fetched. Tried "
-        + "; ".join(failures)
-        + ". "
-        + by_hand(config.name, place)
-        if failures
-        else f"{config.name} can't be fetched without the package kagglehub. {by_hand(config.name, place)}"
+        f"{config.name} could not be fetched. Tried: {'; '.join(failures)}.\n{by_hand(config.name, place)}"
     )
 
 
@@ -138,18 +136,15 @@ def _from_mirrors(config: Data, place: Path) -> None:
 
 
 def _adopt(config: Data, folder: Path, place: Path) -> None:
-    """Copy the data set's files from a folder: all, verified as copied, then put under their names."""
+    """Copy the data set's files from a folder once they are verified; only whole copies get the final names."""
     found = find(config.name, [folder], explicit=True)
     if found is None:
         raise DataError(f"no {config.name} in {folder}")
-    with _staging(place) as stage:
-        copies = {key: Path(shutil.copy(path, stage / path.name)) for key, path in found.files.items()}
-        read(config, Source(stage, copies))
+    read(config, found)
+    with tempfile.TemporaryDirectory(dir=place, prefix=".incoming-") as stage:
+        copies = {path: Path(shutil.copy(path, stage)) for path in found.files.values()}
+        for path, copy in copies.items():
+            if not filecmp.cmp(path, copy, shallow=False):
+                raise DataError(f"{path}: changed while it was copied")
         for copy in copies.values():
             copy.replace(place / copy.name)
-
-
-@contextlib.contextmanager
-def _staging(place: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=place, prefix=".incoming-") as folder:
-        yield Path(folder)
