@@ -77,6 +77,8 @@ class Comparison:
     """Kendall's tau-b between the published and the measured order."""
     tau_rows: int
     """Rows that it rests on."""
+    failures: tuple[str, ...]
+    """A sentence for every failed run."""
     made: dict[str, list[str]] = field(default_factory=dict)
     """Every `device`, `precision`, `threads`, `versions`, `data` among the completed runs."""
 
@@ -114,7 +116,16 @@ def compare(
             [line.published or 0 for line in ranked], [line.mean or 0 for line in ranked]
         ),
         tau_rows=len(ranked),
+        failures=tuple(_failure(one) for one in found if one.status == "failed"),
         made=_made(completed),
+    )
+
+
+def _failure(found: Found) -> str:
+    error = (found.result.error if found.result else None) or {}
+    planned = found.planned
+    return (
+        f"Row {planned.row.number} ({planned.row.label}), seed {planned.seed} failed: {error.get('message')}"
     )
 
 

@@ -45,19 +45,11 @@ def hydra_value(value: Any) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether Hydra reads the text without quotes as this very text (or a number written as text)."""
-    words = re.fullmatch(r"[A-Za-z0-9_][\w.+-]*(?:[ /][\w.+-]+)*", text, re.ASCII)
-    return bool(words) and text.lower() not in (
-        "null",
-        "true",
-        "false",
-        "on",
-        "off",
-        "yes",
-        "no",
-        "nan",
-        "inf",
-    )
+    """Whether the text needs no quotes: words that are text to Hydra, or a number (1e-3 is text to YAML)."""
+    words = re.fullmatch(r"[A-Za-z][\w.+-]*(?:[ /][\w.+-]+)*", text, re.ASCII)
+    number = re.fullmatch(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", text, re.ASCII)
+    special = ("null", "true", "false", "on", "off", "yes", "no", "nan", "inf")
+    return bool(number) or (bool(words) and text.lower() not in special)
 
 
 def key_of(override: str) -> str:

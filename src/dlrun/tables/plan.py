@@ -1,13 +1,12 @@
 """Which runs stand for a table: a config, a hash and a folder for every row and seed (no torch, no data)."""
 
-import dataclasses
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlrun.compose import compose
-from dlrun.config import Config, Data, Target, identity
+from dlrun.config import Config, Target, identity
 from dlrun.errors import ConfigError, UsageError
 from dlrun.folders import slug
 from dlrun.result import Result
@@ -57,7 +56,7 @@ def plan(table: Table, rows: Sequence[Row], seeds: int, own: Sequence[str] = ())
 
 
 def _planned(row: Row, seed: int, overrides: Sequence[str], config: Config) -> Planned:
-    seeded = dataclasses.replace(config, seed=seed)
+    seeded = replace(config, seed=seed)
     return Planned(row, seed, merged(overrides, [f"seed={seed}"]), seeded, identity(seeded), folder(seeded))
 
 
@@ -89,24 +88,24 @@ class Found:
     result: Result | None
 
 
-def find(
-    planned: Sequence[Planned],
-    fingerprint: Callable[[Data | Target], str | None] | None = None,
-    runs: Path = RUNS,
-) -> list[Found]:
-    """Look up planned runs.
+def find(planned: Sequence[Planned], runs: Path = RUNS) -> list[Found]:
+    """Look up planned runs among the folders below `runs`.
 
-    Args:
-        fingerprint: Content of a data set as it is now, or None where that can't be known; then the runs on one
-            data set must agree with the first completed one.
-        runs: The folder of the run folders.
+    Runs on one data set must agree on its content: that of the latest result counts, so that results on data
+    that have changed since are not mixed in.
 
     Raises:
         UsageError: A `result.json` is damaged.
     """
-    contents: dict[str, str | None] = {}
     found = [_find(one, runs / one.folder.name) for one in planned]
-    return [_on_same_data(one, fingerprint, contents) for one in found]
+    contents: dict[str, tuple[float, str]] = {}
+    for one in found:
+        if one.status == "completed" and one.result is not None:
+            written = (runs / one.planned.folder.name / "result.json").stat().st_mtime
+            latest = (written, one.result.data["fingerprint"])
+            key = repr(one.planned.config.data)
+            contents[key] = max(latest, contents.get(key, latest))
+    return [_on_same_data(one, contents) for one in found]
 
 
 def _find(planned: Planned, folder: Path) -> Found:
@@ -119,14 +118,8 @@ def _find(planned: Planned, folder: Path) -> Found:
     return Found(planned, result.status, result)
 
 
-def _on_same_data(
-    found: Found, fingerprint: Callable[[Data | Target], str | None] | None, contents: dict[str, str | None]
-) -> Found:
+def _on_same_data(found: Found, contents: Mapping[str, tuple[float, str]]) -> Found:
     if found.status != "completed" or found.result is None:
         return found
-    data = found.planned.config.data
-    if repr(data) not in contents:
-        contents[repr(data)] = fingerprint(data) if fingerprint else None
-    contents[repr(data)] = contents[repr(data)] or found.result.data["fingerprint"]
-    same = contents[repr(data)] == found.result.data["fingerprint"]
-    return found if same else dataclasses.replace(found, status="other data")
+    same = contents[repr(found.planned.config.data)][1] == found.result.data["fingerprint"]
+    return found if same else replace(found, status="other data")

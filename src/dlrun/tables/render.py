@@ -15,17 +15,18 @@ def render(comparison: Comparison, form: str, width: int | None = None) -> str:
     """
     if form == "json":
         return json.dumps(dataclasses.asdict(comparison), indent=2, allow_nan=False) + "\n"
-    rows = rows_table(comparison, readings=form == "md")
+    rows = rows_table(comparison, readings=form in ("md", "csv"))
     if form == "csv" or not comparison.lessons:
         return write(rows, form, width)
     return write(rows, form, width) + "\n" + write(lessons_table(comparison), form, width)
 
 
 def rows_table(comparison: Comparison, readings: bool = False) -> Table:
-    """A record for every published number; `readings` adds the rows' notes below."""
+    """A record for every published number; `readings` adds training accuracies and the rows' notes."""
     records = [_record(line) for line in comparison.lines]
+    columns = _columns(comparison.digits) + (_training_columns(comparison.digits) if readings else [])
     notes = _summary(comparison) + (_readings(comparison) if readings else [])
-    return Table(_columns(comparison.digits), records, f"{comparison.title} ({comparison.table})", notes)
+    return Table(columns, records, f"{comparison.title} ({comparison.table})", notes)
 
 
 def lessons_table(comparison: Comparison) -> Table:
@@ -54,25 +55,23 @@ def _columns(digits: int) -> list[Column]:
             "difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True
         ),
         Column(
-            "half-width", lambda record: _points(record["half_width"], sign=""), ("half_width",), right=True
+            "half-width (points)",
+            lambda record: _points(record["half_width"], sign=""),
+            ("half_width",),
+            right=True,
         ),
         Column(
             "verdict", _verdict, ("verdict", "completed", "failed", "interrupted", "missing", "other_data")
         ),
         column("epochs", right=True),
-        column("seconds", digits=0, right=True),
-        Column(
-            "train, published",
-            lambda record: _fraction(record["published_train"], digits),
-            ("published_train",),
-            right=True,
-        ),
-        Column(
-            "train, measured",
-            lambda record: _fraction(record["measured_train"], digits),
-            ("measured_train",),
-            right=True,
-        ),
+        column("seconds", digits=1, right=True),
+    ]
+
+
+def _training_columns(digits: int) -> list[Column]:
+    return [
+        column("train, published", "published_train", digits, right=True),
+        column("train, measured", "measured_train", digits, right=True),
     ]
 
 
@@ -129,6 +128,7 @@ def _summary(comparison: Comparison) -> list[str]:
     notes = [f"Published: {comparison.document}, {comparison.heading} (file {comparison.path})."]
     if comparison.changes:
         notes.append(f"Not the published settings: run with {' '.join(comparison.changes)}.")
+    notes += comparison.failures
     if comparison.tau is not None:
         notes.append(f"Rank agreement over {comparison.tau_rows} rows: Kendall's tau {comparison.tau:+.2f}.")
     made = "; ".join(f"{name} {', '.join(values)}" for name, values in comparison.made.items() if values)

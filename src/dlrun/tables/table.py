@@ -212,7 +212,7 @@ def _keys(values: Any, kinds: _Kinds, required: Sequence[str], where: str) -> di
         )
     for key, value in values.items():
         if key not in kinds:
-            raise ConfigError(f"{where}{shortened(key)}: no such key{did_you_mean(str(key), kinds)}")
+            raise ConfigError(f"{where}{key}: no such key{did_you_mean(str(key), kinds)}")
         expected = kinds[key] if isinstance(kinds[key], tuple) else (kinds[key],)
         if not isinstance(value, expected) or isinstance(value, bool):
             names = " or ".join(_NAMES[kind] for kind in expected if kind in _NAMES)  # type: ignore[union-attr]

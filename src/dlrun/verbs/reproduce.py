@@ -6,15 +6,14 @@ and are shared by all tables.
 
 import argparse
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from dlrun.config import Data, Target, identity
-from dlrun.errors import DataError, UsageError
+from dlrun.config import identity
+from dlrun.errors import UsageError
 from dlrun.report.output import visible
+from dlrun.result import Result
+from dlrun.sinks.console import make_console
 from dlrun.tables.compare import compare
 from dlrun.tables.plan import QUICK, Found, Planned, find, plan
 from dlrun.tables.render import render
@@ -84,84 +83,38 @@ def complete(planned: Sequence[Planned]) -> list[Found]:
 
     Raises:
         UsageError: A mistake that shows before anything runs, such as missing data.
+        Interrupted: A signal stopped it; running jobs have saved, the rest was not started.
     """
-    contents = Contents()
-    found = find(planned, contents.fingerprint)
-    todo = [one for one in found if _to_run(one)]
-    for one in todo:
-        _check(one.planned)
-    for one in todo:
-        if one.status == "other data":
-            _set_aside(one)
-    if not todo:
-        return found
-    print(f"{len(todo)} of {len(planned)} runs to do", flush=True)
-    launch(
-        [
-            Job(one.planned.overrides, one.planned.folder)
-            for one in sorted(todo, key=lambda one: one.planned.seed)
-        ]
-    )
-    return find(planned, contents.fingerprint)
-
-
-def _to_run(found: Found) -> bool:
-    sweep = found.planned.config.sweep
-    if sweep.fresh:
-        raise UsageError(
-            "sweep.fresh: the runs of a table are known by their hash; move outputs/runs away instead"
-        )
-    return found.status in ("missing", "interrupted", "other data") or (
-        found.status == "failed" and sweep.failed == "retry"
-    )
-
-
-def _check(planned: Planned) -> None:
     from dlrun.runs import check
 
-    check(planned.config)
+    lacking = [one.planned for one in find(planned) if one.status != "completed"]
+    for one in lacking:
+        _refuse_foreign(one)
+    for config in {one.row.number: one.config for one in lacking}.values():
+        check(config)
+    _launch(planned)
+    return find(planned)
 
 
-def _set_aside(found: Found) -> None:
-    """Make room for a run on the data as they are now; nothing is deleted."""
-    assert found.result is not None
-    folder = found.planned.folder
-    folder.rename(folder.with_name(f"{folder.name}-data-{found.result.data['fingerprint']}"))
+def _refuse_foreign(planned: Planned) -> None:
+    """A run that was extended keeps its folder's name; nothing may be written over it."""
+    if planned.config.sweep.fresh:
+        raise UsageError(
+            "sweep.fresh: runs of tables are known by their hash; move outputs/runs away instead"
+        )
+    if (planned.folder / "result.json").exists() and Result.read(planned.folder).hash != planned.hash:
+        raise UsageError(
+            f"{planned.folder}: holds another run by now (extended with dlrun resume?); move it away, "
+            f"so that row {planned.row.number} can be run"
+        )
 
 
-class Contents:
-    """The content of data sets as they are now; each is read once."""
+def _launch(planned: Sequence[Planned]) -> None:
+    """Run them on this machine's slots, all rows with seed 0 first; the outcome is on the disk."""
+    from dlrun.sweeps.display import Display
+    from dlrun.sweeps.jobs import Job
+    from dlrun.sweeps.launch import launch
 
-    def __init__(self) -> None:
-        self.known: dict[str, str | None] = {}
-
-    def fingerprint(self, config: Data | Target) -> str | None:
-        """The fingerprint, or None where the data are not on this machine."""
-        from dlrun.data.load import load as load_data
-
-        if repr(config) not in self.known:
-            try:
-                self.known[repr(config)] = load_data(config).fingerprint
-            except DataError:
-                self.known[repr(config)] = None
-        return self.known[repr(config)]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to launch."""
-
-    overrides: tuple[str, ...]
-    run_dir: Path
-
-
-def launch(jobs: Sequence[Job]) -> None:
-    """Run the jobs one after the other, a process each; what becomes of them shows on the disk."""
-    for job in jobs:
-        command = [sys.executable, "-m", "dlrun", *job.overrides, f"hydra.run.dir={job.run_dir.as_posix()}"]
-        with subprocess.Popen(command) as process:
-            try:
-                process.wait()
-            except KeyboardInterrupt:
-                process.wait()  # the run has had the signal too and saves its state
-                raise
+    jobs = [Job(one.overrides, one.folder, one.config) for one in sorted(planned, key=lambda one: one.seed)]
+    with Display(make_console(), jobs) as display:
+        launch(jobs, planned[0].config.sweep, [display])

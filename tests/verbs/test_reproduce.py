@@ -1,0 +1,222 @@
+"""`dlrun reproduce` on a table of one's own that trains in a moment, and its lines for the shipped ones."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dlrun.cli import main
+from dlrun.compose import compose
+from dlrun.config import identity
+from dlrun.result import Result
+
+TABLE = """
+title: Mine
+source: {document: A paper, heading: Table 1}
+digits: 3
+seeds: 3
+common:
+  data: synthetic
+  data.train_images: 200
+  data.test_images: 100
+  model: fc_64
+  precision: float32
+  epochs: 2
+  tensorboard: 'off'
+  threads: 1
+rows:
+  - label: narrow
+    overrides: {model.layers: [flatten, dense 8], optimizer.lr: 0.1}
+    published: {test_accuracy: 0.9}
+  - label: wide
+    overrides: {model.layers: [flatten, dense 64], optimizer.lr: 0.1}
+    published: {test_accuracy: 1}
+    note: Read as 64.
+lessons:
+  - {claim: Wider helps, rows: [wide, narrow], direction: higher}
+"""
+BROKEN = """
+  - label: broken
+    overrides: {model: broken}
+    published: {test_accuracy: 0.5}
+lessons:"""
+NETWORK = """
+from torch import nn
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.only = nn.Linear(784, 10)
+    def forward(self, images):
+        if self.training:
+            raise RuntimeError("it broke")
+        return self.only(images.flatten(1))
+"""
+
+
+def write_table(folder, text=TABLE):
+    (folder / "configs" / "table").mkdir(parents=True, exist_ok=True)
+    (folder / "configs" / "table" / "mine.yaml").write_text(text)
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """A working directory with a table `mine`, and no data anywhere."""
+    write_table(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DLRUN_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def results():
+    """Every result below the working directory with the time it was written."""
+    files = sorted(Path("outputs/runs").glob("*/result.json"))
+    return {path.parent.name: (Result.read(path.parent), path.stat().st_mtime_ns) for path in files}
+
+
+# --- without running --------------------------------------------------------------------------------------
+
+
+def dry_run(capsys, *words):
+    assert main(["reproduce", *words, "--dry-run"]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_dry_run_prints_a_line_a_row_and_seed_with_the_hash_it_gives(work, capsys):
+    lines = dry_run(capsys, "psc_mnist", "--seeds", "5", "--rows", "1,4-5", "device=cpu")
+    assert len(lines) == 15
+    for line in lines[::4]:
+        program, *overrides, folder = shlex.split(line)
+        assert program == "dlrun"
+        hash = identity(compose(overrides))
+        assert re.fullmatch(rf"hydra\.run\.dir=outputs/runs/mnist-\S+-{hash}", folder)
+    assert not Path("outputs").exists()
+
+
+def test_dry_run_needs_no_torch(work):
+    code = "import sys; from dlrun.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "reproduce",
+        "torchvision_kmnist_fashion",
+        "--rows",
+        "1",
+        "--dry-run",
+    ]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nope"], "nope: no such table; there are: mine, nvidia_dli,"),
+        (
+            ["mine", "epoch=2"],
+            "configs/table/mine.yaml: row 1 (narrow): epoch: no such field; did you mean epochs?",
+        ),
+        (["mine", "--rows", "3"], "--rows 3: mine has rows 1 to 2"),
+        (["mine", "seed=3"], "--seeds N says how many"),
+        (["mine", "sweep.fresh=true"], "move outputs/runs away"),
+        (["psc_mnist"], "mnist"),
+    ],
+)
+def test_mistakes_end_with_2_before_anything_runs(work, capsys, words, said):
+    assert main(["reproduce", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize("words", [["mine", "--seeds", "0"], ["mine", "--seeds", "x"], []])
+def test_flags_that_cannot_be_read_end_with_2(work, capsys, words):
+    with pytest.raises(SystemExit) as caught:
+        main(["reproduce", *words])
+    assert caught.value.code == 2
+
+
+# --- running ----------------------------------------------------------------------------------------------
+
+
+def test_runs_what_is_missing_and_compares(work, capsys):
+    assert main(["reproduce", "mine", "--rows", "2", "--seeds", "2"]) == 0
+    first = results()
+    assert main(["reproduce", "mine"]) == 0
+    out = capsys.readouterr().out
+    assert len(results()) == 6
+    assert {name: results()[name][1] for name in first} == {name: when for name, (_, when) in first.items()}
+    assert re.search(r"1\s+narrow\s+0\.900\s+\d\.\d{3} ± \d\.\d{3}\s+3\s", out)
+    assert "Wider helps" in out
+    assert len(dry_run(capsys, "mine")) == 6
+    assert "Not the published settings" not in out
+
+
+def test_a_line_typed_by_hand_counts_and_another_run_in_its_folder_is_left_alone(work, capsys):
+    line = dry_run(capsys, "mine", "--rows", "1", "--seeds", "1")[0]
+    assert "'model.layers=[flatten, dense 8]'" in line
+    assert main(shlex.split(line)[1:]) == 0
+    before = results()
+    assert main(["reproduce", "mine", "--rows", "1", "--seeds", "1"]) == 0
+    assert results() == before
+    folder = next(Path("outputs/runs").iterdir())
+    extended = Result.read(folder)
+    extended.hash = "00000000"
+    extended.write(folder)
+    assert main(["reproduce", "mine", "--seeds", "1"]) == 2
+    assert f"{folder}: holds another run by now" in capsys.readouterr().err
+    assert Result.read(folder).hash == "00000000"
+
+
+def test_quick_is_marked(work, capsys):
+    assert main(["reproduce", "mine", "epochs=1", "--quick", "--seeds", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "not comparable" in out
+    assert "Not the published settings: run with epochs=2 epochs=1." in out
+    assert {result.epochs for result, _ in results().values()} == {1}
+
+
+def test_a_row_that_fails_is_shown_and_the_others_go_on(work, capsys):
+    write_table(work, TABLE.replace("lessons:", BROKEN.strip("\n")))
+    (work / "broken.py").write_text(NETWORK)
+    (work / "configs" / "model").mkdir()
+    (work / "configs" / "model" / "broken.yaml").write_text("_target_: broken.Network\n")
+    for _ in range(2):
+        assert main(["reproduce", "mine", "--seeds", "1"]) == 1
+        out = capsys.readouterr().out
+        assert re.search(r"broken\s+0\.500\s.*1 failed", out)
+        assert "Row 3 (broken), seed 0 failed:" in out
+        assert "it broke" in out
+    assert sorted(result.status for result, _ in results().values()) == ["completed", "completed", "failed"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 needs POSIX")
+def test_killed_in_the_middle_it_goes_on_without_repeating(work, tmp_path_factory):
+    command = [sys.executable, "-m", "dlrun", "reproduce", "mine", "epochs=20", "sweep.slots=1"]
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    while len(results()) < 2:
+        assert killed.poll() is None
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    before = results()
+    assert len(before) < 6
+    resumed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    after = results()
+    assert {name: after[name][1] for name in before} == {name: when for name, (_, when) in before.items()}
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write_table(elsewhere)
+    whole = subprocess.run(command, check=True, capture_output=True, text=True, cwd=elsewhere).stdout
+    assert rows_of(resumed) == rows_of(whole)
+
+
+def rows_of(out):
+    """The comparison without its times."""
+    table = out[out.index("Mine (mine)") :]
+    return [re.sub(r"\s+[\d.]+$", "", line) for line in table.splitlines()]
