@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from dlrun.config import Config, identity, plain
-from dlrun.errors import UsageError
+from dlrun.config import Config, identity, parse, plain
+from dlrun.errors import ConfigError, UsageError
 from dlrun.files import write_atomically
 from dlrun.result import Result
 
@@ -67,6 +67,33 @@ def read_yaml(path: Path) -> Any:
         raise UsageError(f"{path}: not found; is this the folder of a run?") from None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path}: can't be read ({type(error).__name__})") from None
+
+
+def read_config(run_dir: Path) -> Config:
+    """The config a run was made with.
+
+    Raises:
+        UsageError: `config.yaml` is missing, damaged, or no config of dlrun.
+    """
+    values = read_yaml(run_dir / "config.yaml")
+    if not isinstance(values, dict):
+        raise UsageError(f"{run_dir / 'config.yaml'}: not the config of a run")
+    try:
+        return parse(values)
+    except ConfigError as error:
+        raise UsageError(f"{run_dir / 'config.yaml'}: {error}") from None
+
+
+def read_overrides(run_dir: Path) -> list[str]:
+    """What was typed to make a run.
+
+    Raises:
+        UsageError: `overrides.yaml` is missing or damaged.
+    """
+    values = read_yaml(run_dir / "overrides.yaml")
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise UsageError(f"{run_dir / 'overrides.yaml'}: not a list of overrides")
+    return values
 
 
 def finished(run_dir: Path, hash: str) -> Result | None:

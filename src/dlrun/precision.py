@@ -104,5 +104,6 @@ def set_determinism(deterministic: bool) -> None:
     if deterministic:
         # cuBLAS reads this when it is first used; without it some of its sums have no fixed order.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(deterministic)  # imports the compiler: 0.7 s that few runs need
     torch.backends.cudnn.benchmark = not deterministic

@@ -6,17 +6,18 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import dlrun
 from dlrun.config import Config, Layers, Target, identity
+from dlrun.distributed import ALONE, Agreed, Ranks, scaled
 from dlrun.environment import git_state, versions
 from dlrun.errors import DlrunError, Interrupted, RunFailed, UsageError
 from dlrun.events import Event, Metrics, Sink
-from dlrun.folders import finished, hold, logged_to, write_config
+from dlrun.folders import finished, hold, logged_to, read_config, write_config
 from dlrun.precision import Precision, pick_device, set_determinism, set_threads, settle_precision
 from dlrun.result import Result, read_history
 
@@ -54,12 +55,17 @@ def run(
     run_dir: Path,
     overrides: Sequence[str] = (),
     watch: Callable[["Parts"], contextlib.AbstractContextManager[list[Sink]]] | None = None,
+    extended: Mapping[str, Any] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Result:
     """Train one model in `run_dir`, or go on with it; a completed run is not trained again.
 
     Args:
         overrides: What was typed, kept for the record.
         watch: Gives further sinks, such as the console's, once the parts are built.
+        extended: `hash` and `epochs` of the shorter run in `run_dir` that this one goes on from.
+        ranks: The processes that train this one model together; each calls this with the same arguments, the
+            first one alone writes.
 
     Raises:
         UsageError: A mistake in the config, missing data, or a folder that belongs to another run.
@@ -67,30 +73,41 @@ def run(
         Interrupted: A signal stopped it; the state is saved.
     """
     started = time.perf_counter()
-    config = settle_precision(config)
+    config = scaled(settle_precision(config), ranks.count)
     check(config)
     run_dir.mkdir(parents=True, exist_ok=True)
-    with hold(run_dir), logged_to(run_dir / "run.log"), noticing_signals() as noticed:
-        _refuse_foreign(run_dir, identity(config))
+    with _held_by_first(run_dir, ranks), noticing_signals() as noticed:
+        _refuse_foreign(run_dir, identity(config), extended)
         done = finished(run_dir, identity(config))
         if done is not None:
             log.info("already complete")
             return done
-        parts = build(config)
-        resume(parts, run_dir)
+        parts = build(config, ranks)
+        resume(parts, run_dir, extended)
+        if not ranks.first:
+            return _follow(parts, run_dir, noticed)
         write_config(run_dir, config, overrides)
         return _train_and_report(parts, run_dir, overrides, watch, noticed, started)
 
 
-def _refuse_foreign(run_dir: Path, hash: str) -> None:
-    """A folder keeps one run: another hash in it means that something would be overwritten."""
-    from dlrun.config import parse
-    from dlrun.folders import read_yaml
+@contextlib.contextmanager
+def _held_by_first(run_dir: Path, ranks: Ranks) -> Iterator[None]:
+    """Hold and log to the folder; the other ranks go in with the first one, and none leaves before all are done."""
+    if ranks.first:
+        with hold(run_dir), logged_to(run_dir / "run.log"):
+            ranks.wait()
+            yield
+    else:
+        ranks.wait()
+        yield
 
+
+def _refuse_foreign(run_dir: Path, hash: str, extended: Mapping[str, Any] | None) -> None:
+    """A folder keeps one run: another hash in it means that something would be overwritten."""
     if not (run_dir / "config.yaml").exists():
         return
-    there = identity(parse(read_yaml(run_dir / "config.yaml")))
-    if there != hash:
+    there = identity(read_config(run_dir))
+    if there not in (hash, (extended or {}).get("hash")):
         raise UsageError(
             f"{run_dir}: holds another run ({there}, this one is {hash}); "
             "choose another hydra.run.dir, or extend that run with dlrun resume"
@@ -113,6 +130,9 @@ class Parts:
     settings: "Settings"
     threads: int
     parameters: dict[str, int]
+    ranks: Ranks
+    origin: dict[str, Any] | None = None
+    """`hash` and `epochs` of the run that this one extends."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -126,7 +146,7 @@ class Parts:
         return factor(self.config.scheduler, step, self.steps_per_epoch, total)
 
 
-def build(config: Config) -> Parts:
+def build(config: Config, ranks: Ranks = ALONE) -> Parts:
     """Load the data and make network, optimizer and the rest on the device, from `config.seed`.
 
     Raises:
@@ -141,6 +161,7 @@ def build(config: Config) -> Parts:
     from dlrun.models.build import count_parameters
     from dlrun.optim.average import Average
     from dlrun.optim.build import build as build_optimizer
+    from dlrun.optim.quick_start import without_compiler
     from dlrun.training import Settings, State, Totals
 
     device = pick_device(config.device)
@@ -154,6 +175,8 @@ def build(config: Config) -> Parts:
     torch.manual_seed(config.seed)
     model = build_model(config.model, tuple(train.images.shape[1:]), len(dataset.classes)).to(device)
     parameters = count_parameters(model)
+    if not config.compile:
+        without_compiler()
     optimizer = build_optimizer(config.optimizer, list(model.parameters()))
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
@@ -161,6 +184,9 @@ def build(config: Config) -> Parts:
     average = Average(model, config.average) if config.average else None
     if config.compile:
         model.compile()
+    if not ranks.first:
+        # The weights are the same everywhere; dropout and augmentation must not be.
+        torch.manual_seed((config.seed * 1_000_003 + 7919 * ranks.rank) % 2**63)
     return Parts(
         config=config,
         hash=identity(config),
@@ -186,19 +212,34 @@ def build(config: Config) -> Parts:
         ),
         threads=threads,
         parameters=parameters,
+        ranks=ranks,
     )
 
 
-def resume(parts: Parts, run_dir: Path) -> None:
-    """Put the state of the run's last good checkpoint into `parts`, if there is one."""
+def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = None) -> None:
+    """Put the state of the run's last good checkpoint into `parts`, if there is one.
+
+    A checkpoint of the run that is extended is saved again under the new hash before anything else, so that
+    the folder fits together whenever the process dies.
+    """
     from dlrun import checkpoint
 
     saved = checkpoint.load_last(run_dir / "checkpoints")
     if saved is None:
         return
-    if saved.get("hash") != parts.hash:
+    origin = dict(extended) if extended else saved.get("origin")
+    if parts.hash not in (saved.get("hash"), (saved.get("origin") or {}).get("hash")) and not (
+        origin and origin.get("hash") == saved.get("hash")
+    ):
         raise UsageError(f"{run_dir / 'checkpoints'}: of another run ({saved.get('hash')}, this one is {parts.hash})")
-    parts.state.load(saved["state"])
+    parts.state.load(saved["state"], parts.ranks)
+    before, now = 1 + len(saved["state"].get("others", [])), parts.ranks.count
+    if before != now:
+        log.warning("begun with %d ranks, going on with %d: the same within rounding, not bit for bit", before, now)
+    parts.origin = origin
+    if saved.get("hash") != parts.hash and parts.ranks.first:
+        state = parts.state.tensors()
+        checkpoint.save_last(run_dir / "checkpoints", {"hash": parts.hash, "origin": origin, "state": state})
     log.info("going on after epoch %d, step %d", parts.state.epoch - 1, parts.state.step)
 
 
@@ -207,9 +248,6 @@ class Noticed:
     """The last signal that asked the run to stop."""
 
     signal: int | None = None
-
-    def __call__(self) -> bool:
-        return self.signal is not None
 
 
 @contextlib.contextmanager
@@ -253,12 +291,25 @@ def _train_and_report(
         if isinstance(error, Exception):
             raise RunFailed(f"{explain(error, parts)} (details: {run_dir / 'run.log'})") from error
         raise
-    if test is None:
-        assert noticed.signal is not None
-        report.write("interrupted")
-        name = signal.Signals(noticed.signal).name
-        raise Interrupted(f"stopped by {name}, state saved; go on with: dlrun resume {run_dir}", noticed.signal)
-    return report.write("completed", test=test)
+    result = report.write("completed" if test else "interrupted", test=test)
+    parts.ranks.wait()
+    return result if test else _raise_interrupted(noticed, run_dir)
+
+
+def _raise_interrupted(noticed: Noticed, run_dir: Path) -> NoReturn:
+    assert noticed.signal is not None
+    name = signal.Signals(noticed.signal).name
+    raise Interrupted(f"stopped by {name}, state saved; go on with: dlrun resume {run_dir}", noticed.signal)
+
+
+def _follow(parts: Parts, run_dir: Path, noticed: Noticed) -> Result:
+    """What every rank but the first does: train and evaluate along, and wait until the first has written."""
+    stop = Agreed(noticed, parts.ranks)
+    for _ in _events(parts, stop):
+        pass
+    done = not stop() and (parts.evaluated is parts.test or _test(parts, stop) is not None)
+    parts.ranks.wait()
+    return Result.read(run_dir) if done else _raise_interrupted(noticed, run_dir)
 
 
 def _train(
@@ -269,32 +320,44 @@ def _train(
     report: "Report",
 ) -> Metrics | None:
     """Train to the end; the test metrics of the last epoch, or None when a signal came first."""
-    from dlrun.training import evaluate, train
-
+    stop = Agreed(noticed, parts.ranks)
     with contextlib.ExitStack() as stack:
         sinks = _own_sinks(parts, run_dir, stack)
         if watch is not None:
             sinks += stack.enter_context(watch(parts))
         sinks.append(report.listen)
-        events = train(
-            parts.state,
-            parts.train,
-            parts.evaluated,
-            parts.prepare,
-            parts.prepare_evaluated,
-            parts.factor,
-            parts.settings,
-            noticed,
-        )
-        for event in events:
+        for event in _events(parts, stop):
             for sink in sinks:
                 sink(event)
-    if noticed():
+    if stop():
         return None
     if parts.evaluated is parts.test:
         row = read_history(run_dir)[-1]
         return Metrics(row["test_loss"], row["test_accuracy"])
-    return evaluate(parts.state.evaluated_model(), parts.test, parts.prepare_evaluated, parts.settings, noticed)
+    return _test(parts, stop)
+
+
+def _events(parts: Parts, stop: Callable[[], bool]) -> Iterator[Event]:
+    from dlrun.training import train
+
+    return train(
+        parts.state,
+        parts.train,
+        parts.evaluated,
+        parts.prepare,
+        parts.prepare_evaluated,
+        parts.factor,
+        parts.settings,
+        stop,
+        parts.ranks,
+    )
+
+
+def _test(parts: Parts, stop: Callable[[], bool]) -> Metrics | None:
+    from dlrun.training import evaluate
+
+    model = parts.state.evaluated_model()
+    return evaluate(model, parts.test, parts.prepare_evaluated, parts.settings, stop, parts.ranks)
 
 
 def _own_sinks(parts: Parts, run_dir: Path, stack: contextlib.ExitStack) -> list[Sink]:
@@ -303,7 +366,7 @@ def _own_sinks(parts: Parts, run_dir: Path, stack: contextlib.ExitStack) -> list
 
     state, config = parts.state, parts.config
     sinks: list[Sink] = [History(run_dir, state.epoch - 1, parts.settings.split)]
-    sinks.append(Checkpoints(run_dir, parts.hash, state, config.checkpoint))
+    sinks.append(Checkpoints(run_dir, {"hash": parts.hash, "origin": parts.origin}, state, config.checkpoint))
     if config.tensorboard != "off":
         from dlrun.sinks.tensorboard import TensorBoard
 
@@ -361,9 +424,11 @@ class Report:
             device=device_name(state.device),
             precision=config.precision,
             threads=parts.threads,
+            ranks=parts.ranks.count,
             cpu_capability=_cpu_capability(),
             versions=versions(),
             git=git_state(),
+            origin=parts.origin,
             error={"type": type(error).__name__, "message": explain(error, parts)} if error else None,
         )
 

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from dlrun import checkpoint
 from dlrun.config import Checkpoint
@@ -13,13 +14,13 @@ class Checkpoints:
     """Keeps `last.pt` (and the one before it) and `best.pt`: about three times the training state on disk.
 
     Args:
-        hash: Identity of the run, stored so that a checkpoint is never continued by another run.
+        about: Identity of the run, stored so that a checkpoint is never continued by another run.
     """
 
-    def __init__(self, run_dir: Path, hash: str, state: State, when: Checkpoint) -> None:
+    def __init__(self, run_dir: Path, about: dict[str, Any], state: State, when: Checkpoint) -> None:
         self.folder = run_dir / "checkpoints"
         self.folder.mkdir(exist_ok=True)
-        self.hash, self.state, self.when = hash, state, when
+        self.about, self.state, self.when = about, state, when
         self.saved_at, self.saved_step = time.monotonic(), -1
 
     def __call__(self, event: Event) -> None:
@@ -38,10 +39,10 @@ class Checkpoints:
         return by_steps or (minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes)
 
     def _save_last(self) -> None:
-        checkpoint.save_last(self.folder, {"hash": self.hash, "state": self.state.tensors()})
+        checkpoint.save_last(self.folder, {**self.about, "state": self.state.tensors()})
         self.saved_at, self.saved_step = time.monotonic(), self.state.step
 
     def _save_best(self, event: EpochEnded) -> None:
         weights = self.state.evaluated_model().state_dict()
-        about = {"epoch": event.epoch, "accuracy": event.evaluated.accuracy, "selected_on": event.split}
-        checkpoint.save(self.folder / "best.pt", {"hash": self.hash, "model": weights, **about})
+        chosen = {"epoch": event.epoch, "accuracy": event.evaluated.accuracy, "selected_on": event.split}
+        checkpoint.save(self.folder / "best.pt", {**self.about, **chosen, "model": weights})

@@ -1,35 +1,71 @@
-"""Go on with a run that was stopped, or extend a finished one."""
+"""Go on with a run that was stopped, or extend a finished one: dlrun resume RUN epochs=40."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from dlrun.config import Config, identity, parse
-from dlrun.errors import UsageError
-from dlrun.folders import read_yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from dlrun.config import Config, identity, parse, plain
+from dlrun.errors import ConfigError, UsageError
+from dlrun.folders import finished, read_config, read_overrides
+from dlrun.precision import settle_precision
 from dlrun.verbs.train import train
 
 
 def main(arguments: list[str]) -> int:
-    """`dlrun resume RUN [OVERRIDE …]`."""
+    """`dlrun resume RUN [FIELD=VALUE …]`."""
     parser = argparse.ArgumentParser(prog="dlrun resume", description=__doc__)
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    parser.add_argument(
+        "changes", metavar="FIELD=VALUE", nargs="*", help="epochs, or a field that leaves the results alone, as device"
+    )
     options = parser.parse_args(arguments)
-    run_dir = Path(options.run)
-    train(read_config(run_dir), run_dir, read_overrides(run_dir))
+    before = settle_precision(read_config(options.run))
+    after = changed(before, options.changes)
+    overrides = [*read_overrides(options.run), *options.changes]
+    if identity(after) == identity(before):
+        if finished(options.run, identity(after)):
+            print("This run is complete. To extend it, say how far: epochs=…")
+        train(after, options.run, overrides)
+        return 0
+    _check_extension(before, after, options.run)
+    if getattr(after.scheduler, "name", "") in ("cosine", "one_cycle"):
+        print(f"The schedule is recomputed for {after.epochs} epochs; the steps so far followed the shorter one.")
+    train(after, options.run, overrides, {"hash": identity(before), "epochs": before.epochs})
     return 0
 
 
-def read_config(run_dir: Path) -> Config:
-    """The config a run was made with."""
-    values = read_yaml(run_dir / "config.yaml")
-    if not isinstance(values, dict):
-        raise UsageError(f"{run_dir / 'config.yaml'}: not the config of a run")
-    return parse(values)
+def changed(config: Config, changes: Sequence[str]) -> Config:
+    """`config` with some fields set; groups can't be chosen anew.
+
+    Raises:
+        ConfigError: Not FIELD=VALUE, or not a field.
+    """
+    values = OmegaConf.create(plain(config))
+    try:
+        for override in OverridesParser.create().parse_overrides(list(changes)):
+            OmegaConf.update(values, override.key_or_group, _value(override), merge=False)
+    except HydraException as error:
+        raise ConfigError(str(error).splitlines()[0]) from None
+    settled: Any = OmegaConf.to_container(values, resolve=True)
+    return settle_precision(parse(settled))
 
 
-def read_overrides(run_dir: Path) -> list[str]:
-    """What was typed to make a run."""
-    values = read_yaml(run_dir / "overrides.yaml")
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise UsageError(f"{run_dir / 'overrides.yaml'}: not a list of overrides")
-    return values
+def _value(override: Any) -> Any:
+    if override.is_sweep_override() or override.is_delete():
+        raise ConfigError(f"{override.input_line}: expected FIELD=VALUE")
+    return override.value()
+
+
+def _check_extension(before: Config, after: Config, run_dir: Path) -> None:
+    """Only the number of epochs may change the numbers, and only upwards."""
+    if identity(changed(after, [f"epochs={before.epochs}"])) != identity(before):
+        raise UsageError(
+            f"{run_dir}: resume can change epochs and fields that leave the results alone; start a new run for the rest"
+        )
+    if after.epochs < before.epochs:
+        raise UsageError(f"epochs={after.epochs}: the run has {before.epochs}; an extension needs more")

@@ -1,8 +1,9 @@
 """Train one model and show it: what `dlrun OVERRIDE …` does."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra import initialize_config_dir
 from omegaconf import open_dict
@@ -11,6 +12,7 @@ from rich.console import Console
 from dlrun import runs
 from dlrun.compose import compose_with_hydra, configs_dir, settle
 from dlrun.config import Config
+from dlrun.distributed import ALONE, Ranks, joined
 from dlrun.events import Sink
 from dlrun.folders import claim
 from dlrun.precision import settle_precision
@@ -39,14 +41,26 @@ def train_typed(overrides: Sequence[str]) -> Result:
     config = settle_precision(settle(composed, choices, overrides))
     runs.check(config)
     named = any(text.startswith("hydra.run.dir=") for text in overrides)
-    return train(config, wished if named else claim(wished), overrides)
+    with joined(config.device) as ranks:
+        run_dir = wished if named else ranks.told(lambda: claim(wished))
+        return train(config, run_dir, overrides, ranks=ranks)
 
 
-def train(config: Config, run_dir: Path, overrides: Sequence[str]) -> Result:
-    """Train in `run_dir`, with header, progress and summary on standard output."""
-    console = make_console()
+def train(
+    config: Config,
+    run_dir: Path,
+    overrides: Sequence[str],
+    extended: Mapping[str, Any] | None = None,
+    ranks: Ranks = ALONE,
+) -> Result:
+    """Train in `run_dir`, with header, progress and summary on standard output (of the first rank).
+
+    Args:
+        extended, ranks: As `dlrun.runs.run` takes them.
+    """
+    console = make_console(quiet=not ranks.first)
     try:
-        result = runs.run(config, run_dir, overrides, shown_on(console, run_dir, overrides))
+        result = runs.run(config, run_dir, overrides, shown_on(console, run_dir, overrides), extended, ranks)
     finally:
         with contextlib.suppress(OSError):
             run_dir.rmdir()  # only an empty folder goes: nothing had begun in it
