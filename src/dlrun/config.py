@@ -313,6 +313,7 @@ class Config:
     log_every: int = option(100, "steps between two updates of the console and TensorBoard", low=1, hashed=False)
     name: str | None = option(None, "a name for the run", hashed=False)
     tags: list[str] = option([], "words to find the run by", hashed=False)
+    scale_lr: bool = option(False, "under torchrun: batch_size is that of each rank, and the learning rate grows with their number")
     trust: bool = option(False, "allow a loaded run to build classes outside dlrun's list", hashed=False)
     sweep: Sweep = field(default_factory=Sweep)
     choices: dict[str, str] = option({}, "the option chosen for each group, for the record", hashed=False)

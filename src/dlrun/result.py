@@ -46,6 +46,8 @@ class Result:
     versions: dict[str, str]
     git: dict[str, Any] | None
     error: dict[str, str] | None = None
+    ranks: int = 1
+    """Processes (of `torchrun`) that trained it together."""
     origin: dict[str, Any] | None = None
     """Of an extended run: `hash` and `epochs` of the run it went on from."""
     schema: int = field(default=SCHEMA)
@@ -74,7 +76,7 @@ class Result:
 
 def _checked(values: Any, path: Path) -> dict[str, Any]:
     known = {item.name for item in dataclasses.fields(Result)}
-    required = known - {"error", "origin"}
+    required = known - {"error", "origin", "ranks"}
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         raise UsageError(f"{path}: not a result of schema {SCHEMA}")
     missing = sorted(required - values.keys())

@@ -92,7 +92,7 @@ def run(
 
 @contextlib.contextmanager
 def _held_by_first(run_dir: Path, ranks: Ranks) -> Iterator[None]:
-    """Hold and log to the folder; the other ranks go in with the first one, and none leaves before all are done."""
+    """Hold the folder and log there; the other ranks go in when the first one has it."""
     if ranks.first:
         with hold(run_dir), logged_to(run_dir / "run.log"):
             ranks.wait()
@@ -235,7 +235,7 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
     parts.state.load(saved["state"], parts.ranks)
     before, now = 1 + len(saved["state"].get("others", [])), parts.ranks.count
     if before != now:
-        log.warning("begun with %d ranks, going on with %d: the same within rounding, not bit for bit", before, now)
+        log.warning("saved by %d ranks, going on with %d: the same within rounding, not bit by bit", before, now)
     parts.origin = origin
     if saved.get("hash") != parts.hash and parts.ranks.first:
         state = parts.state.tensors()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlrun.data.dataset import Split
+from dlrun.distributed import ALONE, Ranks
 from dlrun.errors import RunFailed
 from dlrun.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
 from dlrun.optim.average import Average
@@ -58,6 +59,22 @@ class Totals:
         count = max(self.images, 1)
         return Metrics(self.loss.item() / count, self.correct.item() / count)
 
+    def clear(self) -> None:
+        """Begin anew, in place."""
+        self.loss.zero_()
+        self.correct.zero_()
+        self.images = 0
+
+    def over(self, ranks: Ranks) -> "Totals":
+        """The sums over all ranks of a run on several devices."""
+        if ranks.count == 1:
+            return self
+        images = torch.tensor(self.images, device=self.loss.device)
+        summed = Totals(self.loss.clone(), self.correct.clone())
+        ranks.add(summed.loss, summed.correct, images)
+        summed.images = int(images.item())
+        return summed
+
 
 @dataclass
 class Best:
@@ -92,6 +109,8 @@ class State:
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     """Seconds of all epochs that are behind."""
+    others: list[dict[str, Any]] = field(default_factory=list)
+    """What the other ranks of a run on several devices have of their own (see `own`), by rank."""
 
     @property
     def device(self) -> torch.device:
@@ -108,26 +127,46 @@ class State:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "average": self.average.state_dict() if self.average else None,
-            "totals": {"loss": self.totals.loss, "correct": self.totals.correct, "images": self.totals.images},
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "best": {"epoch": self.best.epoch, "accuracy": self.best.accuracy},
-            "random": _random_state(self.device),
+            **self.own(),
+            "others": self.others,
         }
 
-    def load(self, saved: dict[str, Any]) -> None:
-        """Put everything back as `tensors` saw it; weights are copied into the tensors that are there."""
+    def own(self) -> dict[str, Any]:
+        """What differs between the ranks of a run on several devices."""
+        totals = {"loss": self.totals.loss, "correct": self.totals.correct, "images": self.totals.images}
+        return {"totals": totals, "random": _random_state(self.device)}
+
+    def gather(self, ranks: Ranks) -> None:
+        """Fetch what the other ranks have of their own, so that the first can save it."""
+        if ranks.count > 1:
+            self.others = ranks.gather(self.own())[1:]
+
+    def load(self, saved: dict[str, Any], ranks: Ranks = ALONE) -> None:
+        """Put everything back as `tensors` saw it; weights are copied into the tensors that are there.
+
+        With another number of ranks than before, sums go to the first rank and further ranks keep the random
+        state they have.
+        """
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
         if self.average:
             self.average.load_state_dict(saved["average"])
-        self.totals.loss.copy_(saved["totals"]["loss"])
-        self.totals.correct.copy_(saved["totals"]["correct"])
-        self.totals.images = saved["totals"]["images"]
         for name, value in saved["counters"].items():
             setattr(self, name, value)
         self.best = Best(**saved["best"])
-        _set_random_state(saved["random"], self.device)
+        self.totals.clear()
+        self.others = saved.get("others", [])
+        by_rank = [saved, *self.others]
+        mine = by_rank[ranks.rank :][:1] if len(by_rank) == ranks.count else by_rank if ranks.first else []
+        for number, one in enumerate(mine):
+            self.totals.loss.add_(one["totals"]["loss"].to(self.device))
+            self.totals.correct.add_(one["totals"]["correct"].to(self.device))
+            self.totals.images += one["totals"]["images"]
+            if number == 0:
+                _set_random_state(one["random"], self.device)
 
 
 def _random_state(device: torch.device) -> dict[str, Tensor]:
@@ -163,22 +202,32 @@ Prepare = Callable[[Tensor], Tensor]
 class Step:
     """One training step on fixed shapes: gather, prepare, forward, backward, update, count."""
 
-    def __init__(self, state: State, train: Split, prepare: Prepare, settings: Settings) -> None:
+    def __init__(
+        self, state: State, train: Split, prepare: Prepare, settings: Settings, ranks: Ranks
+    ) -> None:
         self.state, self.train, self.prepare, self.settings = state, train, prepare, settings
+        self.ranks, self.model = ranks, ranks.wrapped(state.model)
         self.parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
 
-    def __call__(self, indices: Tensor) -> None:
-        """Train on the images with these indices, int64 (batch,) on the device of the images."""
+    def __call__(self, batch: Tensor) -> None:
+        """Train on the images with these indices, int64 (batch,) on the device of the images.
+
+        Of several ranks, each trains on its share; one that gets none runs along with an image of no weight.
+        """
         state, settings = self.state, self.settings
+        indices = self.ranks.share(batch)
+        count = len(indices)
+        indices = indices if count else batch[:1]
         images = self.prepare(self.train.images.index_select(0, indices))
         labels = self.train.labels.index_select(0, indices)
         with settings.precision.autocast():
-            logits = state.model(images)
+            logits = self.model(images)
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
-        self._update(loss)
-        state.totals.loss.add_(loss.detach(), alpha=len(indices))
-        state.totals.correct.add_((logits.detach().argmax(1) == labels).sum())
-        state.totals.images += len(indices)
+        # Ranks average their gradients; the weight makes that the mean over images when shares differ.
+        self._update(loss if self.ranks.count == 1 else loss * (count * self.ranks.count / len(batch)))
+        state.totals.loss.add_(loss.detach(), alpha=count)
+        state.totals.correct.add_((logits.detach().argmax(1) == labels)[:count].sum())
+        state.totals.images += count
 
     def _update(self, loss: Tensor) -> None:
         state, settings = self.state, self.settings
@@ -202,17 +251,20 @@ def train(
     factor: Callable[[int], float],
     settings: Settings,
     stop: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Event]:
     """Train from where `state` is to the last epoch, and say what happened.
 
     Args:
         factor: The schedule: factor on the learning rate of a step, by the number of steps before it.
         stop: Asked after every step; True ends training at this step, with `state` fit for a checkpoint.
+            All ranks must get the same answers.
+        ranks: The processes that train together; each must call this with the same arguments.
 
     Raises:
         RunFailed: The loss is not finite.
     """
-    step = Step(state, data, prepare, settings)
+    step = Step(state, data, prepare, settings, ranks)
     while state.epoch <= settings.epochs:
         if settings.early_stopping and state.epoch - 1 - state.best.epoch >= settings.early_stopping:
             yield Stopped("early_stopping")
@@ -224,11 +276,11 @@ def train(
             yield Stopped("signal")
             return
         begun = time.perf_counter()
-        metrics = evaluate(state.evaluated_model(), evaluated, prepare_evaluated, settings, stop)
+        metrics = evaluate(state.evaluated_model(), evaluated, prepare_evaluated, settings, stop, ranks)
         if metrics is None:
             yield Stopped("signal")
             return
-        yield _end_epoch(state, settings, metrics, len(data), time.perf_counter() - begun)
+        yield _end_epoch(state, settings, metrics, len(data), time.perf_counter() - begun, ranks)
 
 
 def _train_epoch(
@@ -247,7 +299,7 @@ def _train_epoch(
         due = settings.save_every and state.step % settings.save_every == 0
         if stopping or due or state.steps_done % settings.log_every == 0 or state.steps_done == len(batches):
             state.seconds = time.perf_counter() - started
-            yield _steps_taken(state, len(batches))
+            yield _steps_taken(state, len(batches), step.ranks)
         if stopping:
             return
 
@@ -259,18 +311,22 @@ def set_rate(state: State, factor: float) -> None:
     state.lr = state.optimizer.param_groups[0]["lr"]
 
 
-def _steps_taken(state: State, steps_per_epoch: int) -> StepsTaken:
-    metrics = state.totals.metrics()
+def _steps_taken(state: State, steps_per_epoch: int, ranks: Ranks) -> StepsTaken:
+    totals = state.totals.over(ranks)
+    metrics = totals.metrics()
+    state.gather(ranks)
     if not math.isfinite(metrics.loss):
         raise RunFailed(
             f"the loss became {metrics.loss} in epoch {state.epoch}, by step {state.steps_done} of {steps_per_epoch} "
             f"(learning rate {state.lr:g}); try a lower optimizer.lr or clip_norm=1"
         )
-    speed = state.totals.images / max(state.seconds, 1e-9)
+    speed = totals.images / max(state.seconds, 1e-9)
     return StepsTaken(state.epoch, state.step, state.steps_done, steps_per_epoch, metrics, state.lr, speed)
 
 
-def _end_epoch(state: State, settings: Settings, metrics: Metrics, images: int, seconds: float) -> EpochEnded:
+def _end_epoch(
+    state: State, settings: Settings, metrics: Metrics, images: int, seconds: float, ranks: Ranks
+) -> EpochEnded:
     """Close the epoch in `state`, which then stands at the beginning of the next one."""
     if not math.isfinite(metrics.loss):
         raise RunFailed(f"the {settings.split} loss became {metrics.loss} in epoch {state.epoch}; try a lower optimizer.lr")
@@ -280,7 +336,7 @@ def _end_epoch(state: State, settings: Settings, metrics: Metrics, images: int, 
     ended = EpochEnded(
         epoch=state.epoch,
         step=state.step,
-        train=state.totals.metrics(),
+        train=state.totals.over(ranks).metrics(),
         evaluated=metrics,
         split=settings.split,
         lr=state.lr,
@@ -291,10 +347,9 @@ def _end_epoch(state: State, settings: Settings, metrics: Metrics, images: int, 
     )
     state.train_seconds += state.seconds
     state.evaluate_seconds += seconds
-    state.totals.loss.zero_()
-    state.totals.correct.zero_()
-    state.totals.images = 0
+    state.totals.clear()
     state.epoch, state.steps_done, state.seconds = state.epoch + 1, 0, 0.0
+    state.gather(ranks)
     return ended
 
 
@@ -304,14 +359,19 @@ def evaluate(
     prepare: Prepare,
     settings: Settings,
     stop: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
 ) -> Metrics | None:
-    """Loss and accuracy of the network on all images of `split`; None when `stop` said so on the way."""
+    """Loss and accuracy of the network on all images of `split`; None when `stop` said so on the way.
+
+    Of several ranks, each takes its share of every batch, so that each image counts once.
+    """
     totals = Totals.zero(split.images.device)
+    ranks.align(model)
     model.eval()
     with torch.inference_mode():
         for start in range(0, len(split), settings.eval_batch_size):
-            images = split.images[start : start + settings.eval_batch_size]
-            labels = split.labels[start : start + settings.eval_batch_size]
+            images = ranks.share(split.images[start : start + settings.eval_batch_size])
+            labels = ranks.share(split.labels[start : start + settings.eval_batch_size])
             with settings.precision.autocast():
                 logits = model(prepare(images))
             totals.loss.add_(F.cross_entropy(logits.float(), labels, reduction="sum"))
@@ -319,4 +379,4 @@ def evaluate(
             totals.images += len(labels)
             if stop():
                 return None
-    return totals.metrics()
+    return totals.over(ranks).metrics()

@@ -13,9 +13,9 @@ from dlrun.events import EpochEnded, Event, StepsTaken, Stopped
 from dlrun.result import Result
 
 
-def make_console() -> Console:
+def make_console(quiet: bool = False) -> Console:
     """Standard output as rich sees it; on a pipe nothing is wrapped at 80 columns."""
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(highlight=False, quiet=quiet, soft_wrap=not sys.stdout.isatty())
     return console
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.compose import configs_dir, permit, sentence, settle
+from dlrun.distributed import refuse_ranks
 from dlrun.errors import ConfigError
 from dlrun.verbs.train import train
 
@@ -21,6 +22,7 @@ def main(arguments: list[str]) -> int:
     Raises:
         ConfigError: Hydra refuses what was typed.
     """
+    refuse_ranks("a sweep")
     # Hydra would print its own words and leave with 1; this makes it raise instead.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["dlrun", *(word if word.startswith("-") else permit([word])[0] for word in arguments)]

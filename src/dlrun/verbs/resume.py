@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from dlrun.config import Config, identity, parse, plain
+from dlrun.distributed import Ranks, joined
 from dlrun.errors import ConfigError, UsageError
 from dlrun.folders import finished, read_config, read_overrides
 from dlrun.precision import settle_precision
@@ -27,16 +28,21 @@ def main(arguments: list[str]) -> int:
     before = settle_precision(read_config(options.run))
     after = changed(before, options.changes)
     overrides = [*read_overrides(options.run), *options.changes]
+    with joined(after.device) as ranks:
+        _go_on(before, after, options.run, overrides, ranks)
+    return 0
+
+
+def _go_on(before: Config, after: Config, run_dir: Path, overrides: Sequence[str], ranks: Ranks) -> None:
     if identity(after) == identity(before):
-        if finished(options.run, identity(after)):
+        if finished(run_dir, identity(after)):
             print("This run is complete. To extend it, say how far: epochs=…")
-        train(after, options.run, overrides)
-        return 0
-    _check_extension(before, after, options.run)
+        train(after, run_dir, overrides, ranks=ranks)
+        return
+    _check_extension(before, after, run_dir)
     if getattr(after.scheduler, "name", "") in ("cosine", "one_cycle"):
         print(f"The schedule is recomputed for {after.epochs} epochs; the steps so far followed the shorter one.")
-    train(after, options.run, overrides, {"hash": identity(before), "epochs": before.epochs})
-    return 0
+    train(after, run_dir, overrides, {"hash": identity(before), "epochs": before.epochs}, ranks)
 
 
 def changed(config: Config, changes: Sequence[str]) -> Config:

@@ -1,0 +1,165 @@
+"""A real Slurm cluster of one node in a temporary folder, with its own munge and ports, for this session's tests."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+CONF = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser={user}
+SlurmdUser={user}
+SlurmctldPort={controller_port}
+SlurmdPort={node_port}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/socket
+CryptoType=crypto/munge
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+ReturnToService=2
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmdParameters=config_overrides
+SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0,sched_interval=2
+KillWait=10
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=8000 Gres=gpu:1
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
+"""
+
+
+class Cluster:
+    """The running cluster; its commands find it by `SLURM_CONF`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *command: str) -> str:
+        """Standard output of one of Slurm's commands."""
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    def states(self) -> dict[str, str]:
+        """State of every job that is waiting or running, by its id (`12_3` in an array)."""
+        lines = self.run("squeue", "--noheader", "--array", "--format=%i %T").splitlines()
+        return {name: state for name, _, state in (line.partition(" ") for line in lines)}
+
+    def start_requeued_now(self) -> None:
+        """Slurm makes a requeued job wait for about two minutes; tests need not."""
+        for job in self.run("squeue", "--noheader", "--states=PENDING", "--format=%A").split():
+            subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], capture_output=True, check=False)
+
+    def wait_until_idle(self, timeout: float = 120) -> None:
+        """Return when no job waits or runs."""
+
+        def idle() -> bool:
+            self.start_requeued_now()
+            return not self.states()
+
+        wait_for(idle, timeout)
+
+
+def wait_for(reached: Callable[[], object], timeout: float = 60) -> None:
+    """Return when `reached()` is true; fail when that takes too long."""
+    end = time.monotonic() + timeout
+    while not reached():
+        assert time.monotonic() < end, f"waited {timeout} s in vain"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The cluster, started once a session; `SLURM_CONF` names it for everything started meanwhile."""
+    # Not below pytest's folder: a socket's path may have 108 bytes only.
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        _write_conf(folder)
+        environment = pytest.MonkeyPatch()
+        stack.callback(environment.undo)
+        environment.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+        _start(folder, stack)
+        made = Cluster(folder)
+        stack.callback(_end_jobs, made)
+        yield made
+
+
+def _write_conf(folder: Path) -> None:
+    for name in ("munge", "state", "spool"):
+        (folder / name).mkdir(mode=0o700)
+    folder.chmod(0o755)
+    (folder / "munge" / "key").write_bytes(secrets.token_bytes(1024))
+    (folder / "munge" / "key").chmod(0o600)
+    ports = _free_ports(2)
+    values = {"folder": folder, "host": socket.gethostname(), "user": _user()}
+    text = CONF.format(**values, controller_port=ports[0], node_port=ports[1])
+    (folder / "slurm.conf").write_text(text)
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")
+
+
+def _user() -> str:
+    import pwd
+
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _start(folder: Path, stack: contextlib.ExitStack) -> None:
+    munge = folder / "munge"
+    munged = ["munged", "--foreground", "--force", f"--socket={munge}/socket", f"--key-file={munge}/key"]
+    munged += [f"--pid-file={munge}/pid", f"--log-file={munge}/log", f"--seed-file={munge}/seed"]
+    _daemon(munged, folder, stack)
+    wait_for((munge / "socket").exists, 10)
+    _daemon(["slurmctld", "-D"], folder, stack)
+    _daemon(["slurmd", "-D"], folder, stack)
+    wait_for(_ready, 30)
+
+
+def _ready() -> bool:
+    seen = subprocess.run(["sinfo", "--noheader", "--format=%T"], capture_output=True, text=True, check=False)
+    return seen.stdout.strip() == "idle"
+
+
+def _daemon(command: list[str], folder: Path, stack: contextlib.ExitStack) -> None:
+    program = shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    assert program, f"{command[0]} is not installed"
+    output = stack.enter_context((folder / f"{command[0]}.out").open("wb"))
+    process = subprocess.Popen([program, *command[1:]], stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    stack.callback(_stop, process)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _end_jobs(cluster: Cluster) -> None:
+    subprocess.run(["scancel", f"--user={_user()}"], check=False)
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: not cluster.states(), 20)
