@@ -124,6 +124,8 @@ def test_dry_run_needs_no_torch(work):
         ),
         (["mine", "--rows", "3"], "--rows 3: mine has rows 1 to 2"),
         (["mine", "seed=3"], "--seeds N says how many"),
+        (["mine", "hydra.run.dir=x"], "hydra.run.dir: a table runs on this machine"),
+        (["mine", "hydra/launcher=submitit_slurm"], "hydra/launcher: a table runs on this machine"),
         (["mine", "sweep.fresh=true"], "move outputs/runs away"),
         (["psc_mnist"], "mnist"),
     ],

@@ -64,6 +64,7 @@ class Comparison:
 
     table: str
     path: str
+    """Of the file, below the folder that holds `configs`."""
     title: str
     document: str
     heading: str
@@ -103,7 +104,7 @@ def compare(
     completed = [one.result for one in found if one.status == "completed" and one.result]
     return Comparison(
         table=table.name,
-        path=table.shown_path,
+        path=f"configs/table/{table.path.name}",
         title=table.title,
         document=table.document,
         heading=table.heading,

@@ -1,5 +1,6 @@
 """Which runs stand for a table: a config, a hash and a folder for every row and seed (no torch, no data)."""
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,10 +41,15 @@ def plan(table: Table, rows: Sequence[Row], seeds: int, own: Sequence[str] = ())
 
     Raises:
         ConfigError: A row does not compose; the message names file, row and key.
-        UsageError: The user's overrides set the seed.
+        UsageError: The user's overrides set the seed, or something of Hydra's.
     """
-    if any(key_of(text) == "seed" for text in own):
-        raise UsageError("seed: a table runs the seeds 0 … n-1; --seeds N says how many")
+    for key in map(key_of, own):
+        if key == "seed":
+            raise UsageError("seed: a table runs the seeds 0 … n-1; --seeds N says how many")
+        if re.match(r"hydra\b", key):
+            raise UsageError(
+                f"{key}: a table runs on this machine, each run in its own folder; elsewhere: --dry-run"
+            )
     planned = []
     for row in rows:
         overrides = merged(row.overrides, own)
