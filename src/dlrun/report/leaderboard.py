@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,14 +53,33 @@ class Group:
 
 def grouped(runs: Iterable[Run]) -> list[Group]:
     """Runs of equal configuration and data, less the seed; of two runs with one seed the later one counts."""
+    known = list(runs)
+    changed = _of_changed_data(known)
     sets: dict[str, dict[tuple[Any, bool], Run]] = {}
-    for run in sorted(runs, key=_age):
-        fields = _telling(run)
+    for run in sorted(known, key=_age):
+        fields = _telling(run, changed)
         seed = fields.pop("seed", None)
-        key = json.dumps(fields, sort_keys=True, default=str)
         # A repeat that is still going must not hide the result that is there.
-        sets.setdefault(key, {})[seed, run.status == "completed"] = run
-    return [_group(list(_newest(found))) for found in sets.values()]
+        sets.setdefault(_key(fields), {})[seed, run.status == "completed"] = run
+    return [_group(list(_newest(found)), changed) for found in sets.values()]
+
+
+def _key(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields, sort_keys=True, default=str)
+
+
+def _fingerprint(run: Run) -> str:
+    return str(run.result.data.get("fingerprint") or "") if run.result is not None else ""
+
+
+def _of_changed_data(runs: Iterable[Run]) -> set[str]:
+    """Fingerprints of runs that are equal but for the data's content."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        fields = _telling(run)
+        fields.pop("seed", None)
+        found.setdefault(_key(fields), set()).update({_fingerprint(run)} - {""})
+    return {one for several in found.values() if len(several) > 1 for one in several}
 
 
 def _age(run: Run) -> float:
@@ -74,19 +93,20 @@ def _newest(found: Mapping[tuple[Any, bool], Run]) -> Iterable[Run]:
             yield run
 
 
-def _telling(run: Run) -> dict[str, Any]:
+def _telling(run: Run, changed: Collection[str] = ()) -> dict[str, Any]:
+    """The fields that tell configurations apart, with the data's fingerprint where it is needed for that."""
     fields = {
         name: value
         for name, value in run.fields.items()
         if name not in UNHASHED and name.partition(".")[0] not in UNHASHED
     }
-    if run.result is not None and "fingerprint" in run.result.data:
-        fields["data.fingerprint"] = run.result.data["fingerprint"]
+    if _fingerprint(run) in changed:
+        fields["data.fingerprint"] = _fingerprint(run)
     return fields
 
 
-def _group(runs: list[Run]) -> Group:
-    fields = _telling(runs[-1])
+def _group(runs: list[Run], changed: Collection[str]) -> Group:
+    fields = _telling(runs[-1], changed)
     fields.pop("seed", None)
     for group in CHOICES:
         fields[group] = _label(group, runs[-1])
@@ -333,4 +353,5 @@ def failures(runs: Iterable[Run]) -> Table:
 
 def _reason(run: Run) -> str:
     error = (run.result.error if run.result else None) or {}
-    return f"{error.get('type', 'unknown')}: {error.get('message', '')}".rstrip(": ")
+    kind, message = str(error.get("type", "unknown")), str(error.get("message", ""))
+    return message if message.startswith(kind) else f"{kind}: {message}".rstrip(": ")

@@ -256,6 +256,8 @@ class _Session:
         now = time.monotonic()
         for running in self.running:
             limit = self.settings.timeout
+            if running.process.pid is None:
+                continue
             if running.asked_to_stop is None:
                 if limit is not None and now - running.started > limit * 60:
                     _ask_to_stop(running, "timeout")
