@@ -136,7 +136,7 @@ def _from_mirrors(config: Data, place: Path) -> None:
 
 
 def _adopt(config: Data, folder: Path, place: Path) -> None:
-    """Copy the data set's files from a folder once they are verified; only whole copies get the final names."""
+    """Copy the data set's files from a folder once they are verified; only whole copies get its names."""
     found = find(config.name, [folder], explicit=True)
     if found is None:
         raise DataError(f"no {config.name} in {folder}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dlrun.config import ImageFolder
 from dlrun.data.decoded import Decoded, Pictures
@@ -38,6 +38,8 @@ def picture(path: Path, config: ImageFolder) -> npt.NDArray[np.uint8]:
             return _pixels(image, config)
     except DataError:
         raise
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: not a picture of a known kind") from error
     # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more on damaged files.
     except Exception as error:
         raise DataError(f"{path}: not a readable picture: {error}") from error
