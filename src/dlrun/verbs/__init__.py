@@ -1,1 +1,15 @@
 """One module a verb; each has `main(arguments) -> exit status`. `train` is what no verb at all means."""
+
+VERBS = {
+    "reproduce": "TABLE: run the missing rows of a published table, then compare",
+    "report": "PATH …: leaderboard, comparison, figures and page from what is on disk",
+    "resume": "RUN: go on with a run, or extend it (epochs=…)",
+    "show": "RUN: what a run was and how it went",
+    "evaluate": "RUN: test a finished run again",
+    "predict": "RUN IMAGE …: classify pictures",
+    "export": "RUN: write an ONNX or torch.export file",
+    "data": "list | fetch | verify | show: the data sets",
+    "plan": "-m OVERRIDE … | TABLE: what would run, and how long it would take",
+    "slurm": "submit | status | collect | cancel: Slurm, without waiting",
+    "doctor": "device, versions, data, Slurm: what works here",
+}

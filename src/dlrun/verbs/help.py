@@ -6,7 +6,6 @@ import textwrap
 import typing
 from typing import Any
 
-from dlrun.cli import VERBS
 from dlrun.compose import options
 from dlrun.config import (
     DATA,
@@ -22,6 +21,7 @@ from dlrun.config import (
     expectation,
     fields_of,
 )
+from dlrun.verbs import VERBS
 
 USAGE = """\
 dlrun [OVERRIDE …]       train one model; an override is KEY=VALUE, such as model=fc_64 optimizer.lr=0.1
