@@ -356,11 +356,11 @@ def parse(values: Mapping[str, Any]) -> Config:
         "model": _model(given.pop("model", {})),
         "optimizer": _by_name("optimizer", given.pop("optimizer", {}), OPTIMIZERS),
         "scheduler": _by_name("scheduler", given.pop("scheduler", {"name": "constant"}), SCHEDULERS),
-        "augment": _fill(Augment, given.pop("augment", {}), "augment."),
-        "checkpoint": _fill(Checkpoint, given.pop("checkpoint", {}), "checkpoint."),
-        "sweep": _fill(Sweep, given.pop("sweep", {}), "sweep."),
+        "augment": fill(Augment, given.pop("augment", {}), "augment."),
+        "checkpoint": fill(Checkpoint, given.pop("checkpoint", {}), "checkpoint."),
+        "sweep": fill(Sweep, given.pop("sweep", {}), "sweep."),
     }
-    return typing.cast(Config, _fill(Config, {**given, **parts}, ""))
+    return typing.cast(Config, fill(Config, {**given, **parts}, ""))
 
 
 def plain(config: Config) -> dict[str, Any]:
@@ -410,7 +410,7 @@ def _by_name(group: str, values: Mapping[str, Any], specs: Mapping[str, type]) -
     name = values.get("name")
     if not isinstance(name, str) or name not in specs:
         raise ConfigError(f"{group}.name: {name!r} is unknown{did_you_mean(str(name), specs)}")
-    return _fill(specs[name], values, f"{group}.")
+    return fill(specs[name], values, f"{group}.")
 
 
 def _target(values: Mapping[str, Any]) -> Target:
@@ -431,10 +431,18 @@ def _model(values: Mapping[str, Any]) -> Layers | Target:
     listed = {key: value for key, value in values.items() if key in known}
     if not listed.get("layers"):
         raise ConfigError("model.layers: the list of layers is empty; e.g. model.layers='[flatten, dense 64]'")
-    return typing.cast(Layers, _fill(Layers, {**listed, "named": named}, "model."))
+    return typing.cast(Layers, fill(Layers, {**listed, "named": named}, "model."))
 
 
-def _fill(spec: type, values: Mapping[str, Any], prefix: str) -> Any:
+def fill(spec: type, values: Mapping[str, Any], prefix: str) -> Any:
+    """An instance of a class of `option` fields from plain values, each checked; defaults fill the gaps.
+
+    Args:
+        prefix: What stands before a field's name in messages, such as `optimizer.`.
+
+    Raises:
+        ConfigError: An unknown key, a wrong type, a value out of range.
+    """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{prefix.rstrip('.')}: expected a group of fields, got {values!r}")
     known = fields_of(spec)
