@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from dlrun.report import leaderboard, runs
@@ -23,7 +24,26 @@ def main(arguments: list[str]) -> int:
     print(write(table, options.form), end="")
     if options.form == "text" and not options.hide_failed:
         _print_failures(leaderboard.failures(found))
+    if options.html or options.form == "text":
+        _write_page(options.html or _beside(options.path), found, damaged)
     return 0
+
+
+def _beside(paths: Sequence[Path]) -> Path:
+    """Where the page goes: into the reported folder; of several, into the working directory."""
+    return (paths[0] if len(paths) == 1 else Path()) / "report.html"
+
+
+def _write_page(path: Path, found: Sequence[runs.Run], damaged: Sequence[str]) -> None:
+    from dlrun.report.page import write_page
+
+    try:
+        write_page(path, runs=found, damaged=damaged)
+    except OSError as error:
+        # The tables are printed; folders of results are often read-only.
+        print(visible(f"no page: {path}: {error.strerror}; --html FILE puts it elsewhere"), file=sys.stderr)
+    else:
+        print(visible(f"page: {path}"), file=sys.stderr)
 
 
 def _print_failures(table: Table) -> None:
@@ -50,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only-changed", action="store_true", help="only columns that differ between rows")
     parser.add_argument(
         "--hide-failed", action="store_true", help="leave out configurations that only failed"
+    )
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="where the page goes (default: report.html in PATH)"
     )
     form = parser.add_mutually_exclusive_group()
     for name, what in (("md", "Markdown"), ("csv", "CSV"), ("json", "JSON"), ("latex", "a LaTeX tabular")):

@@ -1,0 +1,341 @@
+"""The page: one HTML file that shows runs, a sweep or a published table and needs nothing but itself."""
+
+import base64
+import datetime
+import hashlib
+import json
+import math
+import os
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from dlrun import __version__
+from dlrun.errors import UsageError
+from dlrun.files import write_atomically
+from dlrun.report import leaderboard
+from dlrun.report.dots import Dots
+from dlrun.report.output import Column, Record, Table, column, plain_text, visible
+from dlrun.report.pictures import pictures
+from dlrun.report.runs import Run
+from dlrun.report.seeds import Spread
+from dlrun.report.sheet import Sheet, sheet
+from dlrun.report.tiles import Entry, accuracies, tiles
+from dlrun.result import read_history
+from dlrun.tables.compare import Comparison
+from dlrun.tables.render import lessons_table, rows_table
+
+CURVES = 300
+"""Configurations whose curves are in the page: more are no picture any more."""
+POINTS = 200
+"""Epochs of a curve that are drawn."""
+
+
+def write_page(path: Path, **content: Any) -> None:
+    """Write the page atomically; `content` as of `page`.
+
+    Raises:
+        OSError: The folder can't be written.
+    """
+    write_atomically(path, page(folder=path.parent, **content))
+
+
+def page(
+    runs: Sequence[Run],
+    damaged: Sequence[str] = (),
+    title: str = "",
+    comparison: Comparison | None = None,
+    labels: Mapping[Path, str] | None = None,
+    folder: Path | None = None,
+) -> str:
+    """The HTML.
+
+    Args:
+        damaged: Sentences about run folders that can't be read.
+        comparison: The published table that the runs stand for; it then takes the place of the leaderboard.
+        labels: Of a comparison: the row each run folder belongs to.
+        folder: Where the page will lie; links to the runs are relative to it.
+    """
+    board = leaderboard.leaderboard(runs)
+    entries = _rows_of(runs, labels or {}) if comparison else _entries(board, runs)
+    varying = _varying(runs)
+    script = _static("page.js")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=_spelt_out, trim_blocks=True
+    )
+    return environment.from_string(_static("page.html")).render(
+        title=title or _title(runs),
+        source=rows_table(comparison).notes[0] if comparison else "",
+        tiles=tiles(runs, entries, comparison),
+        main=_compared(comparison) if comparison else _board(board, entries),
+        lessons=_lessons(comparison) if comparison and comparison.lessons else None,
+        curves=Markup(_json(_curves(entries[:CURVES]))),
+        entries=entries,
+        charted=CURVES,
+        pictures=pictures([(entry.label, entry.runs) for entry in entries]),
+        runs=_runs(entries, folder),
+        common=[(name, plain_text(value)) for name, value in runs[0].fields.items() if name not in varying],
+        settings=[_settings(entry, varying) for entry in entries[:CURVES]],
+        environments=_environments(runs),
+        failures=_failures(runs, folder),
+        damaged=damaged,
+        css=Markup(_static("page.css")),
+        script=Markup(script),
+        script_hash=_hash(script),
+        made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        version=__version__,
+    )
+
+
+def _static(name: str) -> str:
+    return (resources.files("dlrun.report") / "static" / name).read_text(encoding="utf-8")
+
+
+def _spelt_out(value: Any) -> Any:
+    """Control characters, which HTML has no way to show, spelt out."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _hash(script: str) -> str:
+    """What the content security policy knows the page's only script by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _json(value: Any) -> str:
+    """JSON that can't end a script element, whatever it holds."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _title(runs: Sequence[Run]) -> str:
+    if len(runs) == 1:
+        return _name(runs[0])
+    parents = {run.folder.resolve().parent for run in runs}
+    return parents.pop().name if len(parents) == 1 else "Runs"
+
+
+def _name(run: Run) -> str:
+    return run.result.name if run.result else run.folder.name
+
+
+# --- what belongs together --------------------------------------------------------------------------------
+
+
+def _entries(board: Table, runs: Sequence[Run]) -> list[Entry]:
+    """An entry for each row of the leaderboard, called by what varies, in its order."""
+    by_folder = {str(run.folder): run for run in runs}
+    names = [item for item in board.columns if item.fields[0] not in leaderboard.METRICS]
+    entries = []
+    for record in board.records:
+        members = [by_folder[folder] for folder in record["folders"]]
+        words = [_word(item, record) for item in names]
+        entries.append(Entry(", ".join(filter(None, words)) or _name(members[0]), members))
+    return entries
+
+
+def _word(item: Column, record: Record) -> str:
+    """A varying field in a label: names speak for themselves, numbers need their field's name."""
+    value = record.get(item.fields[0])
+    if value is None or isinstance(value, str):
+        return str(value or "")
+    return f"{item.title} {item.show(record)}"
+
+
+def _rows_of(runs: Sequence[Run], labels: Mapping[Path, str]) -> list[Entry]:
+    rows: dict[str, list[Run]] = {}
+    for run in runs:
+        rows.setdefault(labels.get(run.folder, _name(run)), []).append(run)
+    ordered = [label for label in dict.fromkeys(labels.values()) if label in rows]
+    return [Entry(label, rows[label]) for label in dict.fromkeys([*ordered, *rows])]
+
+
+# --- tables -----------------------------------------------------------------------------------------------
+
+
+def _board(board: Table, entries: Sequence[Entry]) -> Sheet:
+    """The leaderboard with its dot plot, headed by the run's name where nothing varies."""
+    columns = list(board.columns)
+    records = [{**record, "label": entry.label} for record, entry in zip(board.records, entries, strict=True)]
+    if columns[0].fields[0] in leaderboard.METRICS:
+        columns.insert(0, column("run", "label"))
+    dots = [_dots_of(entry) for entry in entries]
+    place = next(number for number, item in enumerate(columns) if item.fields[0] == "test_accuracy")
+    table = Table(columns, records, notes=board.notes)
+    return sheet("board", "Leaderboard", table, dots, place, key="mean over seeds, 95 % interval")
+
+
+def _dots_of(entry: Entry) -> Dots:
+    values = accuracies(entry.runs)
+    spread = Spread.of(values)
+    return Dots(spread.mean, spread.half_width, values) if spread else Dots()
+
+
+def _compared(comparison: Comparison) -> Sheet:
+    """The published table beside the measurements; the verdict and the plot stand next to the label."""
+    table = rows_table(comparison, readings=True)
+    columns = {item.fields[0]: item for item in table.columns}
+    ahead = [columns.pop(name) for name in ("row", "label", "verdict")]
+    lines = comparison.lines
+    dots = [Dots(one.mean, one.half_width, list(one.measured.values()), one.published) for one in lines]
+    ordered = Table([*ahead, *columns.values()], table.records, notes=table.notes[1:])
+    key = "measured, interval for one more run"
+    return sheet("board", "Published and measured", ordered, dots, place=3, header=1, key=key)
+
+
+def _lessons(comparison: Comparison) -> Sheet:
+    table = lessons_table(comparison)
+    columns = {item.fields[0]: item for item in table.columns}
+    ahead = [columns.pop(name) for name in ("claim", "outcome")]
+    return sheet("lessons", "Lessons", Table([*ahead, *columns.values()], table.records))
+
+
+def _runs(entries: Sequence[Entry], folder: Path | None) -> Sheet:
+    records = [_run_record(run, entry.label) for entry in entries for run in entry.runs]
+    columns = [
+        column("configuration", "label"),
+        column("seed", right=True),
+        column("status"),
+        column("test accuracy", "test", digits=4, right=True),
+        Column("best epoch's", _best, ("best", "selected_on"), right=True),
+        column("epochs", right=True),
+        Column("time", lambda record: leaderboard.duration(record["seconds"]), ("seconds",), right=True),
+        column("hash"),
+        column("folder", "name"),
+    ]
+    links = [_link(run.folder, folder) for entry in entries for run in entry.runs]
+    return sheet("runs", "Runs", Table(columns, records), links=links, linked=len(columns) - 1)
+
+
+def _run_record(run: Run, label: str) -> dict[str, Any]:
+    result = run.result
+    best = (result.best if result else None) or {}
+    return {
+        "name": run.folder.name,
+        "label": label,
+        "seed": run.fields.get("seed"),
+        "status": run.status,
+        "test": result.test["accuracy"] if result and result.test else None,
+        "best": best.get("accuracy"),
+        "best_epoch": best.get("epoch"),
+        "selected_on": best.get("selected_on"),
+        "epochs": run.epoch,
+        "seconds": result.seconds.get("total") if result else None,
+        "hash": result.hash if result else "",
+    }
+
+
+def _best(record: Record) -> str:
+    return "" if record["best"] is None else f"{record['best']:.4f} (epoch {record['best_epoch']})"
+
+
+def _link(target: Path, folder: Path | None) -> str:
+    """A relative address of a file or folder, from where the page lies."""
+    if folder is None:
+        return ""
+    return quote(os.fsencode(os.path.relpath(target.resolve(), folder.resolve())))
+
+
+def _failures(runs: Sequence[Run], folder: Path | None) -> Sheet | None:
+    table = leaderboard.failures(runs)
+    links = [_link(Path(record["log"]), folder) for record in table.records]
+    linked = len(table.columns) - 1
+    return (
+        sheet("failures", "Failed runs", Table(table.columns, table.records), links=links, linked=linked)
+        if links
+        else None
+    )
+
+
+# --- curves -----------------------------------------------------------------------------------------------
+
+
+def _curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    return [
+        {
+            "label": visible(entry.label),
+            "runs": [{"seed": run.fields.get("seed"), "columns": _columns(run)} for run in entry.runs],
+        }
+        for entry in entries
+    ]
+
+
+def _columns(run: Run) -> dict[str, list[float | None]]:
+    """What is drawn of a history, column by column; evaluation is called `test` or `val`."""
+    rows = _thinned(_history(run))
+    names = [name for name in (rows[0] if rows else ()) if name not in ("seconds", "images_per_second")]
+    return {name: [_short(row.get(name)) for row in rows] for name in names}
+
+
+def _history(run: Run) -> Sequence[Mapping[str, float]]:
+    try:
+        return run.history or read_history(run.folder)
+    except UsageError:
+        return ()
+
+
+def _thinned(rows: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:
+    every = math.ceil(len(rows) / POINTS)
+    return rows if every <= 1 else [*rows[: len(rows) - 1 : every], rows[-1]]
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
+
+
+# --- configs and environments -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one entry was trained with: the command, and the fields in which the entries differ."""
+
+    label: str
+    command: str
+    fields: Sequence[tuple[str, str]] = field(default=())
+
+
+def _varying(runs: Sequence[Run]) -> list[str]:
+    names = dict.fromkeys(name for run in runs for name in run.fields)
+    return [name for name in names if len({plain_text(run.fields.get(name)) for run in runs}) > 1]
+
+
+def _settings(entry: Entry, varying: Sequence[str]) -> Settings:
+    run = entry.runs[0]
+    own = [(name, plain_text(run.fields[name])) for name in varying if name in run.fields and name != "seed"]
+    return Settings(entry.label, command(run), own)
+
+
+def command(run: Run) -> str:
+    """The line to type for a run like this one; nothing where it left no result."""
+    return shlex.join(["dlrun", *run.result.overrides]) if run.result else ""
+
+
+def _environments(runs: Sequence[Run]) -> Sheet:
+    counts = Counter(_environment(run) for run in runs if run.result)
+    records = [{**dict(one), "runs": number} for one, number in counts.most_common()]
+    titles = dict.fromkeys(name for record in records for name in record)
+    return sheet("environments", "Environment", Table([column(title) for title in titles], records))
+
+
+def _environment(run: Run) -> tuple[tuple[str, str], ...]:
+    result = run.result
+    assert result is not None
+    git = result.git or {}
+    dirty = " with changes" if git.get("dirty") else ""
+    return (
+        ("device", result.device),
+        ("precision", result.precision),
+        ("threads", str(result.threads)),
+        ("CPU", result.cpu_capability),
+        ("data", f"{result.data.get('name')} {str(result.data.get('fingerprint', ''))[:8]}"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in result.versions.items())),
+        ("commit", f"{str(git.get('commit', ''))[:10]}{dirty}"),
+    )

@@ -1,0 +1,88 @@
+"""What the page opens with: a few numbers, and which runs belong together."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlrun.report import leaderboard
+from dlrun.report.runs import Run
+from dlrun.report.seeds import Spread
+from dlrun.tables.compare import NOT_COMPARABLE, Comparison
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Runs that belong together (seeds of one configuration, of one row), by what they are called."""
+
+    label: str
+    runs: Sequence[Run]
+
+
+def accuracies(runs: Sequence[Run]) -> list[float]:
+    """Test accuracies after the last epoch of the runs that were completed."""
+    completed = [run.result for run in runs if run.result and run.status == "completed"]
+    return [result.test["accuracy"] for result in completed if result.test]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number that the page opens with."""
+
+    title: str
+    value: str
+    note: str = ""
+
+
+def tiles(runs: Sequence[Run], entries: Sequence[Entry], comparison: Comparison | None) -> list[Tile]:
+    """The numbers at the top: how good, how many, how large, how long."""
+    first = _verdict_tiles(comparison) if comparison else _accuracy_tiles(entries)
+    counts = Counter(run.status for run in runs)
+    others = ", ".join(f"{number} {status}" for status, number in counts.items() if status != "completed")
+    seconds = sum(run.result.seconds.get("total", 0.0) for run in runs if run.result)
+    size = _parameters(runs)
+    return [
+        *first,
+        Tile("runs completed", f"{counts['completed']} of {len(runs)}", others),
+        *([Tile("parameters", size)] if size else []),
+        Tile("time of all runs" if len(runs) > 1 else "time", leaderboard.duration(seconds)),
+    ]
+
+
+def _parameters(runs: Sequence[Run]) -> str:
+    sizes = {run.result.parameters.get("total") for run in runs if run.result}
+    return f"{sizes.pop():,}" if len(sizes) == 1 and None not in sizes else ""
+
+
+def _verdict_tiles(comparison: Comparison) -> list[Tile]:
+    verdicts = Counter(
+        line.verdict for line in comparison.lines if line.verdict not in (None, NOT_COMPARABLE)
+    )
+    judged = ", ".join(
+        f"{verdicts[name]} {name}" for name in ("close", "undecided", "differs") if verdicts[name]
+    )
+    tiles = []
+    if verdicts:
+        tiles.append(Tile("numbers reproduced", f"{verdicts['reproduced']} of {verdicts.total()}", judged))
+    if comparison.lessons:
+        held = sum(lesson.outcome == "holds" for lesson in comparison.lessons)
+        tiles.append(Tile("lessons that hold", f"{held} of {len(comparison.lessons)}"))
+    if comparison.tau is not None:
+        tiles.append(
+            Tile("rank agreement", f"{comparison.tau:+.2f}", f"Kendall's tau, {comparison.tau_rows} rows")
+        )
+    return tiles
+
+
+def _accuracy_tiles(entries: Sequence[Entry]) -> list[Tile]:
+    best = max(entries, key=lambda entry: _mean(entry.runs), default=None)
+    spread = Spread.of(accuracies(best.runs)) if best else None
+    if best is None or spread is None:
+        return []
+    if len(entries) == 1:
+        return [Tile("test accuracy", spread.text(4), "after the last epoch")]
+    return [Tile("best test accuracy", spread.text(4), best.label)]
+
+
+def _mean(runs: Sequence[Run]) -> float:
+    spread = Spread.of(accuracies(runs))
+    return spread.mean if spread else -1.0
