@@ -62,7 +62,7 @@ def workplace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(workplace: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts `dlrun -m model=saboteur WORDS`, with little patience for jobs that do not stop when asked to."""
+    """Starts `dlrun -m model=saboteur WORDS`, with little patience for jobs that hang."""
 
     def popen(*words: str) -> subprocess.Popen[str]:
         command = [

@@ -96,7 +96,8 @@ def _point(fixed: Overrides, varied: Overrides) -> Point:
 
 def dimensions_of(arguments: Sequence[str]) -> tuple[Overrides, list[Dimension]]:
     """The overrides that hold for every point, and the dimensions in the order of their importance."""
-    typed = parse(arguments)
+    # Of a field typed twice the last counts, as without -m.
+    typed = list({one.get_key_element(): one for one in parse(arguments)}.values())
     settings = settings_of(arguments)
     fixed = tuple(_plain(one) for one in typed if not _is_swept(one) and not _is_of_sweep(one))
     rows: list[Dimension] = [[row for text in settings.rows for row in _row(text)]] if settings.rows else []

@@ -1,0 +1,148 @@
+"""Sweeps as processes: killed parents, two parents, signals, other launchers, and always the same results."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dlrun.config import Sweep
+from dlrun.result import Result
+from dlrun.sweeps.folder import jobs_of
+from dlrun.sweeps.launch import launch
+from dlrun.sweeps.points import expand
+from dlrun.sweeps.processes import Forks, Fresh
+
+Start = Callable[..., subprocess.Popen[str]]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+SMALL = "data=small"
+
+
+def bits(folder: Path) -> dict[str, list[list[str]]]:
+    """What was learnt, less times: the first columns of every history, by name of the run."""
+    paths = sorted(folder.glob("*/history.csv"))
+    return {
+        path.parent.name: [row[:6] for row in csv.reader(path.read_text().splitlines())] for path in paths
+    }
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def ended(folder: Path, status: str = "completed") -> list[Path]:
+    paths = [path.parent for path in folder.glob("*/result.json")]
+    return [path for path in paths if Result.read(path).status == status]
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Processes whose working directory is `folder`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if (path / "cwd").resolve() == folder.resolve() and "Z" not in (
+                path / "stat"
+            ).read_text().split()[2]:
+                found.append(int(path.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_killed_parent_leaves_no_process_and_its_sweep_goes_on(
+    workplace: Path, start: Start, sweep: Run
+) -> None:
+    words = (SMALL, "seed=range(0,6)", "epochs=20", "sweep.slots=2")
+    undisturbed = sweep(*words, "sweep.name=whole")
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    folder = workplace / "outputs/sweeps/cut"
+    parent = start(*words, "sweep.name=cut")
+    wait_for(lambda: len(ended(folder)) >= 2 and len(bits(folder)) >= 3)
+    parent.kill()
+    parent.communicate()
+    wait_for(lambda: not processes_in(workplace), 5)
+    done = {path: (path / "result.json").stat().st_mtime_ns for path in ended(folder)}
+    assert len(done) < 6
+    assert sweep(*words, "sweep.name=cut").returncode == 0
+    assert {path: (path / "result.json").stat().st_mtime_ns for path in done} == done
+    assert bits(folder) == bits(workplace / "outputs/sweeps/whole")
+
+
+def test_two_parents_share_the_work(workplace: Path, start: Start) -> None:
+    both = [
+        start(SMALL, "seed=range(0,8)", "epochs=5", "sweep.name=shared", "sweep.slots=1") for _ in range(2)
+    ]
+    outputs = [parent.communicate(timeout=120) for parent in both]
+    assert [parent.returncode for parent in both] == [0, 0], outputs
+    folder = workplace / "outputs/sweeps/shared"
+    assert len(ended(folder)) == 8
+    for run in ended(folder):
+        assert (run / "run.log").read_text().count("EpochEnded(epoch=1,") == 1
+    trained = [out.count("  completed  ") for out, _ in outputs]
+    assert sum(trained) == 8
+    assert min(trained) > 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_interrupt_saves_and_starts_nothing_more(workplace: Path, start: Start, sweep: Run) -> None:
+    words = (SMALL, "seed=range(0,5)", "epochs=400", "sweep.slots=1", "sweep.name=s")
+    folder = workplace / "outputs/sweeps/s"
+    parent = start(*words)
+    wait_for(lambda: any(len(rows) > 2 for rows in bits(folder).values()))
+    parent.send_signal(signal.SIGINT)
+    out, err = parent.communicate(timeout=20)
+    assert parent.returncode == 130, out + err
+    assert len(ended(folder, "interrupted")) == 1
+    assert len(bits(folder)) == 1
+    assert "Traceback" not in err
+
+
+def test_forks_and_fresh_processes_learn_the_same(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    points = expand(["data=small", "model=fc_64", "seed=0,1", "epochs=1", "device=cpu"])
+    ways = {"forked": Forks, "fresh": Fresh} if sys.platform == "linux" else {"fresh": Fresh}
+    for name, processes in ways.items():
+        outcomes = launch(jobs_of(points, Path(name)), Sweep(slots=2), processes=processes())
+        assert [outcome.status for outcome in outcomes] == ["completed", "completed"]
+        assert [outcome.job.config.seed for outcome in outcomes if outcome.job.config] == [0, 1]
+    assert bits(Path("forked")) == bits(Path("fresh"))
+
+
+def test_basic_launcher_gives_the_same_folders_and_bits(workplace: Path, sweep: Run) -> None:
+    words = (SMALL, "model=fc_64,saboteur", "seed=0,1", "threads=1")
+    assert sweep(*words, "hydra.sweep.dir=local").returncode == 0
+    done = sweep(*words, "hydra.sweep.dir=basic", "hydra/launcher=basic")
+    assert done.returncode == 0, done.stderr
+    assert len(bits(workplace / "local")) == 4
+    assert bits(workplace / "basic") == bits(workplace / "local")
+    hashes = [{Result.read(run).hash for run in ended(workplace / name)} for name in ("local", "basic")]
+    assert hashes[0] == hashes[1]
+
+
+def test_stops_at_the_first_failure_or_after_one_error_three_times(workplace: Path, sweep: Run) -> None:
+    bad = (SMALL, "model.how=exception", "seed=range(0,6)", "sweep.slots=1")
+    first = sweep(*bad, "sweep.name=a", "sweep.on_failure=stop")
+    assert first.returncode == 1
+    assert "5 were not started: a job failed" in first.stderr
+    third = sweep(*bad, "sweep.name=b")
+    assert "3 were not started: the same error several times in a row" in third.stderr
+
+
+def test_killed_jobs_are_tried_again(workplace: Path, sweep: Run) -> None:
+    code = workplace / "sabotage.py"
+    code.write_text(
+        code.read_text().replace("def sigkill(self): ", "def sigkill(self): open('repaired', 'w'); ")
+    )
+    done = sweep(SMALL, "model.how=sigkill,fine", "sweep.slots=1", "sweep.retries=1", "sweep.name=s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("completed  test accuracy") == 2
