@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from dlrun.data.dataset import Dataset, Split
     from dlrun.data.prepare import Prepare
+    from dlrun.sinks.pictures import Pictures
+    from dlrun.sinks.tensorboard import Subject
     from dlrun.training import Settings, State
 
 log = logging.getLogger("dlrun")
@@ -322,13 +324,18 @@ def _train(
     """Train to the end; the test metrics of the last epoch, or None when a signal came first."""
     stop = Agreed(noticed, parts.ranks)
     with contextlib.ExitStack() as stack:
-        sinks = _own_sinks(parts, run_dir, stack)
+        sinks = _own_sinks(parts, run_dir)
+        pictures = _pictures(parts, run_dir, stack)
+        if pictures is not None:
+            sinks.append(pictures)
         if watch is not None:
             sinks += stack.enter_context(watch(parts))
         sinks.append(report.listen)
         for event in _events(parts, stop):
             for sink in sinks:
                 sink(event)
+        if pictures is not None:
+            pictures.finish(lambda: noticed.signal is not None)
     if stop():
         return None
     if parts.evaluated is parts.test:
@@ -360,20 +367,49 @@ def _test(parts: Parts, stop: Callable[[], bool]) -> Metrics | None:
     return evaluate(model, parts.test, parts.prepare_evaluated, parts.settings, stop, parts.ranks)
 
 
-def _own_sinks(parts: Parts, run_dir: Path, stack: contextlib.ExitStack) -> list[Sink]:
+def _own_sinks(parts: Parts, run_dir: Path) -> list[Sink]:
+    from dlrun.loading import Inputs
     from dlrun.sinks.checkpoints import Checkpoints
     from dlrun.sinks.history import History
 
     state, config = parts.state, parts.config
     sinks: list[Sink] = [History(run_dir, state.epoch - 1, parts.settings.split)]
-    sinks.append(Checkpoints(run_dir, {"hash": parts.hash, "origin": parts.origin}, state, config.checkpoint))
-    if config.tensorboard != "off":
-        from dlrun.sinks.tensorboard import TensorBoard
-
-        board = TensorBoard(run_dir, state.step, parts.settings.split)
-        stack.callback(board.close)
-        sinks.append(board)
+    about = {"hash": parts.hash, "origin": parts.origin, "data": Inputs.of(parts.dataset).plain()}
+    sinks.append(Checkpoints(run_dir, about, state, config.checkpoint))
     return sinks
+
+
+def _pictures(parts: Parts, run_dir: Path, stack: contextlib.ExitStack) -> "Pictures | None":
+    config = parts.config
+    if config.tensorboard == "off" and not config.profile:
+        return None
+    from dlrun.sinks.pictures import Pictures
+
+    pictures = Pictures(run_dir, config, parts.state, parts.settings, _subject(parts), parts.factor)
+    stack.callback(pictures.close)
+    return pictures
+
+
+def _subject(parts: Parts) -> "Subject":
+    """What the pictures of a run are about."""
+    from dlrun.sinks.hyperparameters import hyperparameters, page
+    from dlrun.sinks.tensorboard import Subject
+
+    config = parts.config
+    facts = {
+        "data": f"{parts.dataset.name}, {len(parts.train)} train + {len(parts.test)} test",
+        "parameters": str(parts.parameters["total"]),
+        "device": f"{device_name(parts.state.device)}, {parts.threads} threads",
+    }
+    return Subject(
+        train=parts.train,
+        test=parts.test,
+        classes=parts.dataset.classes,
+        prepare=parts.prepare_evaluated,
+        augment=config.augment,
+        hyperparameters=hyperparameters(config, parts.parameters["total"]),
+        about=page(config, facts),
+    )
 
 
 class Report:

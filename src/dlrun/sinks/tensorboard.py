@@ -1,34 +1,209 @@
-"""TensorBoard scalars: train and test share a chart, and a rerun of an epoch replaces what was logged of it."""
+"""TensorBoard: curves, histograms, graph, samples, mistakes, confusion matrix, HParams, a page of text.
 
+`tensorboard/` holds what is of the run as a whole and goes by steps; its folders `train/` and `test/` (or
+`val/`) go by epochs, so that both share a chart. The folder itself is the run's row of the HParams table.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from torch.utils.tensorboard import SummaryWriter
+import torch
+from PIL.Image import Image
+from torch import Tensor
 
+from dlrun import sheets
+from dlrun.config import Augment
+from dlrun.data.augment import augment
+from dlrun.data.dataset import Split
+from dlrun.evaluation import Outcome, precision_and_recall, undisturbed_random
 from dlrun.events import EpochEnded, Event, StepsTaken
+from dlrun.sinks.event_file import EventFile
+from dlrun.sinks.graph import graph_of
+from dlrun.sinks.histograms import counted, epochs_to_log, tagged
+from dlrun.sinks.hyperparameters import METRICS
+from dlrun.training import State
+
+log = logging.getLogger("dlrun")
+
+SAMPLES = 36
+SAMPLE_PIXELS = 300_000
+"""Pixels of a sheet of samples; of large pictures there are fewer."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the pages of a run show besides its events."""
+
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    prepare: Callable[[Tensor], Tensor]
+    """uint8 pictures (N, C, H, W) to what the network takes, not augmented."""
+    augment: Augment
+    hyperparameters: Mapping[str, str | float | bool]
+    about: str
+    """Markdown: the config and where it runs."""
 
 
 class TensorBoard:
-    """Writes event files below `tensorboard/`: a sub-run each for train and test, so that charts are shared."""
+    """Writes event files below `tensorboard/`; observes only: no random number, mode or weight is changed.
 
-    def __init__(self, run_dir: Path, step: int, split: str) -> None:
+    Args:
+        split: What is evaluated every epoch, `test` or `val`.
+        epochs: Of the whole run.
+        full: Pictures, histograms and the graph, too.
+    """
+
+    def __init__(
+        self, run_dir: Path, state: State, split: str, epochs: int, subject: Subject, full: bool
+    ) -> None:
         folder = run_dir / "tensorboard"
-        # purge_step hides what an interrupted run logged after its last checkpoint.
-        self.train = SummaryWriter(str(folder / "train"), purge_step=step or None)
-        self.evaluated = SummaryWriter(str(folder / split), purge_step=step or None)
+        self.state, self.split, self.subject, self.full = state, split, subject, full
+        # What an interrupted run logged after its last checkpoint is logged again.
+        self.run = EventFile(folder, state.step or None)
+        self.train = EventFile(folder / "train", state.epoch if state.step else None)
+        self.evaluated = EventFile(folder / split, state.epoch if state.step else None)
+        self.test = self.evaluated if split == "test" else EventFile(folder / "test")
+        tensors = 2 * len(list(state.model.parameters()))
+        self.snapshots = epochs_to_log(epochs, tensors) if full else frozenset()
+        self.run.hyperparameters(run_dir.name, subject.hyperparameters, METRICS)
+        self.run.text("run", subject.about, 0)
+        if full and not state.step:
+            self._samples()
+            self._graph()
+        self._flush()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StepsTaken):
-            self.train.add_scalar("loss/step", event.train.loss, event.step)
-            self.train.add_scalar("accuracy/step", event.train.accuracy, event.step)
-            self.train.add_scalar("learning_rate", event.lr, event.step)
-            self.train.add_scalar("images_per_second", event.images_per_second, event.step)
+            self._steps(event)
         elif isinstance(event, EpochEnded):
-            for writer, metrics in ((self.train, event.train), (self.evaluated, event.evaluated)):
-                writer.add_scalar("loss/epoch", metrics.loss, event.epoch)
-                writer.add_scalar("accuracy/epoch", metrics.accuracy, event.epoch)
-                writer.flush()
+            self._epoch(event)
+
+    def _steps(self, event: StepsTaken) -> None:
+        self.run.scalar("loss/step", event.train.loss, event.step)
+        self.run.scalar("accuracy/step", event.train.accuracy, event.step)
+        self.run.scalar("learning_rate", event.lr, event.step)
+        self.run.scalar("images_per_second", event.images_per_second, event.step)
+
+    def _epoch(self, event: EpochEnded) -> None:
+        for file, metrics in ((self.train, event.train), (self.evaluated, event.evaluated)):
+            file.scalar("loss/epoch", metrics.loss, event.epoch)
+            file.scalar("accuracy/epoch", metrics.accuracy, event.epoch)
+        self.train.scalar("seconds/epoch", event.train_seconds + event.evaluate_seconds, event.epoch)
+        if event.epoch in self.snapshots:
+            self._histograms(event.epoch)
+        self._flush()
+
+    def _histograms(self, epoch: int) -> None:
+        for tag, values in tagged(self.state.model):
+            histogram = counted(values)
+            if histogram is not None:
+                self.train.histogram(tag, histogram, epoch)
+
+    def _samples(self) -> None:
+        train, classes = self.subject.train, self.subject.classes
+        chosen = spread(train.labels, _how_many(train))
+        images, names = train.images[chosen], [classes[label] for label in train.labels[chosen].tolist()]
+        self._picture(self.train, "samples", sheets.sheet(images.cpu().numpy(), names), 0)
+        if self.subject.augment != Augment():
+            changed = augmented(images, self.subject.augment)
+            self._picture(self.train, "augmented_samples", sheets.sheet(changed.cpu().numpy(), names), 0)
+
+    def _graph(self) -> None:
+        image = self.subject.prepare(self.subject.train.images[:1])
+        try:
+            with undisturbed_random(self.state.device):
+                self.run.graph(graph_of(self.state.model, image))
+        # Networks whose path depends on their values can't be drawn; the rest of the page can.
+        except Exception as error:
+            log.info("no graph for TensorBoard: %s: %s", type(error).__name__, error)
+
+    def finish(self, outcome: Outcome) -> None:
+        """What is known at the end: mistakes, the confusion matrix, the final test metrics.
+
+        Args:
+            outcome: On the test set.
+        """
+        epoch = self.state.epoch - 1
+        if self.test is not self.evaluated:
+            self.test.scalar("loss/epoch", outcome.loss, epoch)
+            self.test.scalar("accuracy/epoch", outcome.accuracy, epoch)
+        if self.full:
+            confusion = outcome.confusion()
+            self._picture(
+                self.test, "confusion_matrix", sheets.matrix(confusion.numpy(), self.subject.classes), epoch
+            )
+            wrong = mistakes_sheet(outcome, self.subject.test, self.subject.classes)
+            if wrong is not None:
+                self._picture(self.test, "mistakes", wrong, epoch)
+            self.test.text("classes", _table(confusion, self.subject.classes), epoch)
+        self.run.end_hyperparameters()
 
     def close(self) -> None:
         """Flush and close the event files."""
-        self.train.close()
-        self.evaluated.close()
+        for file in self._files():
+            file.close()
+
+    def _files(self) -> list[EventFile]:
+        return list(dict.fromkeys((self.run, self.train, self.evaluated, self.test)))
+
+    def _flush(self) -> None:
+        for file in self._files():
+            file.flush()
+
+    def _picture(self, file: EventFile, tag: str, page: Image, step: int) -> None:
+        file.image(tag, sheets.png(page), page.size, step)
+
+
+def augmented(images: Tensor, changes: Augment) -> Tensor:
+    """uint8 pictures (N, C, H, W) as training might see them; no other random number changes for it."""
+    with undisturbed_random(images.device):
+        torch.manual_seed(0)
+        changed = augment(images.float() / 255, changes)
+    return (changed.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def mistakes_sheet(outcome: Outcome, test: Split, classes: tuple[str, ...]) -> Image | None:
+    """The most confident mistakes with predicted class, its probability and true class; None of none."""
+    chosen = outcome.mistakes(_how_many(test))
+    if not len(chosen):
+        return None
+    captions = [
+        f"{classes[predicted]} {confidence:.0%}\nis {classes[label]}"
+        for predicted, confidence, label in zip(
+            outcome.predicted[chosen].tolist(),
+            outcome.confidence[chosen].tolist(),
+            outcome.labels[chosen].tolist(),
+            strict=True,
+        )
+    ]
+    images = test.images[chosen.to(test.images.device)].cpu().numpy()
+    return sheets.sheet(images, captions, wrong=[True] * len(captions))
+
+
+def spread(labels: Tensor, count: int) -> Tensor:
+    """Indices, int64 (<= count,), that go through the classes in turn, on the labels' device."""
+    first = labels[:20_000].cpu()
+    order = first.argsort(stable=True)
+    sizes = first.bincount()
+    starts = sizes.cumsum(0) - sizes
+    place_in_class = torch.empty_like(first)
+    place_in_class[order] = torch.arange(len(first)) - starts.repeat_interleave(sizes)
+    return (place_in_class * len(sizes) + first).argsort()[:count].to(labels.device)
+
+
+def _table(confusion: Tensor, classes: tuple[str, ...]) -> str:
+    precision, recall = precision_and_recall(confusion)
+    rows = zip(classes, confusion.sum(1).tolist(), precision.tolist(), recall.tolist(), strict=True)
+    lines = [
+        f"| {name.replace('|', '/')} | {count} | {right:.4f} | {found:.4f} |"
+        for name, count, right, found in rows
+    ]
+    return "\n".join(["| class | pictures | precision | recall |", "|---|---:|---:|---:|", *lines])
+
+
+def _how_many(split: Split) -> int:
+    height, width = split.images.shape[2:]
+    return max(1, min(SAMPLES, len(split), SAMPLE_PIXELS // (height * width)))

@@ -1,0 +1,122 @@
+"""What a network makes of a set of pictures: accuracy, top-5, confusion, its most confident mistakes."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dlrun.data.dataset import Split
+from dlrun.precision import Precision
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a network did on N labelled pictures; all tensors are on the CPU."""
+
+    loss: float
+    """Mean cross entropy in nats."""
+    labels: Tensor
+    """int64 (N,): the true classes."""
+    predicted: Tensor
+    """int64 (N,): the most probable classes."""
+    confidence: Tensor
+    """float32 (N,): the probability of the predicted class."""
+    among_top: Tensor
+    """bool (N,): whether the true class is among the five most probable."""
+    classes: int
+
+    @property
+    def accuracy(self) -> float:
+        """Share of pictures whose most probable class is the true one."""
+        return (self.predicted == self.labels).double().mean().item()
+
+    @property
+    def top5(self) -> float | None:
+        """Share of pictures whose true class is among the five most probable; None of so few classes."""
+        return self.among_top.double().mean().item() if self.classes > TOP else None
+
+    def confusion(self) -> Tensor:
+        """Counts of pictures, int64 (true class, predicted class)."""
+        cells = self.labels * self.classes + self.predicted
+        return torch.bincount(cells, minlength=self.classes**2).view(self.classes, self.classes)
+
+    def mistakes(self, count: int) -> Tensor:
+        """Indices of the wrong predictions, int64 (<= count,), the most confident first."""
+        wrong = (self.predicted != self.labels).nonzero()[:, 0]
+        order = self.confidence[wrong].argsort(descending=True, stable=True)
+        return wrong[order[:count]]
+
+
+def examine(
+    model: nn.Module,
+    split: Split,
+    prepare: Callable[[Tensor], Tensor],
+    precision: Precision,
+    batch_size: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome | None:
+    """Run the network over all pictures of `split`; None when `stop` said so on the way.
+
+    Args:
+        prepare: uint8 pictures (N, C, H, W) to what the network takes.
+    """
+    parts: list[tuple[Tensor, ...]] = []
+    loss = torch.zeros((), dtype=torch.float64)
+    classes = 0
+    with evaluating(model), torch.inference_mode():
+        for start in range(0, len(split), batch_size):
+            labels = split.labels[start : start + batch_size]
+            with precision.autocast():
+                logits = model(prepare(split.images[start : start + batch_size]))
+            logits = logits.float()
+            classes = logits.shape[1]
+            loss += F.cross_entropy(logits, labels, reduction="sum").double().cpu()
+            parts.append(_judged(logits, labels))
+            if stop():
+                return None
+    predicted, confidence, among_top = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
+    mean = loss.item() / len(split)
+    return Outcome(mean, split.labels.cpu(), predicted, confidence, among_top, classes)
+
+
+def _judged(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    confidence, predicted = logits.softmax(1).max(1)
+    top = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
+    return predicted, confidence, (top == labels[:, None]).any(1)
+
+
+def precision_and_recall(confusion: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each class, float64 (classes,) each; not a number where nothing was predicted, or nothing is there.
+
+    Args:
+        confusion: int64 (true class, predicted class).
+    """
+    right = confusion.diagonal().double()
+    return right / confusion.sum(0), right / confusion.sum(1)
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode; afterwards every module is in the mode it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextlib.contextmanager
+def undisturbed_random(device: torch.device) -> Iterator[None]:
+    """Random numbers drawn inside leave no trace in the default generators of CPU and `device`."""
+    mps = torch.mps.get_rng_state() if device.type == "mps" else None
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+    if mps is not None:
+        torch.mps.set_rng_state(mps)

@@ -1,0 +1,228 @@
+"""A run folder as a network that can be used: possibly a stranger's, so nothing in it is run or unpickled."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dlrun import checkpoint
+from dlrun.checkpoint import CheckpointError
+from dlrun.config import Augment, Config, Target
+from dlrun.data.dataset import Dataset, Split
+from dlrun.data.prepare import Prepare, prepare_for
+from dlrun.errors import ConfigError
+from dlrun.folders import read_config
+from dlrun.models import torchvision_ops
+from dlrun.models.build import build
+from dlrun.precision import Precision, pick_device, set_threads, settle_precision
+
+OWN_MODELS = ("dlrun.models.resnet.resnet9", "dlrun.models.resnet.resnet18")
+TORCHVISION = "torchvision.models."
+ANY_OF_TORCHVISION = "torchvision.models.get_model"
+MOST_PIXELS = 3 * 1024 * 1024
+BORDER_IMAGES = 2000
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a network was trained on, as far as using it needs to know: kept inside the checkpoints."""
+
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    """Channels, height, width."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """Of the training pixels, one a channel, on a scale of 0-1."""
+    border: tuple[float, ...]
+    """Mean of the outermost pixels of training pictures, likewise: tells light on dark from dark on light."""
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Inputs":
+        """Of a data set; the border is that of up to 2,000 pictures."""
+        images = dataset.train.images
+        _, channels, height, width = images.shape
+        return cls(dataset.classes, (channels, height, width), dataset.mean, dataset.std, _border(images))
+
+    def plain(self) -> dict[str, list[Any]]:
+        """Lists, for a checkpoint."""
+        return {name: list(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def parse(cls, values: Any) -> "Inputs":
+        """From what `plain` gave.
+
+        Raises:
+            ValueError: It is not that.
+        """
+        if not isinstance(values, dict) or not all(isinstance(values.get(name), list) for name in FIELDS):
+            raise ValueError("no description of the data")
+        classes, shape = tuple(values["classes"]), tuple(values["shape"])
+        if len(classes) < 2 or not all(isinstance(name, str) for name in classes):
+            raise ValueError("classes")
+        if len(shape) != 3 or not all(type(length) is int and length > 0 for length in shape):
+            raise ValueError("shape")
+        if math.prod(shape) > MOST_PIXELS:
+            raise ValueError("pictures too large")
+        moments = [tuple(float(value) for value in values[name]) for name in ("mean", "std", "border")]
+        if not all(len(moment) == shape[0] and all(map(math.isfinite, moment)) for moment in moments):
+            raise ValueError("mean, std or border")
+        return cls(classes, shape, *moments)
+
+
+FIELDS = ("classes", "shape", "mean", "std", "border")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A run ready to classify, in evaluation mode on `device`."""
+
+    config: Config
+    model: nn.Module
+    inputs: Inputs
+    prepare: Prepare
+    """uint8 pictures (N, C, H, W) to what the network takes."""
+    precision: Precision
+    device: torch.device
+    weights: str
+    """Which weights these are, in words."""
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Of each class, float32 (N, classes) on the CPU, for uint8 pictures (N, C, H, W)."""
+        with torch.inference_mode(), self.precision.autocast():
+            logits = self.model(self.prepare(images.to(self.device)))
+        return logits.float().softmax(1).cpu()
+
+
+def load_run(run_dir: Path, best: bool = False, device: str | None = None, trust: bool = False) -> Loaded:
+    """Build the network of a run and load its weights.
+
+    Args:
+        best: The weights of the best epoch instead of those of the last.
+        device: Where to put it (None: where the run's config says, or the CPU if that is not here).
+        trust: Build the run's network whatever class its config names: that runs code of others.
+
+    Raises:
+        UsageError: No run, a damaged file, or a network outside the list that `allow` checks.
+    """
+    config = settle_precision(replace(read_config(run_dir), device=device or "auto", compile=False))
+    allow(config, trust)
+    place = pick_device(config.device)
+    set_threads(config.threads)
+    path = run_dir / "checkpoints" / ("best.pt" if best else "last.pt")
+    content = _content(run_dir, path, best)
+    inputs = _inputs(content, path)
+    model = build(_without_download(config.model), inputs.shape, len(inputs.classes))
+    _load_weights(model, content, path, best)
+    dataset = _as_dataset(inputs)
+    return Loaded(
+        config=config,
+        model=model.to(place).eval(),
+        inputs=inputs,
+        prepare=prepare_for(dataset, config.data, place, Augment()),
+        precision=Precision(config.precision, place.type),
+        device=place,
+        weights=_describe(content, best),
+    )
+
+
+def allow(config: Config, trust: bool) -> None:
+    """Refuse a loaded config that names a network outside the list.
+
+    The list: dlrun's own networks, the `nn.Module` classes defined in `torch.nn`, torchvision's classifiers.
+    A rule by module prefix would be no protection: there are functions in torch that run a shell.
+
+    Raises:
+        ConfigError: The network is not listed and `trust` is false.
+    """
+    model = config.model
+    if trust or not isinstance(model, Target) or is_listed(model):
+        return
+    raise ConfigError(
+        f"model._target_={model.target}: not on dlrun's list of networks that a loaded run may build; "
+        "if you trust whoever made this run, add trust=true"
+    )
+
+
+def is_listed(model: Target) -> bool:
+    """Whether building this network runs nothing but code of dlrun, PyTorch and torchvision."""
+    if model.target in OWN_MODELS:
+        return True
+    if model.target.startswith("torch.nn."):
+        return _is_layer(model.target)
+    if model.target == ANY_OF_TORCHVISION:
+        return model.arguments.get("name") in classifiers()
+    return model.target.startswith(TORCHVISION) and model.target.removeprefix(TORCHVISION) in classifiers()
+
+
+def classifiers() -> list[str]:
+    """The names of torchvision's classifiers, such as `resnet18`; the list is torchvision's own."""
+    torchvision_ops.prepare()
+    from torchvision import models
+
+    return list(models.list_models(module=models))
+
+
+def _is_layer(target: str) -> bool:
+    """Whether it is the public name of a class of layers that is defined inside torch.nn."""
+    name = target.removeprefix("torch.nn.")
+    found = vars(nn).get(name)
+    return (
+        isinstance(found, type) and issubclass(found, nn.Module) and found.__module__.startswith("torch.nn.")
+    )
+
+
+def _without_download(model: Any) -> Any:
+    """The weights come from the checkpoint, so a network of torchvision need not fetch any first."""
+    if isinstance(model, Target) and model.target.startswith(TORCHVISION):
+        kept = {key: value for key, value in model.arguments.items() if not key.startswith("weights")}
+        return Target(model.target, kept)
+    return model
+
+
+def _content(run_dir: Path, path: Path, best: bool) -> dict[str, Any]:
+    if best:
+        return checkpoint.load(path)
+    content = checkpoint.load_last(run_dir / "checkpoints")
+    if content is None:
+        raise CheckpointError(f"{path}: not there, so this run has no weights yet")
+    return content
+
+
+def _inputs(content: dict[str, Any], path: Path) -> Inputs:
+    try:
+        return Inputs.parse(content.get("data"))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint of dlrun ({error})") from None
+
+
+def _load_weights(model: nn.Module, content: dict[str, Any], path: Path, best: bool) -> None:
+    try:
+        state = content if best else content["state"]
+        weights = state["model"] if best else state.get("average") or state["model"]
+        model.load_state_dict(weights)
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: its weights don't fit the network of config.yaml ({type(error).__name__})"
+        ) from None
+
+
+def _describe(content: dict[str, Any], best: bool) -> str:
+    if best:
+        return f"best epoch ({content.get('epoch')}, selected on {content.get('selected_on')})"
+    return "last epoch"
+
+
+def _as_dataset(inputs: Inputs) -> Dataset:
+    nothing = Split(torch.empty(0, *inputs.shape, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
+    return Dataset("", nothing, nothing, inputs.classes, inputs.mean, inputs.std, "", verified=True)
+
+
+def _border(images: Tensor) -> tuple[float, ...]:
+    some = images[:: max(1, len(images) // BORDER_IMAGES)].float() / 255
+    rows, columns = some[:, :, [0, -1]].flatten(2), some[:, :, 1:-1][..., [0, -1]].flatten(2)
+    means: Sequence[float] = torch.cat([rows, columns], dim=2).mean(dim=(0, 2)).tolist()
+    return tuple(means)

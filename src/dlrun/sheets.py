@@ -1,0 +1,140 @@
+"""Contact sheets and matrices as pictures, drawn with Pillow: cheap enough for every run."""
+
+import functools
+import importlib.util
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+PAPER, INK, RIGHT, WRONG = (255, 255, 255), (32, 32, 32), (0, 110, 60), (180, 30, 30)
+LINE = 13
+"""Pixels from one line of text to the next."""
+MOST_NUMBERED = 20
+"""Classes up to which a matrix has room for its numbers."""
+
+
+def sheet(
+    images: npt.NDArray[np.uint8],
+    captions: Sequence[str] = (),
+    columns: int | None = None,
+    tile: int | None = None,
+    wrong: Sequence[bool] = (),
+) -> Image.Image:
+    """Pictures in rows, each with its caption of one or more lines below.
+
+    Args:
+        images: uint8 (N, C, H, W) with one or three channels; the first three of more.
+        columns: Pictures in a row (None: about as many rows as columns).
+        tile: Least width in pixels to which a picture is enlarged, by a whole factor (None: as it is, or
+            wide enough for a caption).
+        wrong: Which captions are printed in red; those of the others are green. None are coloured if empty.
+    """
+    count, _, height, width = images.shape
+    columns = min(columns or math.ceil(math.sqrt(count)), max(count, 1))
+    wanted = tile if tile is not None else 72 if captions else 0
+    factor = max(1, math.ceil(wanted / width))
+    lines = max((caption.count("\n") + 1 for caption in captions), default=0)
+    cell = (width * factor + 4, height * factor + 4 + LINE * lines)
+    page = Image.new("RGB", (columns * cell[0], max(1, math.ceil(count / columns)) * cell[1]), PAPER)
+    draw = ImageDraw.Draw(page)
+    for number in range(count):
+        x, y = number % columns * cell[0] + 2, number // columns * cell[1] + 2
+        picture = picture_of(images[number]).resize(
+            (width * factor, height * factor), Image.Resampling.NEAREST
+        )
+        page.paste(picture, (x, y))
+        if captions:
+            colour = INK if not wrong else WRONG if wrong[number] else RIGHT
+            _write(draw, (x, y + height * factor), captions[number], cell[0] - 4, colour)
+    return page
+
+
+def picture_of(image: npt.NDArray[np.uint8]) -> Image.Image:
+    """uint8 (C, H, W) as a picture: grey, or red, green and blue from three channels on."""
+    if len(image) < 3:
+        return Image.fromarray(image[0])
+    return Image.fromarray(np.ascontiguousarray(image[:3].transpose(1, 2, 0)))
+
+
+def matrix(counts: npt.NDArray[np.int64], classes: Sequence[str]) -> Image.Image:
+    """A confusion matrix, int64 (true class, predicted class), shaded by the share of each row.
+
+    The numbers are written in where there is room, the names where they are not too many.
+    """
+    side = 34 if len(classes) <= MOST_NUMBERED else max(4, 680 // len(classes))
+    names = len(classes) <= 3 * MOST_NUMBERED and side >= 11
+    left, top = (104, 2 * LINE + 70) if names else (LINE, LINE)
+    size = side * len(classes)
+    page = Image.new("RGB", (left + size + 4, top + size + 4), PAPER)
+    draw = ImageDraw.Draw(page)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    for row, column in np.ndindex(*counts.shape):
+        box = (
+            left + column * side,
+            top + row * side,
+            left + (column + 1) * side - 2,
+            top + (row + 1) * side - 2,
+        )
+        share = float(shares[row, column])
+        draw.rectangle(box, fill=_shade(share, right=row == column))
+        if len(classes) <= MOST_NUMBERED and counts[row, column]:
+            ink = PAPER if share > 0.5 else INK
+            draw.text((box[0] + 2, box[1] + side // 2 - 7), str(counts[row, column]), fill=ink, font=_font())
+    if names:
+        _name_axes(page, draw, classes, side, (left, top))
+    return page
+
+
+def png(page: Image.Image) -> bytes:
+    """The picture as a PNG file."""
+    file = io.BytesIO()
+    page.save(file, "png")
+    return file.getvalue()
+
+
+def _name_axes(
+    page: Image.Image, draw: ImageDraw.ImageDraw, classes: Sequence[str], side: int, corner: tuple[int, int]
+) -> None:
+    left, top = corner
+    _write(draw, (2, 2), "rows: true class, columns: predicted", page.width, INK)
+    for number, name in enumerate(classes):
+        _write(draw, (2, top + number * side + side // 2 - 7), name, left - 6, INK)
+        label = Image.new("RGB", (top - LINE - 4, LINE), PAPER)
+        _write(ImageDraw.Draw(label), (0, 0), name, label.width, INK)
+        page.paste(label.rotate(90, expand=True), (left + number * side + side // 2 - 7, LINE + 2))
+
+
+def _shade(share: float, right: bool) -> tuple[int, int, int]:
+    """From paper to green (right) or red (wrong); the root lets rare mistakes be seen."""
+    goal = RIGHT if right else WRONG
+    depth = share if right else math.sqrt(share)
+    red, green, blue = (round(245 + (channel - 245) * depth) for channel in goal)
+    return red, green, blue
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int, colour: tuple[int, int, int]
+) -> None:
+    """Each line of `text`, cut to `width` pixels; what the font can't show becomes a question mark."""
+    font = _font()
+    for number, line in enumerate(text.split("\n")):
+        shown = "".join(letter if letter.isprintable() else "?" for letter in line)[: width // 3]
+        while shown and font.getlength(shown) > width:
+            shown = shown[:-1]
+        draw.text((place[0], place[1] + number * LINE), shown, fill=colour, font=font)
+
+
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font that matplotlib brings along, found without importing it: Pillow's own has only ASCII."""
+    package = importlib.util.find_spec("matplotlib")
+    if package is not None and package.origin is not None:
+        path = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if path.is_file():
+            return ImageFont.truetype(str(path), 10)
+    return ImageFont.load_default(11)

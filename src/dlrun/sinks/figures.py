@@ -1,0 +1,210 @@
+"""The figures of a finished run, as PNG and SVG, drawn by matplotlib without its global state."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import nn
+
+from dlrun import sheets
+from dlrun.data.dataset import Split
+from dlrun.evaluation import Outcome, precision_and_recall
+from dlrun.files import write_atomically
+
+BLUE, ORANGE, GREY = "#1f6fb4", "#d95f02", "#888888"
+STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "dlrun",
+}
+DPI = 120
+SHOWN_MISTAKES = 20
+MOST_NAMES = 40
+"""Classes whose names fit on an axis."""
+
+
+def write(
+    folder: Path,
+    history: Sequence[dict[str, float]],
+    rates: Sequence[tuple[float, float]],
+    outcome: Outcome,
+    test: Split,
+    classes: Sequence[str],
+    model: nn.Module,
+) -> None:
+    """Draw all figures of a run; one that does not apply (filters without convolution) is left out.
+
+    Args:
+        history: The rows of history.csv.
+        rates: The learning rate: pairs of time in epochs and rate.
+        outcome: On `test`.
+
+    Raises:
+        OSError: The folder can't be written.
+    """
+    folder.mkdir(exist_ok=True)
+    counts = outcome.confusion()
+    draw: dict[str, Callable[[Figure], None]] = {
+        "curves": lambda figure: curves(figure, history),
+        "learning_rate": lambda figure: learning_rate(figure, rates),
+        "confusion_matrix": lambda figure: confusion_matrix(figure, counts.numpy(), classes),
+        "class_accuracy": lambda figure: class_accuracy(figure, counts, classes),
+    }
+    chosen = outcome.mistakes(SHOWN_MISTAKES)
+    if len(chosen):
+        images = test.images[chosen.to(test.images.device)].cpu().numpy()
+        draw["mistakes"] = lambda figure: mistakes(figure, images, _captions(outcome, chosen, classes))
+    kernels = first_kernels(model)
+    if kernels is not None:
+        draw["filters"] = lambda figure: filters(figure, kernels)
+    with rc_context(STYLE), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font has not
+        for name, into in draw.items():
+            figure = Figure(figsize=(6.4, 4))
+            FigureCanvasAgg(figure)
+            into(figure)
+            _save(figure, folder, name)
+
+
+def curves(figure: Figure, history: Sequence[dict[str, float]]) -> None:
+    """Loss and accuracy by epoch; the gap between training and evaluation is shaded."""
+    figure.set_size_inches(9, 3.6)
+    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.13, top=0.9, wspace=0.2)
+    split = "val" if history and "val_loss" in history[0] else "test"
+    epochs = [row["epoch"] for row in history]
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        train, other = ([row[f"{name}_{metric}"] for row in history] for name in ("train", split))
+        marker = "o" if len(epochs) <= 20 else ""
+        axes.plot(epochs, train, color=BLUE, marker=marker, markersize=3, label="train")
+        axes.plot(epochs, other, color=ORANGE, marker=marker, markersize=3, label=split)
+        axes.fill_between(epochs, train, other, color=GREY, alpha=0.15, linewidth=0, label="gap")
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        gap = other[-1] - train[-1]
+        axes.set_title(f"{metric}: {split} {other[-1]:.4f}, {gap:+.4f} against train", fontsize=9)
+        axes.legend(frameon=False)
+
+
+def learning_rate(figure: Figure, rates: Sequence[tuple[float, float]]) -> None:
+    """The learning rate over the epochs."""
+    figure.set_size_inches(6.4, 2.6)
+    figure.subplots_adjust(left=0.13, right=0.97, bottom=0.18, top=0.95)
+    axes = figure.subplots()
+    axes.plot(*zip(*rates, strict=True), color=BLUE)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("learning rate")
+    axes.set_ylim(bottom=0)
+
+
+def confusion_matrix(figure: Figure, counts: np.ndarray, classes: Sequence[str]) -> None:
+    """Shares of each true class; the numbers of pictures where there is room."""
+    side = 4.2 if len(classes) <= 10 else 6.5
+    figure.set_size_inches(side + 1.6, side + 1.1)
+    axes = figure.add_axes(
+        (1.35 / (side + 1.6), 0.95 / (side + 1.1), side / (side + 1.6), side / (side + 1.1))
+    )
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1.15)
+    axes.grid(visible=False)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    _name_ticks(axes, classes)
+    if len(classes) <= sheets.MOST_NUMBERED:
+        for row, column in zip(*counts.nonzero(), strict=True):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(
+                column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=7
+            )
+
+
+def class_accuracy(figure: Figure, counts: torch.Tensor, classes: Sequence[str]) -> None:
+    """The share of each class's pictures that are recognised, the worst class first."""
+    _, recall = precision_and_recall(counts)
+    order = recall.nan_to_num(2).argsort()[: 2 * MOST_NAMES].tolist()
+    order = [number for number in order if not recall[number].isnan()]
+    figure.set_size_inches(6.4, 0.9 + 0.2 * len(order))
+    figure.subplots_adjust(left=0.25, right=0.93, bottom=0.5 / (0.9 + 0.2 * len(order)), top=1 - 0.05)
+    axes = figure.subplots()
+    values = recall[order].numpy()
+    bars = axes.barh(range(len(order)), values, color=BLUE)
+    axes.bar_label(bars, [f"{value:.1%}" for value in values], padding=2, fontsize=7)
+    axes.set_yticks(range(len(order)), [_short(classes[number]) for number in order])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of the class recognised (test)")
+
+
+def mistakes(figure: Figure, images: np.ndarray, captions: Sequence[str]) -> None:
+    """The wrong predictions that the network was surest of."""
+    columns = min(5, len(images))
+    rows = -(-len(images) // columns)
+    figure.set_size_inches(1.5 * columns, 1.75 * rows)
+    for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        row, column = divmod(number, columns)
+        axes = figure.add_axes((column / columns, 1 - (row + 0.8) / rows, 1 / columns, 0.78 / rows))
+        axes.imshow(sheets.picture_of(image), cmap="gray", vmin=0, vmax=255)
+        axes.set_axis_off()
+        place = ((column + 0.5) / columns, 1 - (row + 0.82) / rows)
+        figure.text(*place, caption, ha="center", va="top", fontsize=7)
+
+
+def filters(figure: Figure, kernels: np.ndarray) -> None:
+    """The kernels of the first convolution, each scaled to its own range."""
+    low, high = (limit(kernels, axis=(1, 2, 3), keepdims=True) for limit in (np.min, np.max))
+    pixels = (255 * (kernels - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
+    page = sheets.sheet(pixels, columns=8, tile=48)
+    figure.set_size_inches(page.width / 80, page.height / 80)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(page, interpolation="nearest")
+    axes.set_axis_off()
+
+
+def first_kernels(model: nn.Module) -> np.ndarray | None:
+    """Weights of the first convolution, float32 (filters <= 64, C, H, W); None without one to be seen."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            weight = module.weight.detach().float().cpu()
+            # A kernel of one pixel shows nothing, and more than three channels are no colours.
+            return weight[:64].numpy() if weight.shape[1] in (1, 3) and weight.shape[2] > 1 else None
+    return None
+
+
+def _captions(outcome: Outcome, chosen: torch.Tensor, classes: Sequence[str]) -> list[str]:
+    columns = (outcome.predicted[chosen], outcome.confidence[chosen], outcome.labels[chosen])
+    return [
+        f"{_short(classes[predicted])} {confidence:.0%}\nis {_short(classes[label])}"
+        for predicted, confidence, label in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+
+
+def _name_ticks(axes: Axes, classes: Sequence[str]) -> None:
+    if len(classes) <= MOST_NAMES:
+        names = [_short(name) for name in classes]
+        axes.set_xticks(range(len(classes)), names, rotation=90)
+        axes.set_yticks(range(len(classes)), names)
+
+
+def _short(name: str) -> str:
+    """At most 16 printable characters, with nothing that matplotlib takes for a formula."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in name).replace("$", r"\$")
+    return shown if len(shown) <= 16 else shown[:15] + "…"
+
+
+def _save(figure: Figure, folder: Path, name: str) -> None:
+    import io
+
+    for form, about in (("png", {"Software": None}), ("svg", {"Date": None})):
+        file = io.BytesIO()
+        figure.savefig(file, format=form, dpi=DPI, metadata=about)
+        write_atomically(folder / f"{name}.{form}", file.getvalue())

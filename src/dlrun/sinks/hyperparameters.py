@@ -1,0 +1,83 @@
+"""A run's row of TensorBoard's HParams table: the same names with the same types in every run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from dlrun.config import Augment, Config, Layers, Target, plain
+
+METRICS = (
+    ("test", "accuracy/epoch"),
+    ("test", "loss/epoch"),
+    ("val", "accuracy/epoch"),
+    ("train", "accuracy/epoch"),
+    ("train", "loss/epoch"),
+)
+"""Its columns of results: the last values of these curves."""
+
+
+def hyperparameters(config: Config, parameters: int) -> dict[str, str | float | bool]:
+    """Texts, numbers and truth values; a number that is not set is 0.
+
+    TensorBoard takes the columns from one run of a sweep.
+
+    Args:
+        parameters: How many the network has.
+    """
+    optimizer, scheduler = config.optimizer, config.scheduler
+    return {
+        "data": _name(config, "data"),
+        "model": _name(config, "model"),
+        "layers": _layers(config.model),
+        "parameters": float(parameters),
+        "optimizer": _name(config, "optimizer"),
+        "lr": _number(optimizer, "lr"),
+        "momentum": _number(optimizer, "momentum"),
+        "weight_decay": _number(optimizer, "weight_decay"),
+        "scheduler": _name(config, "scheduler"),
+        "warmup": _number(scheduler, "warmup"),
+        "augment": _augment(config.augment),
+        "batch_size": float(config.batch_size),
+        "epochs": float(config.epochs),
+        "seed": float(config.seed),
+        "normalize": str(getattr(config.data, "normalize", "")),
+        "precision": config.precision,
+        "label_smoothing": config.label_smoothing,
+        "clip_norm": config.clip_norm or 0.0,
+        "average": config.average or 0.0,
+        "limit": float(config.limit or 0),
+        "validation": float(config.validation),
+    }
+
+
+def page(config: Config, facts: Mapping[str, str]) -> str:
+    """Markdown for TensorBoard's text page: what the run is, and its config."""
+    rows = "\n".join(f"| {name} | {value.replace('|', '/')} |" for name, value in facts.items())
+    text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+    code = "\n".join(f"    {line}" for line in text.splitlines())
+    return f"| | |\n|---|---|\n{rows}\n\n{code}\n"
+
+
+def _name(config: Config, group: str) -> str:
+    part = getattr(config, group)
+    fallback = part.target if isinstance(part, Target) else getattr(part, "name", "")
+    return config.choices.get(group) or fallback or "own"
+
+
+def _layers(model: Layers | Target) -> str:
+    if isinstance(model, Layers):
+        return ", ".join(model.layers)
+    return ", ".join([model.target, *(f"{key}={value}" for key, value in model.arguments.items())])
+
+
+def _augment(augment: Augment) -> str:
+    active = {key: value for key, value in vars(augment).items() if value}
+    return (
+        ", ".join(f"{key} {value:g}" if value is not True else key for key, value in active.items()) or "none"
+    )
+
+
+def _number(part: Any, name: str) -> float:
+    value = part.arguments.get(name, 0.0) if isinstance(part, Target) else getattr(part, name, 0.0)
+    return float(value) if isinstance(value, int | float) else 0.0
