@@ -81,7 +81,9 @@ def official(
             stored = path.read_bytes()
             content = hashlib.md5(gzip.decompress(stored)).hexdigest() if contents else None
             files[path.name] = File(hashlib.md5(stored).hexdigest(), content)
-        entry = catalogue.Entry(**{**vars(catalogue.ENTRIES[name]), "files": files, "mirrors": ()})
+        entry = catalogue.Entry(
+            **{**vars(catalogue.ENTRIES[name]), "files": files, "mirrors": ("http://127.0.0.1:9/",)}
+        )
         monkeypatch.setitem(catalogue.ENTRIES, name, entry)
         return folder
 

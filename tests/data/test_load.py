@@ -146,12 +146,12 @@ REAL = {
 }
 
 
+REAL_ROOT = os.environ.get("DLRUN_DATA", "")
+
+
 @pytest.fixture
 def real(monkeypatch):
     monkeypatch.setenv("DLRUN_DATA", REAL_ROOT)
-
-
-REAL_ROOT = os.environ.get("DLRUN_DATA", "")
 
 
 @pytest.mark.real_data

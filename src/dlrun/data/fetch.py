@@ -11,7 +11,7 @@ from pathlib import Path
 import filelock
 
 from dlrun.config import DATA, Data
-from dlrun.data import debian
+from dlrun.data import content, debian
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.download import download, progress
 from dlrun.data.places import ASL_STEMS, Source, find, roots
@@ -39,9 +39,8 @@ def fetch(name: str, root: Path | None = None, offline: Path | None = None) -> t
     found = _there(config)
     if found is not None:
         return found, "already there"
-    place = _destination(config) / name
+    place = _place(config)
     try:
-        place.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(place / ".fetch.lock"):
             found = _there(config)
             origin = "already there" if found is not None else _obtain(config, place, offline)
@@ -70,14 +69,18 @@ def _there(config: Data) -> Source | None:
     return found
 
 
-def _destination(config: Data) -> Path:
-    return next((root for root in roots(config) if _writable(root)), roots(config)[-1])
-
-
-def _writable(folder: Path) -> bool:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return os.access(folder, os.W_OK)
+def _place(config: Data) -> Path:
+    """The data set's folder below the first root that can be written to, made if need be."""
+    failures = []
+    for root in roots(config):
+        place = root / config.name
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=place):
+                return place
+        except OSError as error:
+            failures.append(f"{place}: {error.strerror}")
+    raise DataError(f"{config.name}: can't write to {'; '.join(failures)}")
 
 
 def _obtain(config: Data, place: Path, offline: Path | None) -> str:
@@ -132,6 +135,8 @@ def _from_mirrors(config: Data, place: Path) -> None:
     entry = ENTRIES[config.name]
     with progress() as bars:
         for name, known in entry.files.items():
+            if (place / name).is_file() and content.md5(content.read(place / name)) == known.md5:
+                continue
             download([mirror + name for mirror in entry.mirrors], place / name, known.md5, bars)
 
 
