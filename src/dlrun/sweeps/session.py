@@ -45,7 +45,7 @@ def run_sweep(
     started = time.monotonic()
     with Display(console, listed, total, planned) as display:
         outcomes = launch(jobs, settings, [display, *watchers])
-    _print_answer(console, [outcome.job.run_dir for outcome in outcomes])
+    print_answer(console, [outcome.job.run_dir for outcome in outcomes])
     _print_plan_error(console, outcomes, planned, time.monotonic() - started)
     console.print(visible(str(folder.resolve())), markup=False)
     return outcomes
@@ -68,7 +68,8 @@ def demand_success(outcomes: Sequence[Outcome], folder: Path) -> None:
     raise RunFailed("; ".join(words) + f" ({folder})")
 
 
-def _print_answer(console: Console, folders: Sequence[Path]) -> None:
+def print_answer(console: Console, folders: Sequence[Path]) -> None:
+    """Print the leaderboard of the runs in these folders, and the failures."""
     found, damaged = runs.read(folder for folder in folders if (folder / "result.json").exists())
     for sentence in damaged:
         console.print(visible(f"left out: {sentence}"), markup=False)

@@ -26,12 +26,12 @@ class LocalLauncher(Launcher):
         from dlrun.sweeps.session import run_sweep
 
         folder = Path(self.config.hydra.sweep.dir)
-        jobs = [_job(texts, folder) for texts in job_overrides]
+        jobs = [job_from(texts, folder) for texts in job_overrides]
         outcomes = run_sweep(jobs, settings_of(self.config.hydra.overrides.task), folder)
-        return [_returned(outcome) for outcome in outcomes]
+        return [returned_by(outcome) for outcome in outcomes]
 
 
-def _job(texts: Sequence[str], folder: Path) -> "Job":
+def job_from(texts: Sequence[str], folder: Path) -> "Job":
     """The job of overrides as sweepers make them; `hydra.sweep.subdir` among them names its folder."""
     from dlrun.folders import run_name
     from dlrun.sweeps.jobs import Job
@@ -43,7 +43,7 @@ def _job(texts: Sequence[str], folder: Path) -> "Job":
     return Job(overrides, folder / (given[-1] if given else run_name(job.config, overrides)), job.config)
 
 
-def _returned(outcome: "Outcome") -> JobReturn:
+def returned_by(outcome: "Outcome") -> JobReturn:
     from dlrun.errors import RunFailed
 
     value: Any = outcome.result.test["accuracy"] if outcome.result and outcome.result.test else None
