@@ -8,16 +8,22 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dlrun.config import identity
+from dlrun.config import Sweep, identity
 from dlrun.errors import UsageError
 from dlrun.report.output import visible
 from dlrun.result import Result
 from dlrun.sinks.console import make_console
+from dlrun.slurm import settings
 from dlrun.tables.compare import compare
 from dlrun.tables.plan import QUICK, Found, Planned, find, plan
 from dlrun.tables.render import render
-from dlrun.tables.table import Table, choose, load
+from dlrun.tables.table import Row, Table, choose, load
+
+if TYPE_CHECKING:
+    from dlrun.sweeps.jobs import Job
 
 
 def main(arguments: list[str]) -> int:
@@ -26,17 +32,44 @@ def main(arguments: list[str]) -> int:
     Raises:
         UsageError: An unknown table, row or override, a wrong table file, missing data.
     """
-    options = _parser().parse_intermixed_args(arguments)
+    slurm, words = settings.asked(arguments)
+    asked = request(words)
+    if asked.dry_run:
+        print("\n".join(visible(one.command()) for one in asked.planned))
+        return 0
+    return show(asked, complete(asked, slurm))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was typed: which rows of a table, with which changes."""
+
+    table: Table
+    rows: Sequence[Row]
+    own: Sequence[str]
+    planned: Sequence[Planned]
+    quick: bool
+    dry_run: bool
+
+
+def request(arguments: Sequence[str]) -> Request:
+    """Read what stands after `dlrun reproduce`.
+
+    Raises:
+        UsageError: An unknown table, row or override, a wrong table file.
+    """
+    options = _parser().parse_intermixed_args(list(arguments))
     table = load(options.table)
     rows = choose(table, options.rows)
     own = (*QUICK, *options.override) if options.quick else tuple(options.override)
     planned = plan(table, rows, options.seeds or table.seeds, own)
-    if options.dry_run:
-        print("\n".join(visible(one.command()) for one in planned))
-        return 0
-    found = complete(planned)
-    comparison = compare(table, rows, found, _changes(table, planned, own), options.quick)
-    print(render(comparison, "text", _width()), end="")
+    return Request(table, rows, own, planned, options.quick, options.dry_run)
+
+
+def show(asked: Request, found: Sequence[Found]) -> int:
+    """Print published beside measured; the exit status is 1 if a run is not complete."""
+    changes = _changes(asked.table, asked.planned, asked.own)
+    print(render(compare(asked.table, asked.rows, found, changes, asked.quick), "text", _width()), end="")
     return 0 if all(one.status == "completed" for one in found) else 1
 
 
@@ -78,22 +111,40 @@ def _changes(table: Table, planned: Sequence[Planned], own: Sequence[str]) -> Se
     return () if identity(published.config) == first.hash else own
 
 
-def complete(planned: Sequence[Planned]) -> list[Found]:
-    """Run what is not complete yet; what is on the disk afterwards.
+def complete(asked: Request, slurm: settings.Settings | None) -> list[Found]:
+    """Run what is not complete yet, here or on Slurm; what is on the disk afterwards.
 
     Raises:
         UsageError: A mistake that shows before anything runs, such as missing data.
         Interrupted: A signal stopped it; running jobs have saved, the rest was not started.
     """
+    jobs = to_run(asked.planned)
+    sweep = asked.planned[0].config.sweep
+    if slurm:
+        from dlrun.slurm.waiting import run_on_slurm
+
+        run_on_slurm(jobs, slurm, sweep, asked.table.name)
+    else:
+        _launch(jobs, sweep)
+    return find(asked.planned)
+
+
+def to_run(planned: Sequence[Planned]) -> list["Job"]:
+    """The planned runs as checked jobs, all rows with seed 0 first.
+
+    Raises:
+        UsageError: A mistake that shows before anything runs, such as missing data.
+    """
     from dlrun.runs import check
+    from dlrun.sweeps.jobs import Job
 
     lacking = [one.planned for one in find(planned) if one.status != "completed"]
     for one in lacking:
         _refuse_foreign(one)
     for config in {one.row.number: one.config for one in lacking}.values():
         check(config)
-    _launch(planned)
-    return find(planned)
+    ordered = sorted(planned, key=lambda one: one.seed)
+    return [Job(one.overrides, one.folder, one.config) for one in ordered]
 
 
 def _refuse_foreign(planned: Planned) -> None:
@@ -109,12 +160,10 @@ def _refuse_foreign(planned: Planned) -> None:
         )
 
 
-def _launch(planned: Sequence[Planned]) -> None:
-    """Run them on this machine's slots, all rows with seed 0 first; the outcome is on the disk."""
+def _launch(jobs: Sequence["Job"], sweep: Sweep) -> None:
+    """Run them on this machine's slots; the outcome is on the disk."""
     from dlrun.sweeps.display import Display
-    from dlrun.sweeps.jobs import Job
     from dlrun.sweeps.launch import launch
 
-    jobs = [Job(one.overrides, one.folder, one.config) for one in sorted(planned, key=lambda one: one.seed)]
     with Display(make_console(), jobs) as display:
-        launch(jobs, planned[0].config.sweep, [display])
+        launch(jobs, sweep, [display])

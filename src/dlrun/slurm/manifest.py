@@ -1,0 +1,98 @@
+"""What was submitted: the runs, and which job of Slurm has which of them, as one JSON file (no torch)."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dlrun.errors import UsageError, did_you_mean
+from dlrun.files import write_atomically
+
+PARENT = Path("outputs/slurm")
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: all it takes to train it on a node."""
+
+    folder: str
+    overrides: list[str]
+    hash: str
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job of Slurm and the folders of the runs that it holds."""
+
+    id: str
+    """As squeue shows it: `12`, or `12_3` in an array."""
+    folders: list[str]
+
+
+@dataclass
+class Manifest:
+    """Everything submitted under one name, from the first call on; of a run's jobs the last one counts."""
+
+    name: str
+    words: list[str]
+    """What was typed after `dlrun slurm submit`; empty for the launcher."""
+    runs: list[Run] = field(default_factory=list)
+    jobs: list[Submitted] = field(default_factory=list)
+    schema: int = SCHEMA
+
+    @property
+    def folder(self) -> Path:
+        """Where the manifest, the batch scripts and the logs of the jobs lie."""
+        return PARENT / self.name
+
+    def add(self, runs: Iterable[Run]) -> None:
+        """Take runs in; one that is there already is replaced."""
+        by_folder = {run.folder: run for run in (*self.runs, *runs)}
+        self.runs = list(by_folder.values())
+
+    def job_of(self, folder: str) -> str | None:
+        """The newest job that holds this run."""
+        return next((job.id for job in reversed(self.jobs) if folder in job.folders), None)
+
+    def write(self) -> None:
+        """Write `manifest.json`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(dataclasses.asdict(self), indent=1)
+        write_atomically(self.folder / "manifest.json", text + "\n")
+
+
+def read(name: str) -> Manifest:
+    """The manifest of a name.
+
+    Raises:
+        UsageError: There is none, or it is damaged.
+    """
+    path = PARENT / name / "manifest.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["schema"] != SCHEMA:
+            raise ValueError("schema")
+        values["runs"] = [Run(**one) for one in values["runs"]]
+        values["jobs"] = [Submitted(**one) for one in values["jobs"]]
+        return Manifest(**values)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{name}: nothing was submitted under this name{did_you_mean(name, names())}"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: damaged ({type(error).__name__}); move it away") from None
+
+
+def begun(name: str, words: Sequence[str]) -> Manifest:
+    """The manifest of a name, or a new one; `words` are what was typed this time."""
+    if not (PARENT / name / "manifest.json").exists():
+        return Manifest(name, list(words))
+    return dataclasses.replace(read(name), words=list(words))
+
+
+def names() -> list[str]:
+    """Everything submitted from this working directory, the newest first."""
+    found = sorted(PARENT.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [path.parent.name for path in found]

@@ -1,0 +1,57 @@
+"""Slurm's own commands: what waits and runs, cancel, requeue; no accounting is needed (no torch)."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+
+from dlrun.errors import UsageError
+
+
+def queue() -> dict[str, str]:
+    """State (`PENDING`, `RUNNING`, `COMPLETING` …) of each of the user's jobs that wait or run, by id.
+
+    Jobs of an array have ids like `12_3`.
+
+    Raises:
+        UsageError: There is no Slurm here, or it does not answer.
+    """
+    user = str(os.getuid())
+    listed = _call(["squeue", "--noheader", "--array", f"--user={user}", "--format=%i %T"])
+    return dict(line.split(maxsplit=1) for line in listed.splitlines() if " " in line)
+
+
+def cancel(jobs: Iterable[str]) -> None:
+    """End jobs; what runs gets the time to save that Slurm gives (KillWait)."""
+    ids = list(jobs)
+    if ids:
+        _call(["scancel", *ids])
+
+
+def requeue(job: str) -> bool:
+    """Put a running job back into the queue, under the same id; False if it is ending for another reason.
+
+    A job that its owner cancels gets SIGTERM just as one that is preempted, and must not come back.
+    """
+    shown = _call(["scontrol", "show", "job", job])
+    state = re.search(r"JobState=(\w+)", shown)
+    if state is None or state[1] != "RUNNING":
+        return False
+    _call(["scontrol", "requeue", job])
+    return True
+
+
+def _call(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{command[0]}: not found; Slurm's commands are on the login nodes of a cluster"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"{command[0]}: Slurm's controller does not answer; try again later") from None
+    if done.returncode != 0:
+        raise UsageError(
+            f"{command[0]}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}"
+        )
+    return done.stdout

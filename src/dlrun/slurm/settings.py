@@ -1,0 +1,97 @@
+"""What is asked of Slurm for each job: the fields of `hydra/launcher=slurm`, with their checks (no torch)."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
+
+from dlrun.compose import compose_with_hydra, configs_dir
+from dlrun.config import fill, option
+from dlrun.errors import ConfigError, UsageError
+
+LAUNCHER = "hydra/launcher="
+FIELD = "hydra.launcher."
+TARGET = "hydra_plugins.dlrun_plugins.slurm.SlurmLauncher"
+
+
+@dataclass
+class Settings:
+    """One Slurm job, which may hold several runs."""
+
+    partition: str | None = option(None, "partition (null: the cluster's default)")
+    account: str | None = option(None, "account that is charged (null: your default)")
+    time: int = option(
+        60, "minutes a job may take; what is not done by then is saved and goes on in a new turn", low=1
+    )
+    gpus: int = option(0, "GPUs of a job", low=0)
+    cpus: int = option(2, "CPU cores of a job", low=1)
+    memory: str | None = option("4GB", "memory of a job, e.g. 16GB (null: the cluster's default)")
+    array_parallelism: int = option(100, "jobs of the array that run at the same time", low=1)
+    runs_per_job: int = option(1, "runs packed into one job, since queues punish many short jobs", low=1)
+    constraint: str | None = option(None, "features that a node must have, e.g. a100")
+    extra: list[str] = option([], "further lines for #SBATCH, e.g. [--qos=short, --exclusive]")
+    setup: list[str] = option([], "shell lines before the job, e.g. ['module load cuda/12.4']")
+    container: str | None = option(None, "what stands before python, e.g. singularity exec --nv image.sif")
+    python: str | None = option(None, "the interpreter on the nodes (null: this one; in a container: python)")
+    warning: int = option(120, "seconds before the time limit at which runs save and stop", low=10)
+
+    def interpreter(self) -> str:
+        """The command that starts Python on a node, container included."""
+        if self.container is not None:
+            return f"{self.container} {self.python or 'python'}"
+        return self.python or sys.executable
+
+    def further(self) -> dict[str, Any]:
+        """`extra` by name, as submitit takes it; `--exclusive` has no value.
+
+        Raises:
+            ConfigError: A line that is not an option of sbatch.
+        """
+        found: dict[str, Any] = {}
+        for line in self.extra:
+            name, equals, value = line.removeprefix("#SBATCH").strip().partition("=")
+            if not name.startswith("--") or "\n" in line:
+                raise ConfigError(f"hydra.launcher.extra: {line!r} is no option of sbatch; e.g. --qos=short")
+            found[name[2:]] = value if equals else True
+        return found
+
+
+def settings_from(values: Mapping[str, Any]) -> Settings:
+    """The settings of a composed `hydra.launcher` node, checked.
+
+    Raises:
+        ConfigError: An unknown field, a wrong type, a value out of range.
+    """
+    plain = {key: value for key, value in values.items() if key != "_target_"}
+    settings: Settings = fill(Settings, plain, FIELD)
+    settings.further()
+    return settings
+
+
+def asked(words: Sequence[str], always: bool = False) -> tuple[Settings | None, list[str]]:
+    """What was typed, parted: the settings where a Slurm launcher was chosen (else None), and the rest.
+
+    Args:
+        always: Slurm is meant even where no launcher was named.
+
+    Raises:
+        ConfigError: An unknown field, a wrong type, a value out of range.
+        UsageError: Fields of the launcher without the launcher.
+    """
+    own = [word for word in words if word.startswith((LAUNCHER, FIELD))]
+    rest = [word for word in words if word not in own]
+    if not own and not always:
+        return None, rest
+    named = any(word.startswith(LAUNCHER) for word in own)
+    with initialize_config_dir(str(configs_dir()), version_base="1.3"):
+        composed = compose_with_hydra([*own, *([] if named else [f"{LAUNCHER}slurm"] if always else [])])
+    values = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
+    assert isinstance(values, dict)
+    if values.get("_target_") != TARGET:
+        if always or any(word.startswith(FIELD) for word in own):
+            raise UsageError(f"{own[0]}: needs a launcher for Slurm, such as hydra/launcher=slurm")
+        return None, rest
+    return settings_from({str(key): value for key, value in values.items()}), rest

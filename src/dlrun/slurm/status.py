@@ -1,0 +1,147 @@
+"""What became of what was submitted, from run folders and queue, without Slurm's accounting (no torch)."""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlrun.errors import UsageError
+from dlrun.report.output import Table, column
+from dlrun.result import Result, read_history
+from dlrun.slurm.manifest import Manifest, Run
+from dlrun.slurm.queue import queue
+from dlrun.sweeps.jobs import read_result, reason_of
+
+STATUSES = ("done", "running", "preempted", "queued", "failed", "lost")
+LOOK_SECONDS = 1.0
+"""Time between two looks at the files."""
+ASK_SECONDS = 10.0
+"""Time between two questions to Slurm's controller, which all users share."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One run as it stands."""
+
+    run: Run
+    status: str
+    """`queued`, `running`, `done`, `failed`, `preempted` (begun, and waits in the queue to go on), or `lost`
+    (no result, and no job of Slurm will make one: killed, or cancelled)."""
+    job: str | None
+    epoch: int
+    accuracy: float | None
+    """On the test set (or on the images held out) after the last epoch so far."""
+    reason: str = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen without another `submit`."""
+        return self.status in ("done", "failed", "lost")
+
+
+def look(manifest: Manifest, waiting: Mapping[str, str] | None = None) -> list[Seen]:
+    """How each run of the manifest stands.
+
+    Args:
+        waiting: The queue, if it is known already.
+
+    Raises:
+        UsageError: Slurm does not answer.
+    """
+    known = queue() if waiting is None else waiting
+    return [_seen(run, manifest.job_of(run.folder), known) for run in manifest.runs]
+
+
+def _seen(run: Run, job: str | None, waiting: Mapping[str, str]) -> Seen:
+    folder = Path(run.folder)
+    found = read_result(folder)
+    result = found if found and found.hash == run.hash else None
+    rows = _history(folder)
+    epoch = int(rows[-1]["epoch"]) if rows else 0
+    accuracy = next((value for name, value in (rows[-1] if rows else {}).items() if name in ACCURACIES), None)
+    status = _status(folder, result, waiting.get(job or ""))
+    if status == "failed" and result:
+        reason = reason_of(result)
+    else:
+        reason = "submit again" if status == "lost" else ""
+    return Seen(run, status, job, epoch, accuracy, reason)
+
+
+ACCURACIES = ("test_accuracy", "val_accuracy")
+
+
+def _status(folder: Path, result: Result | None, state: str | None) -> str:
+    if result and result.status == "completed":
+        return "done"
+    if result and result.status == "failed":
+        return "failed"
+    if state is None:
+        return "lost"
+    begun = (folder / "config.yaml").exists()
+    if not begun:
+        return "queued"
+    return "running" if state == "RUNNING" else "preempted"
+
+
+def _history(folder: Path) -> Sequence[Mapping[str, float]]:
+    with contextlib.suppress(UsageError):
+        return read_history(folder)
+    return ()
+
+
+def table(manifest: Manifest, seen: Sequence[Seen]) -> Table:
+    """A row a run, what is over last."""
+    records = [
+        {
+            "status": one.status,
+            "run": Path(one.run.folder).name,
+            "job": one.job,
+            "epoch": one.epoch or None,
+            "accuracy": one.accuracy,
+            "note": one.reason,
+        }
+        for one in sorted(seen, key=lambda one: ORDER.index(one.status))
+    ]
+    columns = [
+        column("status"),
+        column("run"),
+        column("job"),
+        column("epoch", right=True),
+        column("accuracy", digits=4, right=True),
+        column("note"),
+    ]
+    return Table(columns, records, title=f"{manifest.name}: {summary(seen)}")
+
+
+ORDER = ("running", "preempted", "queued", "lost", "failed", "done")
+
+
+def summary(seen: Sequence[Seen]) -> str:
+    """`12 runs: 3 done, 2 running, 7 queued`."""
+    counts = Counter(one.status for one in seen)
+    parts = [f"{counts[status]} {status}" for status in STATUSES if counts[status]]
+    return f"{len(seen)} {'run' if len(seen) == 1 else 'runs'}: {', '.join(parts)}"
+
+
+def wait(manifest: Manifest, folders: Sequence[str], tell: Callable[[str], None]) -> None:
+    """Return when the runs in these folders are over; `tell` gets a line whenever something changed.
+
+    Raises:
+        UsageError: Slurm does not answer.
+    """
+    told, lost = "", set[str]()
+    waiting, asked = queue(), time.monotonic()
+    while True:
+        seen = [one for one in look(manifest, waiting) if one.run.folder in folders]
+        if summary(seen) != told:
+            told = summary(seen)
+            tell(told)
+        # A shared file system may show a result seconds after its job has left the queue.
+        if all(one.over and (one.status != "lost" or one.run.folder in lost) for one in seen):
+            return
+        time.sleep(LOOK_SECONDS)
+        if time.monotonic() - asked >= ASK_SECONDS:
+            lost = {one.run.folder for one in seen if one.status == "lost"}
+            waiting, asked = queue(), time.monotonic()

@@ -1,0 +1,168 @@
+"""Submits what is missing: an array of jobs, by submitit, each with the overrides and folders of its runs."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlrun.config import Config, Sweep
+from dlrun.errors import UsageError
+from dlrun.slurm.manifest import Manifest, Run, Submitted, names, read
+from dlrun.slurm.queue import queue
+from dlrun.slurm.settings import Settings
+from dlrun.slurm.work import work
+from dlrun.sweeps.jobs import Job, complete, read_result
+
+if TYPE_CHECKING:
+    from submitit import SlurmExecutor
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """The jobs by what is to be done about them."""
+
+    done: list[Job]
+    failed: list[Job]
+    """In an earlier call, and kept."""
+    queued: list[Job]
+    missing: list[Job]
+
+
+def submit(jobs: Sequence[Job], settings: Settings, sweep: Sweep, manifest: Manifest) -> Sorted:
+    """Submit those of the (settled) jobs that have neither a result nor a place in the queue.
+
+    Data are read and parsed here first, so that a thousand jobs find them in the cache. The manifest is
+    written before and after.
+
+    Raises:
+        UsageError: No Slurm here, no submitit, or Slurm refuses what is asked of it; data that are missing.
+    """
+    executor = _executor(settings, manifest)
+    sort = sort_out(jobs, sweep)
+    if not sort.missing:
+        return sort
+    _load_data(sort.missing)
+    runs = [_run(job) for job in sort.missing]
+    manifest.add(runs)
+    manifest.write()
+    for job in sort.missing:
+        # A result that is out of date would pass for the new one's.
+        (job.run_dir / "result.json").unlink(missing_ok=True)
+    groups = [
+        runs[start : start + settings.runs_per_job] for start in range(0, len(runs), settings.runs_per_job)
+    ]
+    ids = _sbatch(executor, groups, _on_node(sweep, settings))
+    manifest.jobs += [
+        Submitted(id, [run.folder for run in group]) for id, group in zip(ids, groups, strict=True)
+    ]
+    manifest.write()
+    return sort
+
+
+def sort_out(jobs: Iterable[Job], sweep: Sweep) -> Sorted:
+    """Look at the disk and the queue; a run whose process was killed counts as missing."""
+    waiting = _folders_in_queue()
+    sort = Sorted([], [], [], [])
+    for job in jobs:
+        if complete(job):
+            sort.done.append(job)
+        elif shown(job.run_dir) in waiting:
+            sort.queued.append(job)
+        elif sweep.failed == "keep" and _failed(job):
+            sort.failed.append(job)
+        else:
+            sort.missing.append(job)
+    return sort
+
+
+def _failed(job: Job) -> bool:
+    result = read_result(job.run_dir)
+    if result is None or result.hash != job.hash or result.status != "failed":
+        return False
+    return (result.error or {}).get("type") != "Killed"
+
+
+def _folders_in_queue() -> set[str]:
+    waiting = queue()
+    every = [job for name in names() for job in read(name).jobs]
+    return {folder for job in every if job.id in waiting for folder in job.folders}
+
+
+def _load_data(jobs: Iterable[Job]) -> None:
+    from dlrun.data.load import load
+
+    configs = [job.config for job in jobs if job.config is not None]
+    for data in {repr(config.data): config.data for config in configs}.values():
+        load(data)
+
+
+def _run(job: Job) -> Run:
+    """The job as it is submitted: what `precision=auto` came to here also holds on the node."""
+    config = job.config
+    assert isinstance(config, Config)
+    fixed = [text for text in job.overrides if not text.startswith("precision=")]
+    return Run(shown(job.run_dir), [*fixed, f"precision={config.precision}"], job.hash)
+
+
+def shown(folder: Path) -> str:
+    """The folder as the manifest names it: relative to the working directory if it lies below."""
+    return Path(os.path.relpath(folder)).as_posix()
+
+
+def _on_node(sweep: Sweep, settings: Settings) -> dict[str, Any]:
+    """The sweep's settings for inside a job: by default a run after the other, or `per_gpu` on each GPU."""
+    slots = sweep.slots or (settings.gpus * sweep.per_gpu if settings.gpus else 1)
+    inside = Sweep(slots=slots, per_gpu=sweep.per_gpu, retries=sweep.retries, timeout=sweep.timeout)
+    return dataclasses.asdict(replace(inside, on_failure=sweep.on_failure))
+
+
+def _executor(settings: Settings, manifest: Manifest) -> "SlurmExecutor":
+    try:
+        import submitit
+    except ImportError:
+        raise UsageError("Slurm needs the package submitit: pip install 'dlrun[slurm]'") from None
+    try:
+        executor = submitit.SlurmExecutor(manifest.folder / "jobs", python=settings.interpreter())
+    except RuntimeError:
+        raise UsageError("srun: not found; submit on a login node of a Slurm cluster") from None
+    executor.update_parameters(**_parameters(settings, manifest.name))
+    return executor
+
+
+def _parameters(settings: Settings, name: str) -> dict[str, Any]:
+    """The settings in submitit's words."""
+    wanted = {
+        "job_name": f"dlrun-{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}",
+        "partition": settings.partition,
+        "account": settings.account,
+        "time": settings.time,
+        "gpus_per_node": settings.gpus or None,
+        "cpus_per_task": settings.cpus,
+        "mem": settings.memory,
+        "constraint": settings.constraint,
+        "array_parallelism": settings.array_parallelism,
+        "setup": settings.setup or None,
+        "signal_delay_s": settings.warning,
+        "stderr_to_stdout": True,
+        # Since Slurm 22.05, srun does not take this over from sbatch.
+        "srun_args": [f"--cpus-per-task={settings.cpus}"],
+        "additional_parameters": {"requeue": True, **settings.further()},
+    }
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
+def _sbatch(executor: "SlurmExecutor", groups: Sequence[Sequence[Run]], sweep: dict[str, Any]) -> list[str]:
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    plain = [
+        [{**dataclasses.asdict(run), "folder": str(Path(run.folder).resolve())} for run in group]
+        for group in groups
+    ]
+    try:
+        return [job.job_id for job in executor.map_array(work, plain, [sweep] * len(plain))]
+    except (FailedJobError, FailedSubmissionError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise UsageError(f"Slurm refuses the job: {lines[-1] if lines else 'no reason given'}") from None

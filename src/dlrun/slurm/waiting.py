@@ -1,0 +1,53 @@
+"""Submit and wait: what `hydra/launcher=slurm` does for sweeps, and for tables."""
+
+from collections.abc import Sequence
+
+from dlrun.config import Sweep
+from dlrun.errors import Interrupted
+from dlrun.slurm.manifest import begun
+from dlrun.slurm.settings import Settings
+from dlrun.slurm.status import wait
+from dlrun.slurm.submit import Sorted, shown, submit
+from dlrun.sweeps.jobs import Job, Outcome, complete, read_result, reason_of
+
+
+def run_on_slurm(jobs: Sequence[Job], settings: Settings, sweep: Sweep, name: str) -> list[Outcome]:
+    """Submit the jobs that are missing, wait until all are over, and say what became of each.
+
+    Raises:
+        UsageError: Slurm can't be reached or refuses; data that are missing.
+        Interrupted: Ctrl-C ended the waiting; the jobs go on.
+    """
+    manifest = begun(name, [])
+    settled = [job.settled() for job in jobs]
+    sort = submit(settled, settings, sweep, manifest)
+    print(told(sort, settings), flush=True)
+    folders = [shown(job.run_dir) for job in (*sort.queued, *sort.missing)]
+    try:
+        wait(manifest, folders, lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"no longer waiting; the jobs go on: dlrun slurm status {name}, dlrun slurm cancel {name}", 2
+        ) from None
+    return [_outcome(job, job in sort.done) for job in settled]
+
+
+def told(sort: Sorted, settings: Settings) -> str:
+    """What was submitted and what was not, in one line."""
+    runs = len(sort.missing)
+    jobs = -(-runs // settings.runs_per_job)
+    parts = [f"{runs} {'run' if runs == 1 else 'runs'} submitted in {jobs} {'job' if jobs == 1 else 'jobs'}"]
+    parts += [f"{len(sort.queued)} in the queue already"] if sort.queued else []
+    parts += [f"{len(sort.done)} complete before"] if sort.done else []
+    parts += [f"{len(sort.failed)} failed before (again with sweep.failed=retry)"] if sort.failed else []
+    return ", ".join(parts)
+
+
+def _outcome(job: Job, before: bool) -> Outcome:
+    result = complete(job)
+    if result:
+        return Outcome(job, "skipped" if before else "completed", result)
+    result = read_result(job.run_dir)
+    if result and result.status == "failed":
+        return Outcome(job, "failed", result, reason_of(result))
+    return Outcome(job, "interrupted", result, "its job has left the queue without a result")

@@ -1,0 +1,62 @@
+"""What a job of Slurm does on its node: trains its runs; stopped early, it goes back into the queue."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from dlrun.config import Sweep, fill
+from dlrun.errors import Interrupted, UsageError
+from dlrun.slurm.manifest import Run
+from dlrun.slurm.queue import requeue
+from dlrun.sweeps.jobs import Job
+from dlrun.sweeps.launch import launch
+from dlrun.sweeps.slots import cores
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def work(runs: Sequence[Mapping[str, Any]], sweep: Mapping[str, Any]) -> None:
+    """Train the runs of this job; a run that is complete is left alone, one that was interrupted goes on.
+
+    Args:
+        runs: The fields of `dlrun.slurm.manifest.Run`, plain values.
+        sweep: The fields of `dlrun.config.Sweep`, plain values.
+
+    Raises:
+        SystemExit: With 1 if a run failed; with 128 + N if signal N came, the state saved.
+        UsageError: A run is not any more what was submitted.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, _interrupt)
+    settings: Sweep = fill(Sweep, sweep, "sweep.")
+    try:
+        outcomes = launch([_job(Run(**run), settings) for run in runs], settings)
+    except Interrupted as error:
+        print(error, flush=True)
+        print("back into the queue" if requeue(os.environ["SLURM_JOB_ID"]) else "not requeued", flush=True)
+        sys.exit(error.exit_status)
+    for outcome in outcomes:
+        print(f"{outcome.status}: {outcome.job.run_dir} {outcome.reason}".rstrip(), flush=True)
+    if any(not outcome.good for outcome in outcomes):
+        sys.exit(1)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    """While runs train, `launch` minds the signals; this is for before and after."""
+    raise Interrupted(f"stopped by {signal.Signals(number).name} between runs", number)
+
+
+def _job(run: Run, settings: Sweep) -> Job:
+    job = Job(tuple(run.overrides), Path(run.folder)).settled()
+    if job.hash != run.hash:
+        raise UsageError(f"{run.folder}: the configs have changed since this was submitted; submit again")
+    assert job.config is not None
+    # Where Slurm binds no cores to jobs, a run would take all of the node.
+    there = int(os.environ.get("SLURM_CPUS_PER_TASK") or cores())
+    threads = job.config.threads or max(1, there // (settings.slots or 1))
+    return replace(job, config=replace(job.config, threads=threads))

@@ -1,0 +1,175 @@
+"""Slurm without waiting: submit a sweep or a table, look later, collect what there is.
+
+What was submitted goes by the name of the sweep's folder or of the table; it lies below outputs/slurm, with
+the batch scripts and the logs of the jobs. Fields of a job (hydra.launcher.time=120 …) are those of
+configs/hydra/launcher/slurm.yaml.
+"""
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlrun.errors import UsageError
+from dlrun.report.output import visible, write
+from dlrun.slurm import manifest, queue, status
+from dlrun.slurm.settings import Settings, asked
+
+if TYPE_CHECKING:
+    from dlrun.config import Sweep
+    from dlrun.sweeps.jobs import Job
+
+MULTIRUN = ("-m", "--multirun")
+HYDRA_FIELDS = ("hydra.", "hydra/")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb; the exit status of `collect` is 1 while runs are missing.
+
+    Raises:
+        UsageError: Nothing of this name, no Slurm here, or Slurm refuses what is asked.
+    """
+    if arguments[:1] == ["submit"] and not {"-h", "--help"} & set(arguments):
+        return _submit(arguments[1:])
+    options = _parser().parse_args(arguments)
+    return {"status": _status, "collect": _collect, "cancel": _cancel}[options.action](options.name)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("dlrun slurm", description=__doc__)
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="submit | status | collect | cancel"
+    )
+    what = "-m OVERRIDE …, or TABLE [OVERRIDE …] [--rows 1-4,7] [--seeds N] [--quick]"
+    submit = actions.add_parser(
+        "submit", help="submit the runs that are missing, and return", description=what
+    )
+    submit.add_argument("words", nargs="*", metavar="WORD", help="as for dlrun -m, or dlrun reproduce")
+    named = (
+        ("status", "queued, running, done, failed, preempted, lost"),
+        ("collect", "the leaderboard or the table, from the runs that are complete"),
+        ("cancel", "end the jobs; runs save first, and submit goes on with them"),
+    )
+    for action, what in named:
+        one = actions.add_parser(action, help=what, description=what)
+        one.add_argument("name", nargs="?", help="of what was submitted (default: the only one)")
+    return parser
+
+
+# --- submit -----------------------------------------------------------------------------------------------
+
+
+def _submit(words: Sequence[str]) -> int:
+    settings, rest = asked(words, always=True)
+    assert settings is not None
+    typed = [word for word in rest if word not in MULTIRUN]
+    if not typed:
+        raise UsageError("submit: what? dlrun slurm submit -m OVERRIDE …, or dlrun slurm submit TABLE")
+    if len(typed) == len(rest):
+        return _submit_table(typed, settings, list(words))
+    return _submit_sweep(typed, settings, list(words))
+
+
+def _submit_sweep(typed: Sequence[str], settings: Settings, words: list[str]) -> int:
+    from dlrun.sweeps.folder import jobs_of, note_typed, sweep_dir
+    from dlrun.sweeps.points import expand, settings_of
+
+    task = [word for word in typed if not word.startswith(HYDRA_FIELDS)]
+    sweep = settings_of(task)
+    folder = _typed_folder(typed) or sweep_dir(task, sweep)
+    jobs = jobs_of(expand(task), folder)
+    note_typed(folder, task)
+    return _send(folder.name, words, jobs, settings, sweep)
+
+
+def _typed_folder(typed: Sequence[str]) -> Path | None:
+    """The value of `hydra.sweep.dir`; other fields of Hydra's mean nothing here."""
+    found = None
+    for word in typed:
+        if word.startswith("hydra.sweep.dir="):
+            found = Path(word.partition("=")[2].strip("'\""))
+        elif word.startswith(HYDRA_FIELDS):
+            raise UsageError(
+                f"{word}: submit knows hydra/launcher, hydra.launcher.… and hydra.sweep.dir only"
+            )
+    return found
+
+
+def _submit_table(typed: Sequence[str], settings: Settings, words: list[str]) -> int:
+    from dlrun.verbs.reproduce import request, to_run
+
+    table = request(typed)
+    own = sorted(word for word in typed if word != table.table.name)
+    name = table.table.name
+    if own:
+        name += "-" + hashlib.sha256("\n".join(own).encode()).hexdigest()[:6]
+    return _send(name, words, to_run(table.planned), settings, table.planned[0].config.sweep)
+
+
+def _send(name: str, words: list[str], jobs: Sequence["Job"], settings: Settings, sweep: "Sweep") -> int:
+    from dlrun.slurm.submit import submit
+    from dlrun.slurm.waiting import told
+
+    begun = manifest.begun(name, words)
+    print(told(submit([job.settled() for job in jobs], settings, sweep, begun), settings))
+    print(f"next: dlrun slurm status {name}")
+    print(begun.folder.resolve())
+    return 0
+
+
+# --- afterwards -------------------------------------------------------------------------------------------
+
+
+def _chosen(name: str | None) -> manifest.Manifest:
+    known = manifest.names()
+    if name is None and len(known) != 1:
+        raise UsageError(
+            f"which? {' '.join(known)}" if known else "nothing was submitted from this folder yet"
+        )
+    return manifest.read(name or known[0])
+
+
+def _status(name: str | None) -> int:
+    """Print every submission in full, or the one that is named."""
+    known = [name] if name else manifest.names()
+    if not known:
+        raise UsageError("nothing was submitted from this folder yet")
+    waiting = queue.queue()
+    for one in known:
+        found = manifest.read(one)
+        print(write(status.table(found, status.look(found, waiting)), "text"), end="")
+    return 0
+
+
+def _collect(name: str | None) -> int:
+    """Print what the words that were submitted would print after the last run."""
+    found = _chosen(name)
+    rest = asked(found.words, always=True)[1]
+    if rest and not set(MULTIRUN) & set(rest):
+        return _collect_table(rest)
+    from dlrun.sinks.console import make_console
+    from dlrun.sweeps.session import print_answer
+
+    print_answer(make_console(), [Path(run.folder) for run in found.runs])
+    seen = status.look(found)
+    print(visible(status.summary(seen)), file=sys.stderr)
+    return 0 if all(one.status == "done" for one in seen) else 1
+
+
+def _collect_table(words: Sequence[str]) -> int:
+    from dlrun.tables.plan import find
+    from dlrun.verbs.reproduce import request, show
+
+    table = request(words)
+    return show(table, find(table.planned))
+
+
+def _cancel(name: str | None) -> int:
+    found = _chosen(name)
+    waiting = queue.queue()
+    jobs = [job.id for job in found.jobs if job.id in waiting]
+    queue.cancel(jobs)
+    print(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} cancelled")
+    return 0
