@@ -1,0 +1,290 @@
+"""Layer phrases such as `conv 32 5x5 same`: grammar, shapes and numbers of parameters, without PyTorch.
+
+conv N [KxK] [stride S] [same|valid] [activation]     bn            flatten
+pool N [stride S] [same]                              dropout P     dense N [activation]
+                                                      dropout2d P
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dlrun.config import Layers, fields_of
+from dlrun.errors import ConfigError, did_you_mean
+
+Shape = tuple[int, ...]
+"""Of one picture: (channels, height, width), or (units,) once it is flat."""
+
+ACTIVATIONS: tuple[str, ...] = fields_of(Layers)["activation"].metadata["choices"]
+LARGEST = 2**20
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """One layer with its shapes; `parameters` are trainable, `statistics` are batch norm's running ones."""
+
+    text: str
+    in_shape: Shape
+    out_shape: Shape
+
+    @property
+    def parameters(self) -> int:
+        return 0
+
+    @property
+    def statistics(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Conv(Phrase):
+    """2-D convolution with bias; `padding` is (top, bottom, left, right)."""
+
+    kernel: tuple[int, int]
+    stride: int
+    padding: tuple[int, int, int, int]
+    activation: str
+
+    @property
+    def parameters(self) -> int:
+        height, width = self.kernel
+        return self.out_shape[0] * (self.in_shape[0] * height * width + 1)
+
+
+@dataclass(frozen=True)
+class Pool(Phrase):
+    """2-D max-pooling; `padding` as of Conv, with values that never win."""
+
+    kernel: tuple[int, int]
+    stride: int
+    padding: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class BatchNorm(Phrase):
+    """Batch normalization over the channels or units."""
+
+    @property
+    def parameters(self) -> int:
+        return 2 * self.in_shape[0]
+
+    @property
+    def statistics(self) -> int:
+        return 2 * self.in_shape[0]
+
+
+@dataclass(frozen=True)
+class Dropout(Phrase):
+    """Dropout of values or, `by_channel`, of whole channels; `rate` is the share dropped, 0 <= rate < 1."""
+
+    rate: float
+    by_channel: bool
+
+
+@dataclass(frozen=True)
+class Flatten(Phrase):
+    """(C, H, W) to (H*W*C,), in Keras' order: the channel runs fastest."""
+
+
+@dataclass(frozen=True)
+class Dense(Phrase):
+    """Fully connected layer with bias."""
+
+    activation: str
+
+    @property
+    def parameters(self) -> int:
+        return self.out_shape[0] * (self.in_shape[0] + 1)
+
+
+def plan(layers: Layers, shape: Sequence[int], classes: int) -> tuple[Phrase, ...]:
+    """The layers of a network with their shapes, the final dense layer to `classes` logits included.
+
+    Args:
+        shape: (channels, height, width) of a picture.
+
+    Raises:
+        ConfigError: A phrase that can't be read, or a layer that does not fit what comes before it.
+    """
+    planned: list[Phrase] = []
+    reached: Shape = tuple(shape)
+    for number, text in enumerate(layers.layers, 1):
+        planned.append(_read(text, f"model.layers, phrase {number} {text!r}: ", layers, reached))
+        reached = planned[-1].out_shape
+    if len(reached) != 1:
+        raise ConfigError(
+            f"model.layers: the last phrase {layers.layers[-1]!r} leaves the shape {_shown(reached)}; "
+            "write flatten after it"
+        )
+    return (*planned, Dense(f"dense {classes} none", reached, (classes,), "none"))
+
+
+def _read(text: str, where: str, layers: Layers, shape: Shape) -> Phrase:
+    words = _Words(text.split(), where)
+    if not words.left:
+        raise ConfigError(f"{where}is empty; there are: {', '.join(sorted(READERS))}")
+    kind = words.left.pop(0)
+    if kind not in READERS:
+        raise ConfigError(f"{where}no layer is called {kind!r}{did_you_mean(kind, READERS)}")
+    phrase = READERS[kind](text, words, layers, shape)
+    words.end()
+    return phrase
+
+
+class _Words:
+    """The words of a phrase that are still to be read, and where to say that one is wrong."""
+
+    def __init__(self, words: list[str], where: str) -> None:
+        self.left = words
+        self.where = where
+        self.asked: list[str] = []
+
+    def fail(self, problem: str) -> ConfigError:
+        return ConfigError(self.where + problem)
+
+    def whole(self, what: str) -> int:
+        """The next word as a whole number from 1."""
+        word = self.left.pop(0) if self.left else "nothing"
+        if not re.fullmatch("[0-9]{1,9}", word) or not 1 <= int(word) <= LARGEST:
+            raise self.fail(f"expected {what}, a whole number from 1 to {LARGEST}, found {word}")
+        return int(word)
+
+    def share(self) -> float:
+        """The next word as a number from 0 to below 1."""
+        word = self.left.pop(0) if self.left else "nothing"
+        try:
+            rate = float(word)
+        except ValueError:
+            rate = -1.0
+        if not 0 <= rate < 1:
+            raise self.fail(f"expected the share to drop, a number from 0 to below 1, found {word}")
+        return rate
+
+    def one_of(self, choices: Sequence[str], default: str) -> str:
+        """The word among `choices` if there is one, wherever it stands."""
+        self.asked += choices
+        found = [word for word in self.left if word in choices]
+        if len(found) > 1:
+            raise self.fail(f"{found[0]} and {found[1]} exclude each other")
+        for word in found:
+            self.left.remove(word)
+        return found[0] if found else default
+
+    def stride(self, default: int) -> int:
+        """The number after the word `stride`."""
+        self.asked.append("stride")
+        if "stride" not in self.left:
+            return default
+        at = self.left.index("stride")
+        rest = _Words(self.left[at + 1 :], self.where)
+        stride = rest.whole("the stride")
+        self.left = self.left[:at] + rest.left
+        return stride
+
+    def kernel(self, default: int) -> tuple[int, int]:
+        """The word that looks like 3x3."""
+        self.asked.append("KxK")
+        for word in self.left:
+            match = re.fullmatch("([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", word)
+            if match:
+                self.left.remove(word)
+                return int(match[1]), int(match[2])
+        return default, default
+
+    def end(self) -> None:
+        """Nothing may be left."""
+        if not self.left:
+            return
+        word = self.left[0]
+        if word in self.asked:
+            raise self.fail(f"{word} stands there twice")
+        meant = did_you_mean(word, self.asked) if self.asked else "; nothing may follow here"
+        raise self.fail(f"{word!r} is not understood{meant}")
+
+    def picture(self, shape: Shape) -> tuple[int, int, int]:
+        """`shape`, which must be a picture's still."""
+        if len(shape) != 3:
+            raise self.fail("needs channels, height and width, but a flatten stands before it")
+        return shape[0], shape[1], shape[2]
+
+    def fit(
+        self, size: Sequence[int], kernel: Sequence[int], stride: int, padding: str
+    ) -> tuple[Shape, Shape]:
+        """Height and width after a window, and the padding (top, bottom, left, right), as in TensorFlow."""
+        if padding == "same":
+            after = tuple(-(-n // stride) for n in size)
+            totals = [max((m - 1) * stride + k - n, 0) for n, m, k in zip(size, after, kernel, strict=True)]
+            return after, tuple(side for total in totals for side in (total // 2, total - total // 2))
+        if any(k > n for n, k in zip(size, kernel, strict=True)):
+            raise self.fail(
+                f"a window of {_shown(kernel)} does not fit into its input of {_shown(size)}; "
+                "use same, a smaller window, or larger pictures (data.size)"
+            )
+        return tuple((n - k) // stride + 1 for n, k in zip(size, kernel, strict=True)), (0, 0, 0, 0)
+
+
+def _conv(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    filters = words.whole("the number of filters")
+    stride = words.stride(1)
+    kernel = words.kernel(layers.kernel)
+    padding = words.one_of(("same", "valid"), layers.padding)
+    activation = words.one_of(ACTIVATIONS, layers.activation)
+    _, *size = words.picture(shape)
+    after, sides = words.fit(size, kernel, stride, padding)
+    return Conv(text, shape, (filters, *after), kernel, stride, _four(sides), activation)
+
+
+def _pool(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    window = words.whole("the size of the window")
+    stride = words.stride(window)
+    padding = words.one_of(("same",), "valid")
+    channels, *size = words.picture(shape)
+    after, sides = words.fit(size, (window, window), stride, padding)
+    return Pool(text, shape, (channels, *after), (window, window), stride, _four(sides))
+
+
+def _bn(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    return BatchNorm(text, shape, shape)
+
+
+def _dropout(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    return Dropout(text, shape, shape, words.share(), by_channel=False)
+
+
+def _dropout2d(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    return Dropout(text, words.picture(shape), shape, words.share(), by_channel=True)
+
+
+def _flatten(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    units = 1
+    for length in shape:
+        units *= length
+    return Flatten(text, shape, (units,))
+
+
+def _dense(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    units = words.whole("the number of units")
+    activation = words.one_of(ACTIVATIONS, layers.activation)
+    if len(shape) != 1:
+        raise words.fail(f"its input has the shape {_shown(shape)}; write flatten before it")
+    return Dense(text, shape, (units,), activation)
+
+
+READERS: dict[str, Callable[[str, _Words, Layers, Shape], Phrase]] = {
+    "conv": _conv,
+    "pool": _pool,
+    "bn": _bn,
+    "dropout": _dropout,
+    "dropout2d": _dropout2d,
+    "flatten": _flatten,
+    "dense": _dense,
+}
+
+
+def _four(sides: Shape) -> tuple[int, int, int, int]:
+    top, bottom, left, right = sides
+    return top, bottom, left, right
+
+
+def _shown(shape: Sequence[int]) -> str:
+    return "x".join(str(length) for length in shape)

@@ -1,0 +1,1 @@
+"""Optimizers as Keras computes them, learning-rate schedules and averaged weights."""

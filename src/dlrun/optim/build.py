@@ -1,0 +1,83 @@
+"""Optimizers from their config, in Keras' form where it differs from PyTorch's."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlrun.config import Adadelta, Adam, Optimizer, Rmsprop, Sgd, Target
+from dlrun.errors import ConfigError
+from dlrun.optim import keras
+from dlrun.targets import imported
+
+
+def build(optimizer: Optimizer | Target, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+    """The optimizer of these parameters, on the device where they are.
+
+    Raises:
+        ConfigError: Fields that exclude each other, or a target that can't be imported or called.
+    """
+    trained = [p for p in parameters if p.requires_grad]
+    if not trained:
+        raise ConfigError("optimizer: the model has no trainable parameters")
+    match optimizer:
+        case Target():
+            return _called(optimizer, trained)
+        case Sgd():
+            return _sgd(optimizer, trained)
+        case Adam():
+            return keras.Adam(
+                trained,
+                lr=optimizer.lr,
+                betas=(optimizer.beta1, optimizer.beta2),
+                eps=optimizer.eps,
+                weight_decay=optimizer.weight_decay,
+                decoupled=optimizer.name == "adamw",
+            )
+        case Rmsprop():
+            return keras.RMSprop(
+                trained,
+                optimizer.lr,
+                optimizer.rho,
+                optimizer.momentum,
+                optimizer.eps,
+                optimizer.weight_decay,
+            )
+        case Adadelta():
+            return torch.optim.Adadelta(
+                trained,
+                lr=optimizer.lr,
+                rho=optimizer.rho,
+                eps=optimizer.eps,
+                weight_decay=optimizer.weight_decay,
+                # Only then may a CUDA graph hold the step.
+                capturable=trained[0].is_cuda,
+            )
+    raise AssertionError(f"no optimizer for {optimizer}")
+
+
+def _sgd(optimizer: Sgd, parameters: list[Tensor]) -> torch.optim.Optimizer:
+    if optimizer.nesterov and not optimizer.momentum:
+        raise ConfigError("optimizer.nesterov=true needs momentum; set optimizer.momentum=0.9")
+    return torch.optim.SGD(
+        parameters,
+        lr=optimizer.lr,
+        momentum=optimizer.momentum,
+        weight_decay=optimizer.weight_decay,
+        nesterov=optimizer.nesterov,
+        fused=True,
+    )
+
+
+def _called(optimizer: Target, parameters: list[Tensor]) -> torch.optim.Optimizer:
+    make: Any = imported(optimizer.target, "optimizer")
+    try:
+        made = make(parameters, **optimizer.arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optimizer {optimizer.target}: {str(error).splitlines()[0]}") from error
+    if not isinstance(made, torch.optim.Optimizer):
+        raise ConfigError(
+            f"optimizer {optimizer.target}: gives a {type(made).__name__}, not a torch.optim.Optimizer"
+        )
+    return made

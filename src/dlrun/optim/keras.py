@@ -1,0 +1,133 @@
+"""Adam and RMSprop as Keras computes them; PyTorch's differ in where epsilon is added.
+
+No step waits for the device, and every step reads the learning rate from `param_groups`, where it may be a
+number or a tensor. State and groups are saved by `state_dict` as those of PyTorch's own optimizers.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Adam(torch.optim.Optimizer):
+    """w -= lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + eps) (Kingma & Ba 2015, end of section 2).
+
+    Args:
+        weight_decay: Factor of the weights added to the gradient or, if `decoupled`, share of them that is
+            taken off, times the learning rate (Loshchilov & Hutter 2019).
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+    ) -> None:
+        # `fused` is for load_state_dict: it then keeps "step" on the parameters' device.
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "decoupled": decoupled,
+        }
+        super().__init__(params, {**defaults, "fused": True})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update of all parameters that have a gradient."""
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                self._update(group, params)
+
+    def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        for p in params:
+            if not self.state[p]:
+                self.state[p] = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+        states = [self.state[p] for p in params]
+        if "step" not in states[0]:
+            states[0]["step"] = torch.zeros((), device=params[0].device)
+        beta1, beta2 = group["betas"]
+        decay = group["weight_decay"]
+        if group["decoupled"] and decay:
+            torch._foreach_mul_(params, 1 - group["lr"] * decay)
+        # PyTorch's kernel divides v by its bias correction before eps is added. Told that t is past counting,
+        # it corrects nothing; both corrections are in the rate instead, which is Keras' formula.
+        endless = torch.full((), 1e9, device=params[0].device)
+        torch._fused_adam_(
+            params,
+            _gradients(params),
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [endless] * len(params),
+            lr=_corrected(group["lr"], states[0]["step"].add_(1), beta1, beta2),
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=0.0 if group["decoupled"] else decay,
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+def _gradients(params: list[Tensor]) -> list[Tensor]:
+    return [p.grad for p in params if p.grad is not None]
+
+
+def _corrected(lr: float | Tensor, step: Tensor, beta1: float, beta2: float) -> Any:
+    """lr * sqrt(1 - beta2^t) / (1 - beta1^t): a number on a CPU, else a tensor, so that nothing waits."""
+    if step.device.type == "cpu":
+        t = step.item()
+        return float(lr) * math.sqrt(1 - beta2**t) / (1 - beta1**t)
+    return (1 - beta2**step).sqrt_() / (1 - beta1**step) * lr
+
+
+class RMSprop(torch.optim.Optimizer):
+    """w -= lr * g / sqrt(v + eps), where v averages g^2; momentum accumulates these increments (Keras)."""
+
+    def __init__(
+        self, params: Any, lr: float, rho: float, momentum: float, eps: float, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "rho": rho, "momentum": momentum, "eps": eps, "weight_decay": weight_decay}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update of all parameters that have a gradient."""
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                self._update(group, params)
+
+    def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        gradients = _gradients(params)
+        if group["weight_decay"]:
+            gradients = list(torch._foreach_add(gradients, params, alpha=group["weight_decay"]))
+        squares = self._averages("square_avg", params)
+        torch._foreach_mul_(squares, group["rho"])
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["rho"])
+        roots = torch._foreach_add(squares, group["eps"])
+        torch._foreach_sqrt_(roots)
+        increments = list(torch._foreach_div(gradients, roots))
+        torch._foreach_mul_(increments, group["lr"])
+        if group["momentum"]:
+            velocities = self._averages("momentum_buffer", params)
+            torch._foreach_mul_(velocities, group["momentum"])
+            torch._foreach_add_(velocities, increments)
+            increments = velocities
+        torch._foreach_sub_(params, increments)
+
+    def _averages(self, name: str, params: list[Tensor]) -> list[Tensor]:
+        for p in params:
+            if name not in self.state[p]:
+                self.state[p][name] = torch.zeros_like(p)
+        return [self.state[p][name] for p in params]

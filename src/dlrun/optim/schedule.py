@@ -1,0 +1,50 @@
+"""Learning-rate schedules: the factor on `optimizer.lr` as a function of the step, without PyTorch."""
+
+import math
+
+from dlrun.config import Cosine, OneCycle, Scheduler, Step, Target
+from dlrun.errors import ConfigError
+
+
+def factor(scheduler: Scheduler | Target, step: int, steps_per_epoch: int, total_steps: int) -> float:
+    """The factor on the learning rate of one step.
+
+    Args:
+        step: Number of steps before it, from 0.
+        total_steps: Of the whole run.
+
+    Raises:
+        ConfigError: The scheduler is a target; a class with a state is no function of the step.
+    """
+    if isinstance(scheduler, Target):
+        names = "constant, step, cosine, one_cycle"
+        raise ConfigError(f"scheduler._target_={scheduler.target}: not supported; there are: {names}")
+    return _warmed(scheduler, step, steps_per_epoch) * _shape(scheduler, step, steps_per_epoch, total_steps)
+
+
+def _warmed(scheduler: Scheduler, step: int, steps_per_epoch: int) -> float:
+    """A linear rise that reaches 1 at the last step of the warm-up; the first step is not wasted on 0."""
+    steps = scheduler.warmup * steps_per_epoch
+    return min(1.0, (step + 1) / steps) if steps > 0 else 1.0
+
+
+def _shape(scheduler: Scheduler, step: int, steps_per_epoch: int, total_steps: int) -> float:
+    match scheduler:
+        case Step():
+            return scheduler.gamma ** (step // steps_per_epoch // scheduler.every)
+        case Cosine():
+            return _anneal(1.0, scheduler.final, step / total_steps)
+        case OneCycle():
+            return _one_cycle(scheduler, step / total_steps)
+    return 1.0
+
+
+def _one_cycle(scheduler: OneCycle, done: float) -> float:
+    if done < scheduler.rise:
+        return _anneal(scheduler.start, 1.0, done / scheduler.rise)
+    return _anneal(1.0, scheduler.final, (done - scheduler.rise) / (1 - scheduler.rise))
+
+
+def _anneal(first: float, last: float, done: float) -> float:
+    """Half a cosine from `first` (done = 0) to `last` (done = 1)."""
+    return last + (first - last) * (1 + math.cos(math.pi * min(done, 1.0))) / 2

@@ -1,0 +1,59 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlrun.config import Cosine, OneCycle, Scheduler, Step, Target
+from dlrun.errors import ConfigError
+from dlrun.optim.schedule import factor
+
+
+def test_constant_is_one() -> None:
+    assert [factor(Scheduler("constant"), step, 10, 30) for step in (0, 9, 29)] == [1, 1, 1]
+
+
+def test_step_cuts_every_so_many_epochs() -> None:
+    found = [factor(Step("step", every=2, gamma=0.5), step, 10, 60) for step in (0, 19, 20, 39, 40)]
+    assert found == [1, 1, 0.5, 0.5, 0.25]
+
+
+def test_cosine_falls_from_one_to_its_final_share() -> None:
+    cosine = Cosine("cosine", final=0.2)
+    assert factor(cosine, 0, 10, 100) == 1
+    assert factor(cosine, 50, 10, 100) == pytest.approx(0.6)
+    assert factor(cosine, 25, 10, 100) == pytest.approx(0.2 + 0.4 * (1 + math.sqrt(0.5)))
+    assert factor(cosine, 100, 10, 100) == pytest.approx(0.2)
+
+
+def test_one_cycle_rises_then_anneals() -> None:
+    cycle = OneCycle("one_cycle", rise=0.25, start=0.1, final=0.01)
+    assert factor(cycle, 0, 10, 80) == pytest.approx(0.1)
+    assert factor(cycle, 10, 10, 80) == pytest.approx(0.55)
+    assert factor(cycle, 20, 10, 80) == pytest.approx(1)
+    assert factor(cycle, 50, 10, 80) == pytest.approx(0.505)
+    assert factor(cycle, 80, 10, 80) == pytest.approx(0.01)
+
+
+def test_warm_up_rises_linearly_and_multiplies_the_schedule() -> None:
+    assert [factor(Scheduler("constant", warmup=0.5), step, 8, 80) for step in (0, 1, 3, 4)] == [0.25, 0.5, 1, 1]
+    warmed = factor(Step("step", warmup=2, gamma=0.5), 9, 8, 80)
+    assert warmed == pytest.approx(10 / 16 * 0.5)
+
+
+def test_a_scheduler_of_the_users_own_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"torch\.X: not supported; there are: constant, step, cosine, one_cycle"):
+        factor(Target("torch.X", {}), 0, 1, 1)
+
+
+@given(
+    st.sampled_from([Scheduler("constant", 1.5), Step("step"), Cosine("cosine", 1), OneCycle("one_cycle")]),
+    st.integers(1, 50),
+    st.integers(1, 20),
+    st.data(),
+)
+def test_factors_stay_within_zero_and_one(
+    scheduler: Scheduler, steps_per_epoch: int, epochs: int, data: st.DataObject
+) -> None:
+    step = data.draw(st.integers(0, steps_per_epoch * epochs - 1))
+    assert 0 <= factor(scheduler, step, steps_per_epoch, steps_per_epoch * epochs) <= 1
