@@ -19,12 +19,13 @@ from datetime import date
 from pathlib import Path
 
 import torch
+from torch.nn import functional as F
+
 from dlrun import runs
 from dlrun.compose import compose
 from dlrun.environment import versions
 from dlrun.events import EpochEnded
 from dlrun.training import evaluate, train
-from torch.nn import functional as F
 
 NETWORKS = {
     "fc_64": ["model=fc_64", "data=mnist", "optimizer=adam", "batch_size=128"],
@@ -80,10 +81,11 @@ def floor_epochs(overrides: list[str], threads: int) -> Epoch:
 
 def usual_epochs(overrides: list[str], threads: int) -> Epoch:
     """What most scripts do: Dataset, transforms on PIL pictures, DataLoader, `.item()` every step."""
-    import dlrun.models.torchvision_ops  # noqa: F401  (torchvision's import needs it where torch has no CUDA)
     from PIL import Image
     from torch.utils.data import DataLoader, Dataset
     from torchvision import transforms
+
+    import dlrun.models.torchvision_ops  # noqa: F401  (torchvision's import needs it where torch has no CUDA)
 
     parts = parts_of(overrides, threads)
     to_tensor = transforms.ToTensor()

@@ -27,7 +27,12 @@ def network(name: str, classes: int) -> tf.keras.Model:
         body += [layers.MaxPooling2D(**pool), layers.Conv2D(50, 3, padding="same", activation="relu")]
         body += [layers.Dropout(0.2), layers.BatchNormalization(), layers.MaxPooling2D(**pool)]
         body += [layers.Conv2D(25, 3, padding="same", activation="relu"), layers.BatchNormalization()]
-        body += [layers.MaxPooling2D(**pool), layers.Flatten(), layers.Dense(512, activation="relu"), layers.Dropout(0.3)]
+        body += [
+            layers.MaxPooling2D(**pool),
+            layers.Flatten(),
+            layers.Dense(512, activation="relu"),
+            layers.Dropout(0.3),
+        ]
     return tf.keras.Sequential([tf.keras.Input((28, 28, 1)), *body, layers.Dense(classes, activation="softmax")])
 
 

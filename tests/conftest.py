@@ -21,7 +21,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 def dlrun(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `dlrun WORDS` as a user would, in an empty working directory (`tmp_path`)."""
 
-    def run(*words: str, cwd: Path = tmp_path, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *words: str, cwd: Path = tmp_path, timeout: float = 120, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "dlrun", *words],
             cwd=cwd,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from dlrun.checkpoint import CheckpointError, load, load_last, save, save_last
 
 

@@ -1,6 +1,7 @@
 """Checks, defaults and identity of configs, without Hydra."""
 
 import pytest
+
 from dlrun.config import (
     GROUPS,
     Adam,
@@ -58,7 +59,10 @@ def test_parts_of_the_users_own_keep_their_arguments() -> None:
         ({"optimizer": 3}, "optimizer: expected a group of fields, got 3"),
         ({"optimizer": {"name": "adam", "lr": float("nan")}}, "optimizer.lr=nan: expected a number > 0"),
         ({"sweep": []}, "sweep: expected a group of fields, got []"),
-        ({"model": {"layers": []}}, "model.layers: the list of layers is empty; e.g. model.layers='[flatten, dense 64]'"),
+        (
+            {"model": {"layers": []}},
+            "model.layers: the list of layers is empty; e.g. model.layers='[flatten, dense 64]'",
+        ),
         ({"model": {"layers": ["dense 3"], "widht": "x"}}, "model.widht: no such field"),
         ({"tags": "x"}, "tags=x: expected a list"),
         ({"data": {"_target_": 3}}, "_target_: expected the dotted name of a class or function, got 3"),

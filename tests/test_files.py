@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from dlrun.files import cache_home, write_atomically
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from dlrun.errors import UsageError
 from dlrun.result import Result, read_history
 

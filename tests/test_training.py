@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from dlrun.data.dataset import Split
 from dlrun.errors import RunFailed
 from dlrun.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
 from dlrun.precision import Precision
 from dlrun.training import Settings, State, Totals, evaluate, shuffled, train
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 CPU = torch.device("cpu")
 
@@ -88,12 +89,16 @@ def test_evaluation_counts_every_image_once_whatever_the_batch() -> None:
 
 
 def test_events_come_every_log_every_steps_and_at_the_end_of_an_epoch() -> None:
-    kinds = [(type(event).__name__, event.step) for event in events(state(), log_every=3) if not isinstance(event, Stopped)]
+    kinds = [
+        (type(event).__name__, event.step) for event in events(state(), log_every=3) if not isinstance(event, Stopped)
+    ]
     assert kinds[:3] == [("StepsTaken", 3), ("StepsTaken", 4), ("EpochEnded", 4)]
 
 
 def test_the_schedule_multiplies_the_rate_of_each_step() -> None:
-    taken = [event.lr for event in events(state(), lambda step: 1 / (1 + step), log_every=1) if isinstance(event, StepsTaken)]
+    taken = [
+        event.lr for event in events(state(), lambda step: 1 / (1 + step), log_every=1) if isinstance(event, StepsTaken)
+    ]
     assert taken == pytest.approx([0.1 / (1 + step) for step in range(8)])
 
 

@@ -58,7 +58,9 @@ def _dispatch(words: list[str]) -> int:
     if first in VERBS:
         return _verb(first).main(words[1:])
     if first and "=" not in first and first[0] not in "-+~":
-        raise UsageError(f"{first}: no such verb{did_you_mean(first, VERBS)}\nA field is set with KEY=VALUE; see dlrun --help")
+        raise UsageError(
+            f"{first}: no such verb{did_you_mean(first, VERBS)}\nA field is set with KEY=VALUE; see dlrun --help"
+        )
     if any(word.startswith("-") for word in words):
         return _verb("multirun").main(words)
     return _verb("train").main(words)

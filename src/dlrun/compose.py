@@ -40,7 +40,9 @@ def config_folders() -> list[Path]:
 
 def options(group: str) -> list[str]:
     """The names that can be chosen for a group such as `model`."""
-    found = {path.relative_to(folder / group) for folder in config_folders() for path in (folder / group).rglob("*.yaml")}
+    found = {
+        path.relative_to(folder / group) for folder in config_folders() for path in (folder / group).rglob("*.yaml")
+    }
     return sorted(path.with_suffix("").as_posix() for path in found)
 
 
@@ -113,7 +115,9 @@ def _unused_scalars(model: dict[Any, Any]) -> list[Any]:
     """Scalars that nothing refers to: left over from the option's own layers, or a typing mistake."""
     known = fields_of(Layers)
     interpolations = " ".join(text for text in _texts(model) if "${" in text)
-    return [key for key in model if key not in known and not re.search(rf"[.{{]{re.escape(str(key))}\b", interpolations)]
+    return [
+        key for key in model if key not in known and not re.search(rf"[.{{]{re.escape(str(key))}\b", interpolations)
+    ]
 
 
 def _refuse_if_typed(key: Any, model: dict[Any, Any], overrides: Sequence[str]) -> None:

@@ -248,22 +248,22 @@ class Sweep:
 
     slots: int | None = option(None, "jobs at once (null: one a GPU times per_gpu, or one a core)", low=1, hashed=False)
     per_gpu: int = option(1, "jobs that share one GPU", low=1, hashed=False)
-    on_failure: str = option(
-        "continue", "what to do when a job fails", choices=("continue", "stop"), hashed=False
-    )
+    on_failure: str = option("continue", "what to do when a job fails", choices=("continue", "stop"), hashed=False)
     retries: int = option(0, "how often to start a killed job again", low=0, hashed=False)
     timeout: float | None = option(None, "minutes after which a job is stopped", above=0, hashed=False)
-    failed: str = option("keep", "failed runs of an earlier call: keep or retry", choices=("keep", "retry"), hashed=False)
+    failed: str = option(
+        "keep", "failed runs of an earlier call: keep or retry", choices=("keep", "retry"), hashed=False
+    )
     fresh: bool = option(False, "run everything again in a new folder", hashed=False)
     name: str | None = option(None, "folder below outputs/sweeps (null: derived from what was typed)", hashed=False)
     rows: list[str] = option(
         [], "points written out, each a text of overrides, e.g. ['model=fc_64 seed=0,1', model=fc_512]", hashed=False
     )
-    zip: list[str] = option(
-        [], "lists that go in step, e.g. ['optimizer.lr=0.1,0.01 batch_size=128,32']", hashed=False
-    )
+    zip: list[str] = option([], "lists that go in step, e.g. ['optimizer.lr=0.1,0.01 batch_size=128,32']", hashed=False)
     exclude: list[str] = option([], "points left out: those with all of a text's overrides", hashed=False)
-    random: int | None = option(None, "draw so many points instead of taking all, each with every seed", low=1, hashed=False)
+    random: int | None = option(
+        None, "draw so many points instead of taking all, each with every seed", low=1, hashed=False
+    )
     trials: int = option(20, "points that hydra/sweeper=search tries", low=1, hashed=False)
     sampler: str = option("tpe", "how a search picks points", choices=("tpe", "random"), hashed=False)
     prune: bool = option(True, "let a search stop runs that fall behind", hashed=False)
@@ -300,20 +300,26 @@ class Config:
     deterministic: bool = option(False, "only algorithms that give the same bits every time")
     compile: bool = option(False, "run the network through torch.compile")
     validation: int = option(
-        0, "training images held out and evaluated each epoch instead of the test set (0: none, as the slides do)", low=0
+        0,
+        "training images held out and evaluated each epoch instead of the test set (0: none, as the slides do)",
+        low=0,
     )
     limit: int | None = option(None, "use only the first so many images of train and of test", low=1)
     early_stopping: int | None = option(None, "stop after so many epochs without a better accuracy", low=1)
     label_smoothing: float = option(0.0, "share of the target spread over all classes", low=0, below=1)
     clip_norm: float | None = option(None, "largest norm of the whole gradient", above=0)
-    average: float | None = option(None, "decay of an exponential average of the weights, used for evaluation", above=0, below=1)
+    average: float | None = option(
+        None, "decay of an exponential average of the weights, used for evaluation", above=0, below=1
+    )
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     tensorboard: str = option("full", "what to log for TensorBoard", choices=("full", "scalars", "off"), hashed=False)
     profile: bool = option(False, "record a torch.profiler trace of some steps", hashed=False)
     log_every: int = option(100, "steps between two updates of the console and TensorBoard", low=1, hashed=False)
     name: str | None = option(None, "a name for the run", hashed=False)
     tags: list[str] = option([], "words to find the run by", hashed=False)
-    scale_lr: bool = option(False, "under torchrun: batch_size is that of each rank, and the learning rate grows with their number")
+    scale_lr: bool = option(
+        False, "under torchrun: batch_size is that of each rank, and the learning rate grows with their number"
+    )
     trust: bool = option(False, "allow a loaded run to build classes outside dlrun's list", hashed=False)
     sweep: Sweep = field(default_factory=Sweep)
     choices: dict[str, str] = option({}, "the option chosen for each group, for the record", hashed=False)
@@ -347,6 +353,8 @@ def parse(values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: An unknown key, a wrong type, a value out of range; the message names it.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"expected a config with its fields, got {values!r:.40}")
     given = dict(values)
     for group in GROUPS:
         if not isinstance(given.get(group, {}), Mapping):

@@ -31,8 +31,10 @@ def settle_precision(config: Config) -> Config:
 
 
 def _may_have_gpu() -> bool:
-    return sys.platform == "darwin" or os.name == "nt" or any(
-        list(Path("/dev").glob(pattern)) for pattern in ("nvidia[0-9]*", "dxg", "kfd")
+    return (
+        sys.platform == "darwin"
+        or os.name == "nt"
+        or any(list(Path("/dev").glob(pattern)) for pattern in ("nvidia[0-9]*", "dxg", "kfd"))
     )
 
 
@@ -60,7 +62,9 @@ def pick_device(name: str) -> "torch.device":
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(number or 0) >= count:
-            raise ConfigError(f"device={name}: PyTorch {torch.__version__} sees {count} CUDA devices here; try device=auto")
+            raise ConfigError(
+                f"device={name}: PyTorch {torch.__version__} sees {count} CUDA devices here; try device=auto"
+            )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("device=mps: not available here; try device=auto")
     return torch.device(kind, int(number)) if number else torch.device(kind)

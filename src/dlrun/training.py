@@ -202,9 +202,7 @@ Prepare = Callable[[Tensor], Tensor]
 class Step:
     """One training step on fixed shapes: gather, prepare, forward, backward, update, count."""
 
-    def __init__(
-        self, state: State, train: Split, prepare: Prepare, settings: Settings, ranks: Ranks
-    ) -> None:
+    def __init__(self, state: State, train: Split, prepare: Prepare, settings: Settings, ranks: Ranks) -> None:
         self.state, self.train, self.prepare, self.settings = state, train, prepare, settings
         self.ranks, self.model = ranks, ranks.wrapped(state.model)
         self.parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
@@ -329,7 +327,9 @@ def _end_epoch(
 ) -> EpochEnded:
     """Close the epoch in `state`, which then stands at the beginning of the next one."""
     if not math.isfinite(metrics.loss):
-        raise RunFailed(f"the {settings.split} loss became {metrics.loss} in epoch {state.epoch}; try a lower optimizer.lr")
+        raise RunFailed(
+            f"the {settings.split} loss became {metrics.loss} in epoch {state.epoch}; try a lower optimizer.lr"
+        )
     best = metrics.accuracy > state.best.accuracy
     if best:
         state.best = Best(state.epoch, metrics.accuracy)

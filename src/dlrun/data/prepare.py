@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from dlrun.config import Augment, Data, Target
-
 from dlrun.data.dataset import Dataset
 
 
@@ -36,7 +35,5 @@ def prepare_for(
     active = changes if changes is not None and changes != Augment() else None
     if getattr(config, "normalize", "unit") == "unit":
         return Prepare(None, None, active)
-    mean, std = (
-        torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (dataset.mean, dataset.std)
-    )
+    mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (dataset.mean, dataset.std))
     return Prepare(mean, std, active)

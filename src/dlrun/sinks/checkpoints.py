@@ -28,9 +28,7 @@ class Checkpoints:
             if event.best:
                 self._save_best(event)
             self._save_last()
-        elif isinstance(event, StepsTaken) and self._is_due(event):
-            self._save_last()
-        elif isinstance(event, Stopped) and event.reason == "signal":
+        elif (isinstance(event, StepsTaken) and self._is_due(event)) or (isinstance(event, Stopped) and event.reason == "signal"):
             self._save_last()
 
     def _is_due(self, event: StepsTaken) -> bool:
