@@ -86,6 +86,8 @@ def asked(words: Sequence[str], always: bool = False) -> tuple[Settings | None, 
     if not own and not always:
         return None, rest
     named = any(word.startswith(LAUNCHER) for word in own)
+    if not named and not always:
+        raise UsageError(f"{own[0]}: needs a launcher for Slurm, such as hydra/launcher=slurm")
     with initialize_config_dir(str(configs_dir()), version_base="1.3"):
         composed = compose_with_hydra([*own, *([] if named else [f"{LAUNCHER}slurm"] if always else [])])
     values = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
@@ -93,5 +95,5 @@ def asked(words: Sequence[str], always: bool = False) -> tuple[Settings | None, 
     if values.get("_target_") != TARGET:
         if always or any(word.startswith(FIELD) for word in own):
             raise UsageError(f"{own[0]}: needs a launcher for Slurm, such as hydra/launcher=slurm")
-        return None, rest
+        return None, list(words)
     return settings_from({str(key): value for key, value in values.items()}), rest

@@ -1,6 +1,7 @@
 """What became of what was submitted, from run folders and queue, without Slurm's accounting (no torch)."""
 
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -131,17 +132,19 @@ def wait(manifest: Manifest, folders: Sequence[str], tell: Callable[[str], None]
     Raises:
         UsageError: Slurm does not answer.
     """
-    told, lost = "", set[str]()
-    waiting, asked = queue(), time.monotonic()
+    told, lost, asked = "", set[str](), -math.inf
     while True:
+        fresh = time.monotonic() - asked >= ASK_SECONDS
+        if fresh:
+            waiting, asked = queue(), time.monotonic()
         seen = [one for one in look(manifest, waiting) if one.run.folder in folders]
-        if summary(seen) != told:
+        # A shared file system may show a result seconds after its job has left the queue.
+        over = all(one.over and (one.status != "lost" or one.run.folder in lost) for one in seen)
+        if (fresh or over) and summary(seen) != told:
             told = summary(seen)
             tell(told)
-        # A shared file system may show a result seconds after its job has left the queue.
-        if all(one.over and (one.status != "lost" or one.run.folder in lost) for one in seen):
+        if over:
             return
-        time.sleep(LOOK_SECONDS)
-        if time.monotonic() - asked >= ASK_SECONDS:
+        if fresh:
             lost = {one.run.folder for one in seen if one.status == "lost"}
-            waiting, asked = queue(), time.monotonic()
+        time.sleep(LOOK_SECONDS)

@@ -48,7 +48,7 @@ def plan(table: Table, rows: Sequence[Row], seeds: int, own: Sequence[str] = ())
             raise UsageError("seed: a table runs the seeds 0 … n-1; --seeds N says how many")
         if re.match(r"hydra\b", key):
             raise UsageError(
-                f"{key}: a table runs on this machine, each run in its own folder; elsewhere: --dry-run"
+                f"{key}: a table runs here or with hydra/launcher=slurm, each run in its own folder"
             )
     planned = []
     for row in rows:
