@@ -106,7 +106,7 @@ def _config(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{path}: missing") from None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path}: can't be read ({type(error).__name__})") from None
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not values:
         raise UsageError(f"{path}: not a config")
     return values
 

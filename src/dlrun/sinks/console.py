@@ -6,11 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from dlrun.events import EpochEnded, Event, StepsTaken, Stopped
-from dlrun.result import Result
+from dlrun.result import Result, read_history
+from dlrun.sinks.curve import accuracy_curve
 
 
 def make_console(quiet: bool = False) -> Console:
@@ -38,7 +39,7 @@ class ConsoleSink:
         self.console, self.epochs = console, epochs
         self.width = len(str(epochs))
         self.progress = _bar(console) if console.is_terminal else None
-        self.task = None
+        self.task: TaskID | None = None
         self.started = time.monotonic()
 
     def __call__(self, event: Event) -> None:
@@ -104,6 +105,9 @@ def summary(console: Console, result: Result, run_dir: Path) -> None:
             f"{result.best['accuracy']:.4f} (selected on {result.best['selected_on']})",
             markup=False,
         )
+    if console.is_terminal:
+        for line in accuracy_curve(read_history(run_dir), console.encoding):
+            console.print(line)
     console.print(f"next: dlrun show {run_dir}", markup=False)
     console.print(f"      tensorboard --logdir {run_dir}", markup=False)
     console.print(f"{result.status} in {result.seconds['total']:.1f} s: {run_dir.resolve()}", markup=False)

@@ -1,0 +1,272 @@
+"""Show what a run was and how it went: settings, network, epochs, outcome; of unfinished runs as well."""
+
+import argparse
+import contextlib
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from dlrun.compose import compose
+from dlrun.config import Config, Layers, Target, parse, plain
+from dlrun.errors import DlrunError, UsageError
+from dlrun.folders import read_yaml
+from dlrun.report import runs
+from dlrun.report.leaderboard import duration
+from dlrun.report.output import Table, column, plain_text, visible, write
+from dlrun.report.runs import Run, flat
+from dlrun.result import Result, read_history
+from dlrun.sinks.console import make_console
+from dlrun.sinks.curve import accuracy_curve
+
+MOST_EPOCHS = 12
+"""Rows of the table of epochs, beyond which its middle is left out."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb; the exit status is 1 where the folder is damaged."""
+    folder: Path = _parser().parse_args(arguments).run
+    _refuse_other_folders(folder)
+    console = make_console()
+    found, damaged = runs.read([folder])
+    run = found[0] if found else _remains(folder)
+    config = _config(folder)
+    _print_facts(console, _head(run, damaged) | _settings(run, config) | _outcome(run))
+    _print_tables(console, run, config)
+    for number, line in enumerate(_next(run)):
+        _print_facts(console, {"" if number else "next": line})
+    return 1 if damaged else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("dlrun show", description=__doc__)
+    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a run")
+    return parser
+
+
+def _refuse_other_folders(folder: Path) -> None:
+    inside = [path.resolve() for path in runs.find([folder])]
+    if folder.resolve() in inside:
+        return
+    if inside:
+        raise UsageError(f"{folder}: holds {len(inside)} runs, not one; dlrun report {folder} compares them")
+    raise UsageError(f"{folder}: not the folder of a run (no config.yaml and no result.json)")
+
+
+def _remains(folder: Path) -> Run:
+    """What can still be read of a damaged run."""
+    result: Result | None = None
+    history: Sequence[Mapping[str, float]] = ()
+    with contextlib.suppress(UsageError):
+        result = Result.read(folder)
+    with contextlib.suppress(UsageError):
+        history = read_history(folder)
+    return Run(folder, {}, result, history, 0)
+
+
+def _config(folder: Path) -> Config | None:
+    """The config, if it is there and this version of dlrun understands it."""
+    try:
+        return parse(read_yaml(folder / "config.yaml"))
+    except DlrunError:
+        return None
+
+
+# --- facts ------------------------------------------------------------------------------------------------
+
+
+def _print_facts(console: Console, facts: Mapping[str, str]) -> None:
+    for name, value in facts.items():
+        console.print(Text(f"{name:<9} ", "bold").append(visible(value), "not bold"))
+
+
+def _head(run: Run, damaged: Sequence[str]) -> dict[str, str]:
+    result = run.result
+    if damaged:
+        return {"run": str(run.folder), "status": f"damaged: {'; '.join(damaged)}"}
+    facts = {
+        "run": str(run.folder),
+        "status": f"{run.status}, {run.epoch} of {run.fields.get('epochs', '?')} epochs",
+    }
+    if result and result.error:
+        facts["error"] = f"{result.error.get('type')}: {result.error.get('message')}"
+    if run.status != "completed":
+        facts["log"] = str(run.folder / "run.log")
+    if result and result.origin:
+        facts["origin"] = ", ".join(f"{name} {value}" for name, value in result.origin.items())
+    return facts
+
+
+def _settings(run: Run, config: Config | None) -> dict[str, str]:
+    facts = {} if config is None else {"settings": " ".join(changes(config)) or "all defaults"}
+    result = run.result
+    if result is None:
+        return facts
+    total, fixed = result.parameters.get("total", 0), result.parameters.get("non_trainable", 0)
+    verified = "verified" if result.data.get("verified") else "not verified"
+    return {
+        **facts,
+        "data": f"{result.data.get('name')}, {verified}, {str(result.data.get('fingerprint'))[:8]}",
+        "model": f"{result.model}, {total:,} parameters"
+        + (f", {fixed:,} of them not trainable" if fixed else ""),
+        "device": f"{result.device}, {result.precision}, {result.threads} threads, {result.cpu_capability}",
+        "versions": ", ".join(f"{name} {version}" for name, version in result.versions.items()),
+        **_git(result),
+        "hash": result.hash,
+    }
+
+
+def _git(result: Result) -> dict[str, str]:
+    if not result.git:
+        return {}
+    dirty = ", with uncommitted changes" if result.git.get("dirty") else ""
+    return {"git": f"{str(result.git.get('commit'))[:12]}{dirty}"}
+
+
+def changes(config: Config) -> list[str]:
+    """What makes this config another than the default one, as overrides; groups come first."""
+    chosen = [f"{group}={option}" for group, option in config.choices.items()]
+    try:
+        standard, base = compose([]), compose([text for text in chosen if "=" in text])
+    except DlrunError:
+        # An option of the user's own that is not at hand here: everything is told apart from the defaults.
+        standard = base = compose([])
+    known = flat(plain(base))
+    groups = [
+        f"{group}={option}"
+        for group, option in config.choices.items()
+        if standard.choices.get(group) != option
+    ]
+    fields = [
+        f"{name}={_typed(value)}"
+        for name, value in flat(plain(config)).items()
+        if known.get(name) != value and not name.startswith("choices.") and name != "precision"
+    ]
+    return groups + fields
+
+
+def _typed(value: Any) -> str:
+    text = (
+        "null"
+        if value is None
+        else f"[{plain_text(value)}]"
+        if isinstance(value, list)
+        else plain_text(value)
+    )
+    return shlex.quote(text) if isinstance(value, list) else text
+
+
+def _outcome(run: Run) -> dict[str, str]:
+    result = run.result
+    if result is None:
+        return {}
+    facts = {}
+    if result.test and result.train:
+        test, train = result.test, result.train
+        tested = f"test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}"
+        trained = f"training accuracy {train['accuracy']:.4f}, loss {train['loss']:.4f}"
+        facts["last"] = f"epoch {result.epochs}: {tested}; {trained}"
+    if result.best:
+        selected = result.best.get("selected_on")
+        accuracy = f"{selected} accuracy {result.best.get('accuracy', 0):.4f}"
+        facts["best"] = f"epoch {result.best.get('epoch')}: {accuracy} (selected on {selected})"
+    parts = ", ".join(
+        f"{name} {duration(value)}" for name, value in result.seconds.items() if name != "total"
+    )
+    speed = f"; {result.images_per_second:,.0f} images/s" if result.images_per_second else ""
+    return {**facts, "time": f"{duration(result.seconds.get('total'))} ({parts}){speed}"}
+
+
+def _next(run: Run) -> list[str]:
+    folder, log = shlex.quote(str(run.folder)), shlex.quote(str(run.folder / "run.log"))
+    if run.status == "running":
+        return [f"tail -f {log}"]
+    if run.status != "completed":
+        return [f"dlrun resume {folder}"]
+    more = f"dlrun resume {folder} epochs={2 * run.epoch}"
+    return [
+        f"dlrun predict {folder} IMAGE",
+        f"dlrun evaluate {folder}",
+        more,
+        f"tensorboard --logdir {folder}",
+    ]
+
+
+# --- tables -----------------------------------------------------------------------------------------------
+
+
+def _print_tables(console: Console, run: Run, config: Config | None) -> None:
+    history = _history(run)
+    width = console.width if console.is_terminal else None
+    for table in (_layers(config), _epochs(history, run)):
+        if table.records:
+            console.print(Text("\n" + write(table, "text", width).rstrip()))
+    lines = accuracy_curve(history, console.encoding)
+    for line in [Text(), *lines] if lines else []:
+        console.print(line)
+    console.print()
+
+
+def _history(run: Run) -> Sequence[Mapping[str, float]]:
+    try:
+        return run.history or read_history(run.folder)
+    except UsageError:
+        return ()
+
+
+def _layers(config: Config | None) -> Table:
+    """The layers with shapes and parameters, where the network is a list and its data are known."""
+    columns = [column("layer"), column("output", "shape"), column("parameters", right=True)]
+    if config is None or not isinstance(config.model, Layers) or isinstance(config.data, Target):
+        return Table(columns, [])
+    from dlrun.data.facts import facts
+    from dlrun.models.phrases import plan
+
+    try:
+        known = facts(config.data)
+        phrases = plan(config.model, known.shape, len(known.classes))
+    except DlrunError:
+        return Table(columns, [])
+    records = [
+        {
+            "layer": phrase.text,
+            "shape": " x ".join(map(str, phrase.out_shape)),
+            "parameters": f"{phrase.parameters + phrase.statistics:,}",
+        }
+        for phrase in phrases
+    ]
+    return Table(columns, records)
+
+
+def _epochs(history: Sequence[Mapping[str, float]], run: Run) -> Table:
+    names = history[0] if history else ()
+    shown = [name for name in names if name not in ("images_per_second",)]
+    best = (run.result.best or {}).get("epoch") if run.result else None
+    records = [{name: _number(name, row[name]) for name in shown} for row in history]
+    return Table(
+        [column(name.replace("_", " "), name, right=True) for name in shown],
+        list(_abridged(records, best)),
+    )
+
+
+def _number(name: str, value: float) -> str:
+    if name == "epoch":
+        return f"{value:.0f}"
+    return f"{value:.1f}" if name == "seconds" else f"{value:.4g}" if name == "lr" else f"{value:.4f}"
+
+
+def _abridged(records: Sequence[dict[str, str]], best: int | None) -> Iterable[dict[str, str]]:
+    """The first, the best and the last epochs; dots stand for those left out."""
+    last = len(records)
+    wanted = {1, 2, 3, last - 2, last - 1, last, best}
+    left_out = False
+    for number, record in enumerate(records, start=1):
+        if last <= MOST_EPOCHS or number in wanted:
+            left_out = False
+            yield record
+        elif not left_out:
+            left_out = True
+            yield {"epoch": "…"}
