@@ -1,9 +1,10 @@
 """A run folder as a network that can be used: possibly a stranger's, so nothing in it is run or unpickled."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from dlrun import checkpoint
 from dlrun.checkpoint import CheckpointError
-from dlrun.config import Augment, Config, Target
+from dlrun.config import Augment, Config, Target, parse, plain
 from dlrun.data.dataset import Dataset, Split
 from dlrun.data.prepare import Prepare, prepare_for
 from dlrun.errors import ConfigError
@@ -97,19 +98,22 @@ class Loaded:
         return logits.float().softmax(1).cpu()
 
 
-def load_run(run_dir: Path, best: bool = False, device: str | None = None, trust: bool = False) -> Loaded:
+def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = MappingProxyType({})) -> Loaded:
     """Build the network of a run and load its weights.
 
     Args:
         best: The weights of the best epoch instead of those of the last.
-        device: Where to put it (None: where the run's config says, or the CPU if that is not here).
-        trust: Build the run's network whatever class its config names: that runs code of others.
+        changes: `device` (where the network is put; else wherever there is room here), `threads`, and
+            `trust`: true builds whatever class the config names, which runs code of others.
 
     Raises:
         UsageError: No run, a damaged file, or a network outside the list that `allow` checks.
     """
-    config = settle_precision(replace(read_config(run_dir), device=device or "auto", compile=False))
-    allow(config, trust)
+    given = read_config(run_dir)
+    # What a stranger's config says of trust counts for nothing.
+    values = {**plain(given), "device": "auto", "compile": False, "trust": False, **changes}
+    config = settle_precision(parse(values))
+    allow(config.model, config.trust)
     place = pick_device(config.device)
     set_threads(config.threads)
     path = run_dir / "checkpoints" / ("best.pt" if best else "last.pt")
@@ -129,8 +133,8 @@ def load_run(run_dir: Path, best: bool = False, device: str | None = None, trust
     )
 
 
-def allow(config: Config, trust: bool) -> None:
-    """Refuse a loaded config that names a network outside the list.
+def allow(model: Any, trust: bool) -> None:
+    """Refuse the network of a loaded config that is outside the list.
 
     The list: dlrun's own networks, the `nn.Module` classes defined in `torch.nn`, torchvision's classifiers.
     A rule by module prefix would be no protection: there are functions in torch that run a shell.
@@ -138,7 +142,6 @@ def allow(config: Config, trust: bool) -> None:
     Raises:
         ConfigError: The network is not listed and `trust` is false.
     """
-    model = config.model
     if trust or not isinstance(model, Target) or is_listed(model):
         return
     raise ConfigError(
@@ -170,9 +173,7 @@ def _is_layer(target: str) -> bool:
     """Whether it is the public name of a class of layers that is defined inside torch.nn."""
     name = target.removeprefix("torch.nn.")
     found = vars(nn).get(name)
-    return (
-        isinstance(found, type) and issubclass(found, nn.Module) and found.__module__.startswith("torch.nn.")
-    )
+    return isinstance(found, type) and issubclass(found, nn.Module) and found.__module__.startswith("torch.nn.")
 
 
 def _without_download(model: Any) -> Any:

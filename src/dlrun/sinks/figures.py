@@ -19,7 +19,7 @@ from dlrun.evaluation import Outcome, precision_and_recall
 from dlrun.files import write_atomically
 
 BLUE, ORANGE, GREY = "#1f6fb4", "#d95f02", "#888888"
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

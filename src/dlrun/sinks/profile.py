@@ -1,4 +1,4 @@
-"""A few training steps under PyTorch's profiler: a trace to look at, and a table of the costliest operators."""
+"""A few training steps under PyTorch's profiler: a trace, and a table of the costliest operators."""
 
 import contextlib
 import logging

@@ -1,0 +1,60 @@
+"""What the verbs that use a finished run share: fields set behind its folder, and loading it."""
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlrun.errors import ConfigError, UsageError, did_you_mean
+
+FIELDS = ("device", "threads", "trust")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The arguments RUN and --best."""
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a run")
+    parser.add_argument("--best", action="store_true", help="the weights of the best epoch, not of the last one")
+
+
+def fields(words: Iterable[str], known: Sequence[str], groups: Sequence[str] = ()) -> dict[str, Any]:
+    """`KEY=VALUE` words as values, which YAML reads.
+
+    Args:
+        known: The keys that may be set.
+        groups: Groups whose fields may be set, such as `data.root`.
+
+    Raises:
+        ConfigError: Another key, or a value that can't be read.
+    """
+    found = {}
+    for word in words:
+        key, sign, text = word.partition("=")
+        if not sign or (key not in known and key.partition(".")[0] not in groups):
+            there = [*known, *(f"{group}.…" for group in groups)]
+            raise ConfigError(f"{word}: expected KEY=VALUE{did_you_mean(key, there)}")
+        try:
+            found[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{word}: the value can't be read (put quotes around it)") from None
+    return found
+
+
+def apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Words that set one of `FIELDS`, and the others."""
+    setting = [word for word in words if word.partition("=")[0] in FIELDS and "=" in word]
+    return setting, [word for word in words if word not in setting]
+
+
+def load(options: argparse.Namespace, changes: Mapping[str, Any]) -> Any:
+    """The run, loaded as `dlrun.loading.load_run` does it.
+
+    Raises:
+        UsageError: As there; or RUN is no folder.
+    """
+    if not options.run.is_dir():
+        raise UsageError(f"{options.run}: {'no folder' if options.run.exists() else 'no such folder'}")
+    from dlrun.loading import load_run
+
+    return load_run(options.run, options.best, changes)

@@ -1,0 +1,168 @@
+"""Classify pictures with a finished run: the three most probable classes of each.
+
+    dlrun predict RUN digit.png photo.jpg
+    dlrun predict RUN FOLDER --sheet classified.png
+
+Pictures may be of any size, grey or colour. They are fitted to what the network was trained on; where it knows
+only light on dark (or the reverse), a picture that is the other way round is inverted, and that is said.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlrun.errors import DataError, UsageError
+from dlrun.report.output import Table, column, visible, write
+from dlrun.verbs.loaded import FIELDS, add_run, apart, fields, load
+
+if TYPE_CHECKING:
+    from dlrun.data.foreign import Fitted
+    from dlrun.loading import Loaded
+
+TOP = 3
+BATCH = 64
+MOST_ON_SHEET = 400
+BAR = 24
+"""Characters of a bar for a probability of 1."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A picture and its most probable classes, with their probabilities."""
+
+    path: Path
+    picture: "Fitted"
+    top: list[tuple[str, float]]
+
+
+def main(arguments: list[str]) -> int:
+    """Run `dlrun predict`: 0, or 1 where a picture could not be read (the others are classified)."""
+    from dlrun.data.foreign import listed
+
+    options = _parser().parse_args(arguments)
+    setting, words = apart(options.pictures)
+    if not words:
+        raise UsageError("predict: name at least one picture or a folder of pictures")
+    paths = listed(words)
+    run = load(options, fields(setting, FIELDS))
+    failures: list[str] = []
+    predictions = list(_predicted(run, paths, failures))
+    if predictions:
+        print(_as_json(predictions) if options.json else _shown(predictions, options.csv), end="")
+    if options.sheet and predictions:
+        _write_sheet(predictions, options.sheet)
+    for sentence in failures:
+        print(f"dlrun: {visible(sentence)}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dlrun predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_run(parser)
+    parser.add_argument(
+        "pictures", nargs="+", metavar="IMAGE|FOLDER", help=f"pictures; among them FIELD=VALUE: {', '.join(FIELDS)}"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="write JSON")
+    form.add_argument("--csv", action="store_true", help="write CSV")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE.png", help="also write a contact sheet of what the network saw"
+    )
+    return parser
+
+
+def _predicted(run: "Loaded", paths: Sequence[Path], failures: list[str]) -> Iterator[Prediction]:
+    """Predictions in order; what can't be read adds a sentence to `failures`."""
+    for start in range(0, len(paths), BATCH):
+        read: dict[Path, Fitted] = {}
+        for path in paths[start : start + BATCH]:
+            try:
+                read[path] = _fitted(run, path)
+            except DataError as error:
+                failures.append(str(error))
+        if read:
+            yield from _classified(run, read)
+
+
+def _fitted(run: "Loaded", path: Path) -> "Fitted":
+    from dlrun.config import ImageFolder
+    from dlrun.data.foreign import fitted
+
+    squeeze = isinstance(run.config.data, ImageFolder)  # as its pictures were for training
+    return fitted(path, run.inputs.shape, run.inputs.border, squeeze)
+
+
+def _classified(run: "Loaded", read: dict[Path, "Fitted"]) -> Iterator[Prediction]:
+    import numpy as np
+    import torch
+
+    images = torch.from_numpy(np.stack([picture.pixels for picture in read.values()]))
+    values, places = run.probabilities(images).topk(min(TOP, len(run.inputs.classes)), dim=1)
+    for (path, picture), shares, numbers in zip(read.items(), values.tolist(), places.tolist(), strict=True):
+        names = [run.inputs.classes[number] for number in numbers]
+        yield Prediction(path, picture, list(zip(names, shares, strict=True)))
+
+
+def _shown(predictions: Sequence[Prediction], as_csv: bool) -> str:
+    return _as_csv(predictions) if as_csv else "".join(map(_as_text, predictions))
+
+
+def _as_text(prediction: Prediction) -> str:
+    turned = f" ({prediction.picture.found}: inverted)" if prediction.picture.inverted else ""
+    width = max(len(visible(name)) for name, _ in prediction.top)
+    lines = [f"  {visible(name):<{width}}  {share:6.1%} {_bar(share)}".rstrip() for name, share in prediction.top]
+    return "\n".join([f"{visible(str(prediction.path))}{turned}", *lines]) + "\n"
+
+
+def _bar(share: float) -> str:
+    try:
+        "█▏".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "#" * round(share * BAR)
+    eighths = round(share * BAR * 8)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def _as_json(predictions: Sequence[Prediction]) -> str:
+    entries: list[dict[str, Any]] = [
+        {
+            "file": str(prediction.path),
+            "found": prediction.picture.found,
+            "inverted": prediction.picture.inverted,
+            "top": [{"class": name, "probability": share} for name, share in prediction.top],
+        }
+        for prediction in predictions
+    ]
+    return json.dumps(entries, indent=2) + "\n"
+
+
+def _as_csv(predictions: Sequence[Prediction]) -> str:
+    records = []
+    for prediction in predictions:
+        record: dict[str, Any] = {"file": str(prediction.path), "inverted": prediction.picture.inverted}
+        for rank, (name, share) in enumerate(prediction.top, start=1):
+            record |= {f"class_{rank}": name, f"probability_{rank}": round(share, 6)}
+        records.append(record)
+    return write(Table([column(name) for name in records[0]], records), "csv")
+
+
+def _write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
+    import numpy as np
+
+    from dlrun import sheets
+    from dlrun.files import write_atomically
+
+    chosen = predictions[:MOST_ON_SHEET]
+    captions = [f"{one.path.name}\n{one.top[0][0]} {one.top[0][1]:.0%}" for one in chosen]
+    page = sheets.sheet(np.stack([one.picture.pixels for one in chosen]), captions, tile=96)
+    write_atomically(path, sheets.png(page))
+    left_out = len(predictions) - len(chosen)
+    print(
+        f"{path}" + (f" (the first {len(chosen)}; {left_out} more are left out)" if left_out else ""), file=sys.stderr
+    )
