@@ -30,12 +30,10 @@ class Task:
     overrides: Sequence[str]
     environment: dict[str, str]
     purpose: str = "train"
-    """`train`, or `fingerprint`: only load the data and write their fingerprint into the folder."""
+    """`train`, or `data`: only load the data and write down what they are."""
 
     @classmethod
-    def of(
-        cls, config: Config, run_dir: Path, overrides: Sequence[str], environment: dict[str, str]
-    ) -> "Task":
+    def of(cls, config: Config, run_dir: Path, overrides: Sequence[str], environment: dict[str, str]) -> "Task":
         """The task of training `config` in `run_dir`."""
         return cls(str(run_dir), plain(config), list(overrides), environment)
 
@@ -45,14 +43,15 @@ def work(task: Task) -> int:
     os.environ.update(task.environment)
     dlrun.STARTED = time.perf_counter()
     _log_to(Path(task.run_dir) / "run.log")
-    return _fingerprint(task) if task.purpose == "fingerprint" else _train(task)
+    return _describe_data(task) if task.purpose == "data" else _train(task)
 
 
-def _fingerprint(task: Task) -> int:
+def _describe_data(task: Task) -> int:
     from dlrun.data.load import load
 
-    found = load(parse(task.config).data).fingerprint
-    (Path(task.run_dir) / "fingerprint.json").write_text(json.dumps(found))
+    found = load(parse(task.config).data)
+    described = {"fingerprint": found.fingerprint, "train": len(found.train), "test": len(found.test)}
+    (Path(task.run_dir) / "data.json").write_text(json.dumps(described))
     return 0
 
 

@@ -50,9 +50,7 @@ class Display:
             self.table = Text("")
             self.live.stop()
         if self.counts["skipped"]:
-            self.console.print(
-                f"{self.counts['skipped']} of {self.total} were complete already", markup=False
-            )
+            self.console.print(f"{self.counts['skipped']} of {self.total} were complete already", markup=False)
 
     def started(self, running: Running) -> None:
         """Take the job off the list of those that wait."""
@@ -68,9 +66,7 @@ class Display:
         self.counts[outcome.status] += 1
         self.time_left.learn(outcome)
         if outcome.status not in ("skipped", "waiting"):
-            self.console.print(
-                Text(self._line(outcome), style=COLORS.get(outcome.status, "")), soft_wrap=True
-            )
+            self.console.print(Text(self._line(outcome), style=COLORS.get(outcome.status, "")), soft_wrap=True)
 
     def looked(self, running: Sequence[Running], slots: int) -> None:
         """Draw the live table anew."""

@@ -96,9 +96,7 @@ def _last_words(job: Job) -> str:
 def same_error_throughout(outcomes: Sequence[Outcome]) -> bool:
     """Whether the last jobs failed with one error, numbers aside, that is not about one configuration."""
     last = [outcome for outcome in outcomes if outcome.status in ("completed", "failed")][-SAME_ERRORS:]
-    return (
-        len(last) == SAME_ERRORS and len({_error(outcome) for outcome in last}) == 1 and _error(last[0]) != ""
-    )
+    return len(last) == SAME_ERRORS and len({_error(outcome) for outcome in last}) == 1 and _error(last[0]) != ""
 
 
 def _error(outcome: Outcome) -> str:

@@ -1,10 +1,11 @@
-"""Whether the data are still those that a completed run was made with."""
+"""What the data are now: how many images, and whether they are still those of a completed run."""
 
 import json
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dlrun.config import Config, Data, ImageFolder
 from dlrun.result import Result
@@ -16,31 +17,39 @@ PATIENCE = 600.0
 
 
 class Fingerprints:
-    """Reads each data set once, in a process of its own, and only where no checksum pins its content."""
+    """Reads each data set once, in a process of its own, since that imports torch."""
 
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
-        self.known: dict[str, str | None] = {}
+        self.known: dict[str, dict[str, Any] | None] = {}
 
     def fit(self, config: Config, result: Result) -> bool:
         """False if the data changed since `result`; data that can't be read now say nothing against it."""
         if _pinned(config) and result.data.get("verified"):
             return True
+        now = self.describe(config)
+        return now is None or now["fingerprint"] == result.data.get("fingerprint")
+
+    def describe(self, config: Config) -> dict[str, Any] | None:
+        """`fingerprint` and the numbers of `train` and `test` images; None if the data can't be read."""
         key = repr(config.data)
         if key not in self.known:
             self.known[key] = self._read(config)
-        return self.known[key] in (None, result.data.get("fingerprint"))
+        return self.known[key]
 
-    def _read(self, config: Config) -> str | None:
+    def _read(self, config: Config) -> dict[str, Any] | None:
         with tempfile.TemporaryDirectory() as folder:
-            task = replace(Task.of(config, Path(folder), (), {}), purpose="fingerprint")
+            task = replace(Task.of(config, Path(folder), (), {}), purpose="data")
             process = self.processes.start(task)
             deadline = time.monotonic() + PATIENCE
             while process.status is None and time.monotonic() < deadline:
                 self.processes.poll(0.1)
-            answer = Path(folder) / "fingerprint.json"
-            return json.loads(answer.read_text()) if process.status == 0 else None
+            if process.status != 0:
+                return None
+            described: dict[str, Any] = json.loads((Path(folder) / "data.json").read_text())
+            return described
 
 
 def _pinned(config: Config) -> bool:
+    """Whether checksums tell that the content is the official one."""
     return isinstance(config.data, Data) and config.data.verify and not isinstance(config.data, ImageFolder)

@@ -27,9 +27,7 @@ SAVE_SECONDS = 30.0
 LOOK_SECONDS = 1.0
 """Time between two looks at the histories of running jobs, and at jobs that others are running."""
 STOP_SIGNALS = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-    if hasattr(signal, name)
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
 ]
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 

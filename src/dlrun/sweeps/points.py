@@ -144,9 +144,7 @@ def _dimension(override: Override) -> Dimension:
 def _interval(key: str, value: IntervalSweep) -> Interval:
     low, high, log = value.start, value.end, "log" in value.tags
     if low is None or high is None or not low < high or (log and low <= 0):
-        raise ConfigError(
-            f"{key}: an interval needs low < high{', both above 0 on a log scale' if log else ''}"
-        )
+        raise ConfigError(f"{key}: an interval needs low < high{', both above 0 on a log scale' if log else ''}")
     return Interval(key, low, high, log, isinstance(low, int) and isinstance(high, int))
 
 
@@ -201,9 +199,7 @@ def _draws(dimensions: Sequence[Dimension], count: int) -> Iterator[Overrides]:
     generator = random.Random(0)
     found: dict[Overrides, None] = {}
     for _ in range(100 * count):
-        chosen = [
-            one.draw(generator) if isinstance(one, Interval) else generator.choice(one) for one in drawn
-        ]
+        chosen = [one.draw(generator) if isinstance(one, Interval) else generator.choice(one) for one in drawn]
         found[_merged((), tuple(itertools.chain(*chosen)))] = None
         if len(found) == count:
             break
@@ -223,9 +219,7 @@ def _merged(first: Overrides, second: Overrides) -> Overrides:
 
 def _without(points: list[Point], exclusions: Sequence[str]) -> list[Point]:
     for text in exclusions:
-        wanted = [
-            {choice for (choice,) in _listed("sweep.exclude", one)} for one in _words("sweep.exclude", text)
-        ]
+        wanted = [{choice for (choice,) in _listed("sweep.exclude", one)} for one in _words("sweep.exclude", text)]
         kept = [point for point in points if not all(set(point.overrides) & choices for choices in wanted)]
         if len(kept) == len(points):
             raise ConfigError(f"sweep.exclude: {text!r} fits no point of the sweep")

@@ -1,8 +1,8 @@
 """Search for the best point with Optuna: asks for points, stops runs that fall behind, learns from results.
 
-The study lies in the sweep's folder (`study.log`), so a search goes on where it stopped, and two searches in one
-folder learn from each other. A trial's value is the accuracy after its last epoch: on the images held out where
-`validation` is set, else on the test set.
+The study lies in the sweep's folder (`study.log`), so a search goes on where it stopped, and two searches in
+one folder learn from each other. A trial's value is the accuracy after its last epoch: on the images held out
+where `validation` is set, else on the test set.
 """
 
 import json
@@ -53,14 +53,10 @@ class Search:
             yield self._job(self.study.ask(distributions))
 
     def _job(self, trial: Any) -> Job:
-        varied = tuple(
-            text for name, one in self.dimensions.items() for text in _chosen(one, trial.params[name])
-        )
+        varied = tuple(text for name, one in self.dimensions.items() for text in _chosen(one, trial.params[name]))
         (job,) = jobs_of([Point(self.fixed + varied, varied)], self.folder)
         self.open[job.run_dir] = trial
-        self.reported[job.run_dir] = max(
-            trial.storage.get_trial(trial._trial_id).intermediate_values, default=0
-        )
+        self.reported[job.run_dir] = max(trial.storage.get_trial(trial._trial_id).intermediate_values, default=0)
         return job
 
     def started(self, running: Running) -> None:
@@ -93,7 +89,7 @@ class Search:
         self.study.tell(trial.number, value, state=state, skip_if_finished=True)
 
     def summary(self) -> dict[str, Any]:
-        """`best` {overrides, accuracy, folder}, `importance` by field (shares of 1), counts of trials by state."""
+        """`best` {overrides, accuracy}, `importance` by field (shares of 1), `trials` by state."""
         import optuna
 
         trials = self.study.get_trials(deepcopy=False)
@@ -129,9 +125,8 @@ def open_search(arguments: Sequence[str], settings: Sweep, folder: Path) -> Sear
     if not dimensions:
         raise ConfigError("nothing to search: give a field several values, or interval(low, high)")
     if "seed" in dimensions:
-        raise ConfigError(
-            "seed: a search tries each point once; run the best again with seed=0,1,2 afterwards"
-        )
+        raise ConfigError("seed: a search tries each point once; run the best again with seed=0,1,2 afterwards")
+    # A bad bound shows before anything starts.
     jobs_of([_corner(fixed, dimensions, name, end) for name in dimensions for end in (0, -1)], folder)
     folder.mkdir(parents=True, exist_ok=True)
     study = _open_study(folder / STUDY, settings)
@@ -140,7 +135,7 @@ def open_search(arguments: Sequence[str], settings: Sweep, folder: Path) -> Sear
 
 
 def _corner(fixed: Overrides, dimensions: dict[str, Dimension], name: str, end: int) -> Point:
-    """The first value of every dimension, but the first or last one of `name`: bad bounds show before a start."""
+    """The first value of every dimension, but the first or last one of `name`."""
     values = [_ends(one)[end if key == name else 0] for key, one in dimensions.items()]
     varied = tuple(text for overrides in values for text in overrides)
     return Point(fixed + varied, varied)
@@ -218,7 +213,7 @@ def _value(run_dir: Path) -> float | None:
 
 
 def _importance(study: Any, done: int) -> dict[str, float]:
-    """Share of each field in what makes a trial good (PED-ANOVA, Watanabe et al. 2023); needs a few trials."""
+    """Share of each field in what makes a trial good (PED-ANOVA, Watanabe et al. 2023)."""
     import optuna
 
     if done < STARTUP:
@@ -234,12 +229,22 @@ def _importance(study: Any, done: int) -> dict[str, float]:
     return {name: float(share) for name, share in found.items()}
 
 
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The summary that a search left in its folder; empty if it is damaged."""
+    try:
+        values = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        list(sentences(values))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
+    return dict(values)
+
+
 def sentences(summary: dict[str, Any]) -> Iterable[str]:
     """What a search found, for people."""
-    best = summary.get("best")
-    if best:
+    if best := summary.get("best"):
         yield f"best point: {' '.join(best['overrides'])} (accuracy {best['accuracy']:.4f})"
     shares = sorted(summary.get("importance", {}).items(), key=lambda item: -item[1])
     if shares:
         yield "importance: " + ", ".join(f"{name} {share:.0%}" for name, share in shares)
-    yield "trials: " + ", ".join(f"{count} {state}" for state, count in summary.get("trials", {}).items())
+    if trials := summary.get("trials"):
+        yield "trials: " + ", ".join(f"{count} {state}" for state, count in trials.items())

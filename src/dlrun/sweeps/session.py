@@ -60,9 +60,7 @@ def demand_success(outcomes: Sequence[Outcome], folder: Path) -> None:
     never = sum(outcome.status == "waiting" for outcome in bad)
     words = [f"{len(bad) - never} of {len(outcomes)} runs failed"]
     if never:
-        words.append(
-            f"{never} were not started: {next(one.reason for one in bad if one.status == 'waiting')}"
-        )
+        words.append(f"{never} were not started: {next(one.reason for one in bad if one.status == 'waiting')}")
     if kept:
         words.append("failed runs are tried again with sweep.failed=retry")
     raise RunFailed("; ".join(words) + f" ({folder})")
@@ -102,9 +100,7 @@ def write_plan(folder: Path, seconds: dict[str, float]) -> None:
     write_atomically(folder / PLAN, json.dumps({"seconds": seconds}, indent=2) + "\n")
 
 
-def _print_plan_error(
-    console: Console, outcomes: Sequence[Outcome], planned: dict[str, float], wall: float
-) -> None:
+def _print_plan_error(console: Console, outcomes: Sequence[Outcome], planned: dict[str, float], wall: float) -> None:
     ran = [outcome for outcome in outcomes if outcome.status == "completed" and outcome.job.hash in planned]
     if not ran:
         return

@@ -60,9 +60,7 @@ def slots_for(configs: Sequence[Config], settings: Sweep, most: int | None = Non
     usual = len(chosen) * settings.per_gpu if chosen else max(1, cores() // asked)
     count = max(1, min(settings.slots or usual, most if most is not None else settings.slots or usual))
     threads = max(1, cores() // count)
-    return [
-        Slot(number, chosen[number % len(chosen)] if chosen else None, threads) for number in range(count)
-    ]
+    return [Slot(number, chosen[number % len(chosen)] if chosen else None, threads) for number in range(count)]
 
 
 def _wanted(configs: Sequence[Config], gpus: Sequence[str]) -> list[str]:

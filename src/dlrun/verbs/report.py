@@ -1,6 +1,7 @@
 """Compare finished and running runs below one or more folders: a leaderboard, averaged over seeds."""
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +19,10 @@ def main(arguments: list[str]) -> int:
     if not found:
         print(f"no runs below {' '.join(map(str, options.path))}", file=sys.stderr)
         return 1 if damaged else 2
-    table = leaderboard.leaderboard(
-        found, options.sort, options.columns, options.only_changed, options.hide_failed
-    )
-    print(write(table, options.form), end="")
+    table = leaderboard.leaderboard(found, options.sort, options.columns, options.only_changed, options.hide_failed)
+    print(write(table, options.form, _width()), end="")
+    if options.form == "text":
+        _print_searches(options.path)
     if options.form == "text" and not options.hide_failed:
         _print_failures(leaderboard.failures(found))
     if options.html or options.form == "text":
@@ -48,7 +49,21 @@ def _write_page(path: Path, found: Sequence[runs.Run], damaged: Sequence[str]) -
 
 def _print_failures(table: Table) -> None:
     if table.records:
-        print("\n" + write(table, "text"), end="")
+        print("\n" + write(table, "text", _width()), end="")
+
+
+def _print_searches(paths: Sequence[Path]) -> None:
+    """What searches left in these folders: the best point and what mattered."""
+    for path in paths:
+        if (path / "search.json").is_file():
+            from dlrun.sweeps.search import read_summary, sentences
+
+            for sentence in sentences(read_summary(path)):
+                print(visible(sentence))
+
+
+def _width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,12 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         help="show these fields, e.g. model,lr,test_accuracy",
     )
     parser.add_argument("--only-changed", action="store_true", help="only columns that differ between rows")
-    parser.add_argument(
-        "--hide-failed", action="store_true", help="leave out configurations that only failed"
-    )
-    parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="where the page goes (default: report.html in PATH)"
-    )
+    parser.add_argument("--hide-failed", action="store_true", help="leave out configurations that only failed")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="where the page goes (default: report.html in PATH)")
     form = parser.add_mutually_exclusive_group()
     for name, what in (("md", "Markdown"), ("csv", "CSV"), ("json", "JSON"), ("latex", "a LaTeX tabular")):
         form.add_argument(

@@ -1,0 +1,80 @@
+"""Say what a sweep or a table would still run, and how long that would take; runs nothing but short trials.
+
+dlrun plan -m OVERRIDE …    the sweep that `dlrun -m OVERRIDE …` would run
+dlrun plan TABLE [OVERRIDE …]    the runs that `dlrun reproduce TABLE …` would run
+
+The estimate is kept, and the sweep says in the end how far it was off.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlrun.config import Sweep
+from dlrun.errors import UsageError
+from dlrun.report.leaderboard import duration
+from dlrun.report.output import Column, Table, column, write
+from dlrun.sweeps.jobs import Job, complete
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb; returns the exit status.
+
+    Raises:
+        UsageError: A mistake in what was typed.
+        RunFailed: A trial failed.
+    """
+    words = _words(arguments)
+    sweeping = words[0] in ("-m", "--multirun")
+    folder, settings, jobs = _sweep(words[1:]) if sweeping else _table(words)
+    missing = [job for job in jobs if complete(job) is None]
+    print(f"{len(missing)} of {len(jobs)} runs are missing in {folder}")
+    if missing:
+        _estimate(missing, settings, folder)
+    return 0
+
+
+def _words(arguments: list[str]) -> list[str]:
+    parser = argparse.ArgumentParser(
+        "dlrun plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    if not arguments or arguments[0] in ("-h", "--help"):
+        parser.parse_args(arguments or ["--help"])
+    if len(arguments) == 1 and arguments[0] in ("-m", "--multirun"):
+        raise UsageError("plan -m: give the overrides of the sweep, e.g. dlrun plan -m model=fc_64,fc_512")
+    return arguments
+
+
+def _sweep(arguments: Sequence[str]) -> tuple[Path, Sweep, list[Job]]:
+    from dlrun.sweeps.folder import jobs_of, sweep_dir
+    from dlrun.sweeps.points import expand, settings_of
+
+    if any(text.startswith("hydra/sweeper=search") for text in arguments):
+        raise UsageError("plan: a search makes up its points as it goes, so they can't be listed")
+    settings = settings_of(arguments)
+    given = [text.partition("=")[2] for text in arguments if text.startswith("hydra.sweep.dir=")]
+    folder = Path(given[-1]) if given else sweep_dir(arguments, settings)
+    return folder, settings, jobs_of(expand(arguments), folder)
+
+
+def _table(arguments: Sequence[str]) -> tuple[Path, Sweep, list[Job]]:
+    from dlrun.verbs.reproduce import request, to_run
+
+    jobs = to_run(request(arguments).planned)
+    assert jobs[0].config is not None
+    return jobs[0].run_dir.parent, jobs[0].config.sweep, jobs
+
+
+def _estimate(missing: Sequence[Job], settings: Sweep, folder: Path) -> None:
+    from dlrun.sweeps.plan import estimate, wall_time
+    from dlrun.sweeps.session import write_plan
+    from dlrun.sweeps.slots import slots_for
+
+    seconds = estimate(missing, settings)
+    write_plan(folder, seconds)
+    records = [{"run": job.run_dir.name, "seconds": seconds[job.hash]} for job in missing]
+    time = Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True)
+    print(write(Table([column("run"), time], records), "text"), end="")
+    slots = len(slots_for([job.config for job in missing if job.config], settings, len(missing)))
+    total, wall = sum(seconds.values()), wall_time([seconds[job.hash] for job in missing], slots)
+    print(f"together {duration(total)}; {slots} at a time, so about {duration(wall)} from start to end")
