@@ -21,10 +21,10 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from dlrun import runs
 from dlrun.compose import compose
 from dlrun.environment import versions
 from dlrun.events import EpochEnded
+from dlrun.parts import Parts, build
 from dlrun.training import evaluate, train
 
 NETWORKS = {
@@ -37,10 +37,10 @@ Epoch = Callable[[], float]
 """Trains and evaluates one epoch and returns its seconds."""
 
 
-def parts_of(overrides: list[str], threads: int) -> runs.Parts:
+def parts_of(overrides: list[str], threads: int) -> Parts:
     """The parts of a run, as dlrun builds them."""
     common = [f"threads={threads}", "device=cpu", "precision=float32", "epochs=1000000"]
-    return runs.build(compose([*overrides, *common]))
+    return build(compose([*overrides, *common]))
 
 
 def dlrun_epochs(overrides: list[str], threads: int) -> Epoch:
@@ -135,7 +135,7 @@ def usual_epochs(overrides: list[str], threads: int) -> Epoch:
     return epoch
 
 
-def plain_model(name: str, parts: runs.Parts) -> torch.nn.Module:
+def plain_model(name: str, parts: Parts) -> torch.nn.Module:
     """The same network out of PyTorch's own layers, as one would write it."""
     from torch import nn
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "dlrun"
 FLOORS = [
-    {"errors", "files"},
+    {"errors", "files", "signals"},
     {"config", "events"},
     {"result", "environment", "targets"},
     {"compose", "folders", "distributed"},
     {"precision", "checkpoint", "data", "models", "optim"},
     {"training", "evaluation"},
-    {"sinks", "sheets"},
-    {"runs", "loading"},
+    {"sinks", "sheets", "parts", "loading"},
+    {"runs", "outcome"},
     {"sweeps", "tables", "report", "slurm"},
     {"verbs"},
     {"cli", "__main__"},

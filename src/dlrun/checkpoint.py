@@ -3,9 +3,6 @@
 import hashlib
 import io
 import logging
-import os
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +42,8 @@ def save_last(folder: Path, content: dict[str, Any]) -> None:
     save(new, content)
     _proven(new)
     if last.exists():
-        os.replace(last, previous)
-    os.replace(new, last)
+        last.replace(previous)
+    new.replace(last)
     sync_folder(folder)
 
 
@@ -59,7 +56,8 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any]:
     data = _proven(path)
     try:
         content = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    # A file made up by someone may have the right checksum; a wrong pickle raises nearly any exception.
+    except Exception as error:
         raise CheckpointError(f"{path}: not a checkpoint of dlrun ({type(error).__name__})") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: not a checkpoint of dlrun")
@@ -95,7 +93,11 @@ def _sealed(content: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     body = buffer.getvalue()[:-2]  # the last two bytes are the length of the zip's (empty) comment
-    return body + TRAILER.to_bytes(2, "little") + MARK + hashlib.sha256(body).hexdigest().encode()
+    return body + _seal(body)
+
+
+def _seal(body: bytes) -> bytes:
+    return TRAILER.to_bytes(2, "little") + MARK + hashlib.sha256(body).hexdigest().encode()
 
 
 def _proven(path: Path) -> bytes:
@@ -103,7 +105,7 @@ def _proven(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({error.strerror})") from None
-    body, seal = data[: -TRAILER - 2], data[-TRAILER:]
-    if not seal.startswith(MARK) or seal[len(MARK) :] != hashlib.sha256(body).hexdigest().encode():
+    body, end = data[: -TRAILER - 2], data[-TRAILER - 2 :]
+    if end != _seal(body):
         raise CheckpointError(f"{path}: damaged (its checksum does not match its content)")
     return data

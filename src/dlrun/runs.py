@@ -2,37 +2,28 @@
 
 import contextlib
 import logging
-import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import dlrun
 from dlrun.config import Config, Layers, Target, identity
 from dlrun.distributed import ALONE, Agreed, Ranks, scaled
-from dlrun.environment import git_state, versions
 from dlrun.errors import DlrunError, Interrupted, RunFailed, UsageError
 from dlrun.events import Event, Metrics, Sink
 from dlrun.folders import finished, hold, logged_to, read_config, write_config
-from dlrun.precision import Precision, pick_device, set_determinism, set_threads, settle_precision
+from dlrun.outcome import Report, device_name, explain
+from dlrun.parts import Parts, build, resume
+from dlrun.precision import settle_precision
 from dlrun.result import Result, read_history
+from dlrun.signals import Noticed, noticing_signals
 
 if TYPE_CHECKING:
-    import torch
-
-    from dlrun.data.dataset import Dataset, Split
-    from dlrun.data.prepare import Prepare
     from dlrun.sinks.pictures import Pictures
     from dlrun.sinks.tensorboard import Subject
-    from dlrun.training import Settings, State
 
 log = logging.getLogger("dlrun")
-
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 
 
 def check(config: Config) -> None:
@@ -56,7 +47,7 @@ def run(
     config: Config,
     run_dir: Path,
     overrides: Sequence[str] = (),
-    watch: Callable[["Parts"], contextlib.AbstractContextManager[list[Sink]]] | None = None,
+    watch: Callable[[Parts], contextlib.AbstractContextManager[list[Sink]]] | None = None,
     extended: Mapping[str, Any] | None = None,
     ranks: Ranks = ALONE,
 ) -> Result:
@@ -116,163 +107,6 @@ def _refuse_foreign(run_dir: Path, hash: str, extended: Mapping[str, Any] | None
         )
 
 
-@dataclass
-class Parts:
-    """What a run is made of, on its device."""
-
-    config: Config
-    hash: str
-    dataset: "Dataset"
-    train: "Split"
-    evaluated: "Split"
-    test: "Split"
-    prepare: "Prepare"
-    prepare_evaluated: "Prepare"
-    state: "State"
-    settings: "Settings"
-    threads: int
-    parameters: dict[str, int]
-    ranks: Ranks
-    origin: dict[str, Any] | None = None
-    """`hash` and `epochs` of the run that this one extends."""
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.train) / self.config.batch_size)
-
-    def factor(self, step: int) -> float:
-        """The schedule: factor on the learning rate of a step, by the number of steps before it."""
-        from dlrun.optim.schedule import factor
-
-        total = self.steps_per_epoch * self.config.epochs
-        return factor(self.config.scheduler, step, self.steps_per_epoch, total)
-
-
-def build(config: Config, ranks: Ranks = ALONE) -> Parts:
-    """Load the data and make network, optimizer and the rest on the device, from `config.seed`.
-
-    Raises:
-        UsageError: The data, the device or a part of the user's own is not usable.
-    """
-    import torch
-
-    from dlrun.data.dataset import limited, split_off
-    from dlrun.data.load import load
-    from dlrun.data.prepare import prepare_for
-    from dlrun.models.build import build as build_model
-    from dlrun.models.build import count_parameters
-    from dlrun.optim.average import Average
-    from dlrun.optim.build import build as build_optimizer
-    from dlrun.optim.quick_start import without_compiler
-    from dlrun.training import Settings, State, Totals
-
-    device = pick_device(config.device)
-    threads = set_threads(config.threads)
-    set_determinism(config.deterministic)
-    dataset = load(config.data)
-    train, test = (limited(split, config.limit).to(device) for split in (dataset.train, dataset.test))
-    evaluated = test
-    if config.validation:
-        train, evaluated = split_off(train, config.validation)
-    torch.manual_seed(config.seed)
-    model = build_model(config.model, tuple(train.images.shape[1:]), len(dataset.classes)).to(device)
-    parameters = count_parameters(model)
-    if not config.compile:
-        without_compiler()
-    optimizer = build_optimizer(config.optimizer, list(model.parameters()))
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
-    precision = Precision(config.precision, device.type)
-    average = Average(model, config.average) if config.average else None
-    if config.compile:
-        model.compile()
-    if not ranks.first:
-        # The weights are the same everywhere; dropout and augmentation must not be.
-        torch.manual_seed((config.seed * 1_000_003 + 7919 * ranks.rank) % 2**63)
-    return Parts(
-        config=config,
-        hash=identity(config),
-        dataset=dataset,
-        train=train,
-        evaluated=evaluated,
-        test=test,
-        prepare=prepare_for(dataset, config.data, device, config.augment),
-        prepare_evaluated=prepare_for(dataset, config.data, device),
-        state=State(model, optimizer, precision.scaler(), average, Totals.zero(device)),
-        settings=Settings(
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            eval_batch_size=config.eval_batch_size,
-            seed=config.seed,
-            precision=precision,
-            label_smoothing=config.label_smoothing,
-            clip_norm=config.clip_norm,
-            early_stopping=config.early_stopping,
-            log_every=config.log_every,
-            save_every=config.checkpoint.every_steps,
-            split="val" if config.validation else "test",
-        ),
-        threads=threads,
-        parameters=parameters,
-        ranks=ranks,
-    )
-
-
-def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = None) -> None:
-    """Put the state of the run's last good checkpoint into `parts`, if there is one.
-
-    A checkpoint of the run that is extended is saved again under the new hash before anything else, so that
-    the folder fits together whenever the process dies.
-    """
-    from dlrun import checkpoint
-
-    saved = checkpoint.load_last(run_dir / "checkpoints")
-    if saved is None:
-        return
-    origin = dict(extended) if extended else saved.get("origin")
-    if parts.hash not in (saved.get("hash"), (saved.get("origin") or {}).get("hash")) and not (
-        origin and origin.get("hash") == saved.get("hash")
-    ):
-        raise UsageError(f"{run_dir / 'checkpoints'}: of another run ({saved.get('hash')}, this one is {parts.hash})")
-    parts.state.load(saved["state"], parts.ranks)
-    before, now = 1 + len(saved["state"].get("others", [])), parts.ranks.count
-    if before != now:
-        log.warning("saved by %d ranks, going on with %d: the same within rounding, not bit by bit", before, now)
-    parts.origin = origin
-    if saved.get("hash") != parts.hash and parts.ranks.first:
-        state = parts.state.tensors()
-        checkpoint.save_last(run_dir / "checkpoints", {"hash": parts.hash, "origin": origin, "state": state})
-    log.info("going on after epoch %d, step %d", parts.state.epoch - 1, parts.state.step)
-
-
-@dataclass
-class Noticed:
-    """The last signal that asked the run to stop."""
-
-    signal: int | None = None
-
-
-@contextlib.contextmanager
-def noticing_signals() -> Iterator[Noticed]:
-    """Note the signals that ask to stop instead of dying of them; a second Ctrl-C ends the run at once."""
-    noticed = Noticed()
-
-    def notice(number: int, _frame: Any) -> None:
-        if noticed.signal is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        noticed.signal = number
-
-    if threading.current_thread() is not threading.main_thread():
-        yield noticed
-        return
-    before = {number: signal.signal(number, notice) for number in STOP_SIGNALS}
-    try:
-        yield noticed
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _train_and_report(
     parts: Parts,
     run_dir: Path,
@@ -319,7 +153,7 @@ def _train(
     run_dir: Path,
     watch: Callable[[Parts], contextlib.AbstractContextManager[list[Sink]]] | None,
     noticed: Noticed,
-    report: "Report",
+    report: Report,
 ) -> Metrics | None:
     """Train to the end; the test metrics of the last epoch, or None when a signal came first."""
     stop = Agreed(noticed, parts.ranks)
@@ -410,109 +244,3 @@ def _subject(parts: Parts) -> "Subject":
         hyperparameters=hyperparameters(config, parts.parameters["total"]),
         about=page(config, facts),
     )
-
-
-class Report:
-    """Makes `result.json` out of what a run was and how far it came."""
-
-    def __init__(self, parts: Parts, run_dir: Path, overrides: list[str], started: float, spent_before: float) -> None:
-        self.parts, self.run_dir, self.overrides = parts, run_dir, overrides
-        self.started, self.spent_before = started, spent_before
-        self.start_seconds = time.perf_counter() - dlrun.STARTED
-
-    def listen(self, event: Event) -> None:
-        """Log what happened."""
-        if not type(event).__name__ == "StepsTaken":
-            log.info("%s", event)
-
-    def write(self, status: str, test: Metrics | None = None, error: BaseException | None = None) -> Result:
-        """Write and return the result; of an unfinished run it holds what the history has so far."""
-        result = self._result(status, test, error)
-        result.write(self.run_dir)
-        return result
-
-    def _result(self, status: str, test: Metrics | None, error: BaseException | None) -> Result:
-        parts, state, config = self.parts, self.parts.state, self.parts.config
-        rows = read_history(self.run_dir)
-        last = rows[-1] if rows else {}
-        best = {"epoch": state.best.epoch, "accuracy": state.best.accuracy, "selected_on": parts.settings.split}
-        if test is None and "test_loss" in last:
-            test = Metrics(last["test_loss"], last["test_accuracy"])
-        return Result(
-            status=status,
-            hash=parts.hash,
-            name=config.name or self.run_dir.name,
-            seed=config.seed,
-            overrides=self.overrides,
-            data={
-                "name": parts.dataset.name,
-                "fingerprint": parts.dataset.fingerprint,
-                "verified": parts.dataset.verified,
-            },
-            model=model_name(config, self.overrides),
-            parameters=parts.parameters,
-            epochs=len(rows),
-            train={"loss": last["train_loss"], "accuracy": last["train_accuracy"]} if last else None,
-            test={"loss": test.loss, "accuracy": test.accuracy} if test else None,
-            best=best if state.best.epoch else None,
-            seconds=self._seconds(),
-            images_per_second=last.get("images_per_second"),
-            device=device_name(state.device),
-            precision=config.precision,
-            threads=parts.threads,
-            ranks=parts.ranks.count,
-            cpu_capability=_cpu_capability(),
-            versions=versions(),
-            git=git_state(),
-            origin=parts.origin,
-            error={"type": type(error).__name__, "message": explain(error, parts)} if error else None,
-        )
-
-    def _seconds(self) -> dict[str, float]:
-        state = self.parts.state
-        seconds = {
-            "total": time.perf_counter() - self.started + self.spent_before,
-            "train": state.train_seconds + state.seconds,
-            "evaluate": state.evaluate_seconds,
-            "start": self.start_seconds,
-        }
-        return {name: round(value, 3) for name, value in seconds.items()}
-
-
-def model_name(config: Config, overrides: Sequence[str]) -> str:
-    """The option chosen for `model`; the layers where they were typed."""
-    typed_layers = any(text.lstrip("+").startswith("model.layers=") for text in overrides)
-    if isinstance(config.model, Layers) and (typed_layers or "model" not in config.choices):
-        return ", ".join(config.model.layers)
-    if isinstance(config.model, Target) and "model" not in config.choices:
-        return config.model.target.rpartition(".")[2]
-    return config.choices["model"]
-
-
-def device_name(device: "torch.device") -> str:
-    """The device as a reader of the result knows it: `cpu`, or the GPU's name."""
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _cpu_capability() -> str:
-    import torch
-
-    return str(torch.backends.cpu.get_cpu_capability())
-
-
-def explain(error: BaseException, parts: Parts) -> str:
-    """One line for a failure; running out of memory says what to lower."""
-    import torch
-
-    if isinstance(error, DlrunError):
-        return str(error)
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
-    if short:
-        return (
-            f"out of memory on {parts.state.device} with batch_size={parts.config.batch_size} and "
-            f"{parts.parameters['total']:,} parameters; lower batch_size, eval_batch_size or the model's width"
-        )
-    return f"{type(error).__name__}: {text}"

@@ -15,6 +15,8 @@ from dlrun.config import Config
 from dlrun.distributed import ALONE, Ranks, joined
 from dlrun.events import Sink
 from dlrun.folders import claim
+from dlrun.outcome import device_name, model_name
+from dlrun.parts import Parts
 from dlrun.precision import settle_precision
 from dlrun.result import Result
 from dlrun.sinks.console import ConsoleSink, header, make_console, summary
@@ -70,11 +72,11 @@ def train(
 
 def shown_on(
     console: Console, run_dir: Path, overrides: Sequence[str]
-) -> Callable[[runs.Parts], contextlib.AbstractContextManager[list[Sink]]]:
+) -> Callable[[Parts], contextlib.AbstractContextManager[list[Sink]]]:
     """What `dlrun.runs.run` takes as `watch`: prints the header, then follows the run."""
 
     @contextlib.contextmanager
-    def watch(parts: runs.Parts) -> Iterator[list[Sink]]:
+    def watch(parts: Parts) -> Iterator[list[Sink]]:
         header(console, _facts(parts, run_dir, overrides))
         sink = ConsoleSink(console, parts.config.epochs)
         try:
@@ -85,17 +87,17 @@ def shown_on(
     return watch
 
 
-def _facts(parts: runs.Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, str]:
+def _facts(parts: Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, str]:
     config, data = parts.config, parts.dataset
     shape = "x".join(str(size) for size in parts.train.images.shape[1:])
     unverified = "" if data.verified else ", not verified"
     optimizer = getattr(config.optimizer, "name", "") or getattr(config.optimizer, "target", "")
     return {
-        "model": f"{runs.model_name(config, overrides)}, {parts.parameters['total']:,} parameters",
+        "model": f"{model_name(config, overrides)}, {parts.parameters['total']:,} parameters",
         "data": f"{data.name}, {len(parts.train):,} train + {len(parts.test):,} test, {shape}, "
         f"{len(data.classes)} classes{unverified}",
         "training": f"{optimizer}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
         f"batch {config.batch_size}, {config.epochs} epochs, seed {config.seed}",
-        "device": f"{runs.device_name(parts.state.device)}, {config.precision}, {parts.threads} threads",
+        "device": f"{device_name(parts.state.device)}, {config.precision}, {parts.threads} threads",
         "folder": str(run_dir),
     }

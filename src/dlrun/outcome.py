@@ -1,0 +1,126 @@
+"""Makes `result.json` out of what a run was and how far it came."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dlrun
+from dlrun.config import Config, Layers, Target
+from dlrun.environment import git_state, versions
+from dlrun.errors import DlrunError
+from dlrun.events import Event, Metrics, StepsTaken
+from dlrun.parts import Parts
+from dlrun.result import Result, read_history
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger("dlrun")
+
+
+class Report:
+    """Follows a run and writes its result."""
+
+    def __init__(self, parts: Parts, run_dir: Path, overrides: list[str], started: float, spent_before: float) -> None:
+        self.parts, self.run_dir, self.overrides = parts, run_dir, overrides
+        self.started, self.spent_before = started, spent_before
+        self.start_seconds = time.perf_counter() - dlrun.STARTED
+
+    def listen(self, event: Event) -> None:
+        """Log what happened."""
+        if not isinstance(event, StepsTaken):
+            log.info("%s", event)
+
+    def write(self, status: str, test: Metrics | None = None, error: BaseException | None = None) -> Result:
+        """Write and return the result; of an unfinished run it holds what the history has so far."""
+        result = self._result(status, test, error)
+        result.write(self.run_dir)
+        return result
+
+    def _result(self, status: str, test: Metrics | None, error: BaseException | None) -> Result:
+        parts, state, config = self.parts, self.parts.state, self.parts.config
+        rows = read_history(self.run_dir)
+        last = rows[-1] if rows else {}
+        best = {"epoch": state.best.epoch, "accuracy": state.best.accuracy, "selected_on": parts.settings.split}
+        if test is None and "test_loss" in last:
+            test = Metrics(last["test_loss"], last["test_accuracy"])
+        return Result(
+            status=status,
+            hash=parts.hash,
+            name=config.name or self.run_dir.name,
+            seed=config.seed,
+            overrides=self.overrides,
+            data={
+                "name": parts.dataset.name,
+                "fingerprint": parts.dataset.fingerprint,
+                "verified": parts.dataset.verified,
+            },
+            model=model_name(config, self.overrides),
+            parameters=parts.parameters,
+            epochs=len(rows),
+            train={"loss": last["train_loss"], "accuracy": last["train_accuracy"]} if last else None,
+            test={"loss": test.loss, "accuracy": test.accuracy} if test else None,
+            best=best if state.best.epoch else None,
+            seconds=self._seconds(),
+            images_per_second=last.get("images_per_second"),
+            device=device_name(state.device),
+            precision=config.precision,
+            threads=parts.threads,
+            ranks=parts.ranks.count,
+            cpu_capability=_cpu_capability(),
+            versions=versions(),
+            git=git_state(),
+            origin=parts.origin,
+            error={"type": type(error).__name__, "message": explain(error, parts)} if error else None,
+        )
+
+    def _seconds(self) -> dict[str, float]:
+        state = self.parts.state
+        seconds = {
+            "total": time.perf_counter() - self.started + self.spent_before,
+            "train": state.train_seconds + state.seconds,
+            "evaluate": state.evaluate_seconds,
+            "start": self.start_seconds,
+        }
+        return {name: round(value, 3) for name, value in seconds.items()}
+
+
+def model_name(config: Config, overrides: Sequence[str]) -> str:
+    """The option chosen for `model`; the layers where they were typed."""
+    typed_layers = any(text.lstrip("+").startswith("model.layers=") for text in overrides)
+    if isinstance(config.model, Layers) and (typed_layers or "model" not in config.choices):
+        return ", ".join(config.model.layers)
+    if isinstance(config.model, Target) and "model" not in config.choices:
+        return config.model.target.rpartition(".")[2]
+    return config.choices["model"]
+
+
+def device_name(device: "torch.device") -> str:
+    """The device as a reader of the result knows it: `cpu`, or the GPU's name."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _cpu_capability() -> str:
+    import torch
+
+    return str(torch.backends.cpu.get_cpu_capability())
+
+
+def explain(error: BaseException, parts: Parts) -> str:
+    """One line for a failure; running out of memory says what to lower."""
+    import torch
+
+    if isinstance(error, DlrunError):
+        return str(error)
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
+    if short:
+        return (
+            f"out of memory on {parts.state.device} with batch_size={parts.config.batch_size} and "
+            f"{parts.parameters['total']:,} parameters; lower batch_size, eval_batch_size or the model's width"
+        )
+    return f"{type(error).__name__}: {text}"
