@@ -1,0 +1,284 @@
+"""What works on this machine and in this folder, and what to type for what does not.
+
+Data sets are read and their checksums compared, as dlrun data verify does. The exit status is 0 whatever is found.
+"""
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from dlrun.compose import configs_dir
+from dlrun.config import DATA
+from dlrun.data.catalogue import ENTRIES
+from dlrun.data.places import find, roots
+from dlrun.errors import DlrunError
+from dlrun.files import cache_home
+from dlrun.report.output import visible
+
+SLURM_COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One line of the answer: `ok`, `missing` (nothing breaks for want of it) or `broken`."""
+
+    state: str
+    name: str
+    what: str
+    advice: str = ""
+    """What to type, where something is to be done."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb; always 0."""
+    argparse.ArgumentParser("dlrun doctor", description=__doc__).parse_args(arguments)
+    width = max(60, shutil.get_terminal_size().columns)
+    for title, look in SECTIONS.items():
+        print(title)
+        for found in _guarded(look):
+            # A data set takes seconds to verify: each line is shown as soon as it is known.
+            print(_shown(found, width), flush=True)
+    return 0
+
+
+def _guarded(look: Callable[[], Iterator[Found]]) -> Iterator[Found]:
+    """What a section finds; whatever is wrong with the machine is an answer, not a crash."""
+    try:
+        yield from look()
+    except Exception as error:
+        yield Found("broken", "this check", f"{type(error).__name__}: {_first_line(error)}")
+
+
+def _shown(found: Found, width: int) -> str:
+    lines = textwrap.wrap(
+        visible(found.what),
+        width,
+        initial_indent=f"  {found.state:<8}{found.name:<14}  ",
+        subsequent_indent=" " * 26,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    # A line to type is never broken: it is there to be copied.
+    return "\n".join([*lines, *([f"{'':<26}> {visible(found.advice)}"] if found.advice else [])])
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _pip(*packages: str) -> str:
+    words = [f'"{package}"' if re.search(r"[<>=\[ ]", package) else package for package in packages]
+    return f"{sys.executable} -m pip install {' '.join(words)}"
+
+
+# --- program ----------------------------------------------------------------------------------------------
+
+
+def _program() -> Iterator[Found]:
+    yield Found("ok", "dlrun", f"{metadata.version('dlrun')}, configs in {configs_dir()}")
+    yield Found("ok", "python", f"{platform.python_version()}, {sys.executable}")
+    yield Found("ok", "system", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores")
+    yield _torch()
+    yield _torchvision()
+    for name in ("hydra-core", "tensorboard", "matplotlib"):
+        yield _package(name)
+
+
+def _torch() -> Found:
+    try:
+        import torch
+    except Exception as error:
+        advice = _pip("--force-reinstall", *_requirements("", "torch"))
+        return Found("broken", "torch", f"can't be imported: {_first_line(error)}", advice)
+    capability = torch.backends.cpu.get_cpu_capability()
+    return Found("ok", "torch", f"{torch.__version__}, {torch.get_num_threads()} threads, {capability}")
+
+
+def _torchvision() -> Found:
+    """torchvision by its import, as a network from it would; its operators as a remark."""
+    try:
+        from dlrun.models import torchvision_ops
+
+        torchvision_ops.prepare()
+        import torchvision
+    except Exception as error:
+        advice = _pip(*_requirements("", "torchvision"))
+        return Found("broken", "torchvision", f"can't be imported: {_first_line(error)}", advice)
+    missing = (
+        "; its compiled operators don't load beside this PyTorch, which no network here needs"
+        if torchvision_ops.defined
+        else ", with its compiled operators"
+    )
+    return Found("ok", "torchvision", f"{torchvision.__version__}{missing}")
+
+
+def _package(name: str) -> Found:
+    try:
+        return Found("ok", name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Found("broken", name, "not installed", _pip(*_requirements("", name)))
+
+
+# --- devices ----------------------------------------------------------------------------------------------
+
+
+def _devices() -> Iterator[Found]:
+    import torch
+
+    from dlrun.compose import compose
+    from dlrun.precision import pick_device, settle_precision
+
+    device = pick_device("auto")
+    torch.ones(2, 2, device=device).sum().item()  # A driver that is too old fails only here.
+    precision = settle_precision(compose(["precision=auto"])).precision
+    yield Found("ok", "device=auto", f"{device}, precision=auto is {precision}")
+    for number in range(torch.cuda.device_count()):
+        known = torch.cuda.get_device_properties(number)
+        yield Found("ok", f"cuda:{number}", f"{known.name}, {known.total_memory / 2**30:.0f} GiB")
+    if not torch.cuda.is_available():
+        yield _no_cuda()
+
+
+def _no_cuda() -> Found:
+    """Why there is no CUDA: no GPU, or one that PyTorch does not see."""
+    import torch
+
+    if not list(Path("/dev").glob("nvidia[0-9]*")) and not shutil.which("nvidia-smi"):
+        return Found("missing", "cuda", "no NVIDIA GPU here")
+    if torch.version.cuda is None:
+        advice = _pip("--force-reinstall", *_requirements("", "torch"))
+        return Found("broken", "cuda", f"a GPU, but PyTorch {torch.__version__} is a build without CUDA", advice)
+    return Found("broken", "cuda", f"PyTorch for CUDA {torch.version.cuda} can't use the GPU's driver", "nvidia-smi")
+
+
+# --- data -------------------------------------------------------------------------------------------------
+
+
+def _data() -> Iterator[Found]:
+    for name, entry in ENTRIES.items():
+        if entry.format not in ("folder", "synthetic"):
+            yield _data_set(name)
+    yield Found("ok", "synthetic", "made on the spot, for trials without data")
+
+
+def _data_set(name: str) -> Found:
+    from dlrun.data.load import load
+
+    config = DATA[name](name=name)
+    source = find(name, roots(config), explicit=False)
+    if source is None:
+        return Found("missing", name, "not fetched", f"dlrun data fetch {name}")
+    try:
+        dataset = load(config)
+    except DlrunError as error:
+        return Found("broken", name, _first_line(error), f"dlrun data={name} data.verify=false …")
+    counts = f"{len(dataset.train):,} + {len(dataset.test):,} pictures"
+    return Found("ok", name, f"{counts}, checksums right, in {source.folder}")
+
+
+# --- extras and Slurm -------------------------------------------------------------------------------------
+
+
+def _extras() -> Iterator[Found]:
+    purposes = {
+        "search": "dlrun -m hydra/sweeper=search …",
+        "slurm": "dlrun slurm, hydra/launcher=slurm",
+        "export": "dlrun export --format onnx",
+        "asl": "dlrun data fetch asl from Kaggle",
+    }
+    for extra, purpose in purposes.items():
+        wanted = _requirements(extra)
+        lacking = [text for text in wanted if _version(text) is None]
+        if lacking:
+            yield Found("missing", extra, f"for {purpose}", _pip(*lacking))
+        else:
+            yield Found("ok", extra, ", ".join(f"{_name(text)} {_version(text)}" for text in wanted))
+
+
+def _requirements(extra: str, package: str = "") -> list[str]:
+    """What the installed dlrun requires for an extra ("": always), such as `optuna<6,>=4`."""
+    parted = [text.partition(";")[::2] for text in metadata.requires("dlrun") or []]
+    wanted = [text.strip() for text, when in parted if _extra(when) == extra]
+    return [text for text in wanted if package in ("", _name(text))]
+
+
+def _extra(condition: str) -> str:
+    named = re.search(r"extra == ['\"](\w+)['\"]", condition)
+    return named[1] if named else ""
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+
+
+def _version(requirement: str) -> str | None:
+    try:
+        return metadata.version(_name(requirement))
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _slurm() -> Iterator[Found]:
+    from dlrun.slurm.queue import queue
+
+    lacking = [name for name in SLURM_COMMANDS if shutil.which(name) is None]
+    if lacking:
+        yield Found("missing", "commands", f"no {', '.join(lacking)} here; a cluster has them on its login nodes")
+        return
+    yield Found("ok", "commands", ", ".join(SLURM_COMMANDS))
+    try:
+        jobs = queue()
+    except DlrunError as error:
+        yield Found("broken", "controller", _first_line(error), "sinfo")
+    else:
+        yield Found("ok", "controller", f"answers; {len(jobs)} jobs of yours")
+
+
+# --- folders ----------------------------------------------------------------------------------------------
+
+
+def _folders() -> Iterator[Found]:
+    yield _writable("outputs", Path.cwd() / "outputs", "dlrun hydra.run.dir=FOLDER …")
+    yield _writable("cache", cache_home(), "export XDG_CACHE_HOME=FOLDER")
+    data = os.environ.get("DLRUN_DATA")
+    if data is None:
+        yield Found("missing", "$DLRUN_DATA", f"not set; data are fetched to {cache_home() / 'data'}")
+    elif not Path(data).is_dir():
+        yield Found("broken", "$DLRUN_DATA", f"{data}: no such folder", f"mkdir -p {data}")
+    else:
+        yield Found("ok", "$DLRUN_DATA", data)
+    own = Path.cwd() / "configs"
+    files = len(list(own.rglob("*.yaml"))) if own.is_dir() else 0
+    yield Found(
+        "ok", "./configs", f"{files} YAML files of yours" if files else "none of your own; they would join here"
+    )
+
+
+def _writable(name: str, folder: Path, advice: str) -> Found:
+    """Whether something can be written there, tried in the nearest folder that exists; nothing is left."""
+    there = next(place for place in (folder, *folder.parents) if place.is_dir())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            free = shutil.disk_usage(there).free / 1e9
+    except OSError as error:
+        return Found("broken", name, f"can't write to {there}: {error.strerror}", advice)
+    return Found("ok", name, f"{folder}, {free:,.0f} GB free")
+
+
+SECTIONS: dict[str, Callable[[], Iterator[Found]]] = {
+    "Program": _program,
+    "Devices": _devices,
+    "Data": _data,
+    "Extras": _extras,
+    "Slurm": _slurm,
+    "Folders": _folders,
+}
