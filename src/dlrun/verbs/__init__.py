@@ -12,4 +12,5 @@ VERBS = {
     "plan": "-m OVERRIDE … | TABLE: what would run, and how long it would take",
     "slurm": "submit | status | collect | cancel: Slurm, without waiting",
     "doctor": "device, versions, data, Slurm: what works here",
+    "completion": "bash: completion of verbs and overrides with the Tab key",
 }
