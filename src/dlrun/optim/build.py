@@ -60,14 +60,7 @@ def build(optimizer: Optimizer | Target, parameters: Iterable[Tensor]) -> torch.
 def _sgd(optimizer: Sgd, parameters: list[Tensor]) -> torch.optim.Optimizer:
     if optimizer.nesterov and not optimizer.momentum:
         raise ConfigError("optimizer.nesterov=true needs momentum; set optimizer.momentum=0.9")
-    return torch.optim.SGD(
-        parameters,
-        lr=optimizer.lr,
-        momentum=optimizer.momentum,
-        weight_decay=optimizer.weight_decay,
-        nesterov=optimizer.nesterov,
-        fused=True,
-    )
+    return keras.SGD(parameters, optimizer.lr, optimizer.momentum, optimizer.nesterov, optimizer.weight_decay)
 
 
 def _called(optimizer: Target, parameters: list[Tensor]) -> torch.optim.Optimizer:
@@ -77,7 +70,5 @@ def _called(optimizer: Target, parameters: list[Tensor]) -> torch.optim.Optimize
     except (TypeError, ValueError) as error:
         raise ConfigError(f"optimizer {optimizer.target}: {str(error).splitlines()[0]}") from error
     if not isinstance(made, torch.optim.Optimizer):
-        raise ConfigError(
-            f"optimizer {optimizer.target}: gives a {type(made).__name__}, not a torch.optim.Optimizer"
-        )
+        raise ConfigError(f"optimizer {optimizer.target}: gives a {type(made).__name__}, not a torch.optim.Optimizer")
     return made
