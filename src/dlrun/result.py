@@ -2,16 +2,20 @@
 
 import csv
 import dataclasses
+import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlrun.errors import UsageError
+from dlrun.errors import Damaged, UsageError
 from dlrun.files import write_atomically
 
 SCHEMA = 1
 STATUSES = ("completed", "failed", "interrupted")
+LARGEST = 50_000_000
+"""Bytes of the largest result or history that is read."""
 
 
 @dataclass
@@ -19,13 +23,19 @@ class Result:
     """The content of `result.json`. Accuracies are fractions 0-1, losses nats, times seconds."""
 
     status: str
+    """`completed`, `failed` or `interrupted`."""
     hash: str
+    """Eight hex digits of all that determines the numbers."""
     name: str
+    """The name given (`name=…`), else that of the folder."""
     seed: int
+    """Of every random number."""
     overrides: list[str]
+    """What was typed."""
     data: dict[str, Any]
     """`name`, `fingerprint` of the decoded content, `verified` against official checksums."""
     model: str
+    """The option chosen for `model`, or the layers that were typed."""
     parameters: dict[str, int]
     """`total`, `trainable`, `non_trainable` (batch-norm statistics included, as Keras counts)."""
     epochs: int
@@ -39,22 +49,34 @@ class Result:
     seconds: dict[str, float]
     """`total`, `train`, `evaluate`, `start` (from the process' start to the first step)."""
     images_per_second: float | None
+    """Training images, in the last epoch."""
     device: str
+    """`cpu`, or the name of the GPU."""
     precision: str
+    """`float32`, `bfloat16` or `float16`."""
     threads: int
+    """CPU threads of PyTorch; their number changes the last bits."""
     cpu_capability: str
+    """Vector instructions that PyTorch uses (`AVX2` …); they change the last bits."""
     versions: dict[str, str]
+    """Of Python, the system, dlrun and the packages it rests on."""
     git: dict[str, Any] | None
+    """`commit` of the working directory and whether it is `dirty`; None outside a repository."""
     error: dict[str, str] | None = None
+    """`type` and `message` of what ended a run that failed."""
     ranks: int = 1
     """Processes (of `torchrun`) that trained it together."""
     origin: dict[str, Any] | None = None
     """Of an extended run: `hash` and `epochs` of the run it went on from."""
+    history: str | None = None
+    """Checksum of `history.csv`; None while the run goes on and changes it."""
     schema: int = field(default=SCHEMA)
+    """Version of this format."""
 
     def write(self, run_dir: Path) -> None:
-        """Write `result.json` atomically."""
-        text = json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False)
+        """Write `result.json` atomically, with a checksum over its other fields."""
+        values = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
+        text = json.dumps({**values, "checksum": _checksum(values)}, indent=2)
         write_atomically(run_dir / "result.json", text + "\n")
 
     @classmethod
@@ -62,26 +84,72 @@ class Result:
         """Read `result.json` of a run folder.
 
         Raises:
-            UsageError: It is missing, damaged or of another schema.
+            Damaged: It is not as it was written.
+            UsageError: It is missing, can't be opened, or is of another schema.
         """
         path = run_dir / "result.json"
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(_content(path))
         except FileNotFoundError:
             raise UsageError(f"{run_dir}: no result.json, so this is no finished run") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise UsageError(f"{path}: can't be read ({type(error).__name__})") from None
+        except (ValueError, RecursionError) as error:
+            raise Damaged(f"{path}: can't be read as JSON ({type(error).__name__})") from None
         return cls(**_checked(values, path))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UsageError(f"{path}: larger than any that dlrun writes")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read ({error.strerror})") from None
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    """Sixteen hex digits of all fields but `checksum`, whatever their order and the white space."""
+    text = json.dumps({key: values[key] for key in values if key != "checksum"}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def history_checksum(run_dir: Path) -> str | None:
+    """Sixteen hex digits of `history.csv` as it is; None where there is none."""
+    try:
+        return hashlib.sha256(_content(run_dir / "history.csv")).hexdigest()[:16]
+    except FileNotFoundError:
+        return None
+
+
+def check_history(run_dir: Path, result: Result) -> None:
+    """Compare `history.csv` with what it was when the result was written.
+
+    Raises:
+        Damaged: It has changed.
+    """
+    found = history_checksum(run_dir)
+    if found is not None and result.history not in (None, found):
+        raise Damaged(f"{run_dir / 'history.csv'}: damaged (not as it was when result.json was written)")
+
+
+def release_history(run_dir: Path) -> None:
+    """Take the history's checksum out of an earlier result: the run goes on and changes the history."""
+    result = _result_beside(run_dir)
+    if result is not None and result.history is not None:
+        dataclasses.replace(result, history=None).write(run_dir)
 
 
 def _checked(values: Any, path: Path) -> dict[str, Any]:
     known = {item.name for item in dataclasses.fields(Result)}
-    required = known - {"error", "origin", "ranks"}
+    required = known - {"error", "origin", "ranks", "history"}
+    if isinstance(values, dict) and values.get("checksum", _checksum(values)) != _checksum(values):
+        raise Damaged(f"{path}: damaged (its checksum does not match its content)")
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         raise UsageError(f"{path}: not a result of schema {SCHEMA}")
     missing = sorted(required - values.keys())
     if missing or values["status"] not in STATUSES or not _well_typed(values):
-        raise UsageError(f"{path}: damaged (missing or wrong: {', '.join(missing) or 'a field'})")
+        raise Damaged(f"{path}: damaged (missing or wrong: {', '.join(missing) or 'a field'})")
     return {key: value for key, value in values.items() if key in known}
 
 
@@ -89,20 +157,39 @@ def _well_typed(values: dict[str, Any]) -> bool:
     groups = ("data", "parameters", "seconds", "versions")
     texts = ("hash", "name", "model", "device", "precision", "cpu_capability")
     optional_groups = ("train", "test", "best", "error", "origin", "git")
+    optional_texts = (values.get("history"), *(values.get("error") or {}).values())
     return (
         all(isinstance(values[name], dict) for name in groups)
         and all(isinstance(values[name], str) for name in texts)
         and all(values.get(name) is None or isinstance(values[name], dict) for name in optional_groups)
         and all(_numbers(values[name]) for name in ("train", "test") if values[name] is not None)
-        and isinstance(values["seed"], int)
-        and isinstance(values["epochs"], int)
+        and all(text is None or isinstance(text, str) for text in optional_texts)
+        and all(map(_is_number, (*values["parameters"].values(), *values["seconds"].values())))
+        and (values["images_per_second"] is None or _is_number(values["images_per_second"]))
+        and (values["best"] is None or _is_best(values["best"]))
+        and all(type(values.get(name, 1)) is int for name in ("seed", "epochs", "threads", "ranks"))
         and isinstance(values["overrides"], list)
         and all(isinstance(item, str) for item in values["overrides"])
     )
 
 
 def _numbers(metrics: dict[str, Any]) -> bool:
-    return all(isinstance(metrics.get(name), int | float) for name in ("loss", "accuracy"))
+    return all(_is_number(metrics.get(name)) for name in ("loss", "accuracy"))
+
+
+def _is_best(best: dict[str, Any]) -> bool:
+    return type(best.get("epoch")) is int and _is_number(best.get("accuracy")) and isinstance(best.get("selected_on"), str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _result_beside(run_dir: Path) -> Result | None:
+    try:
+        return Result.read(run_dir)
+    except UsageError:
+        return None
 
 
 def read_history(run_dir: Path) -> list[dict[str, float]]:
@@ -111,23 +198,35 @@ def read_history(run_dir: Path) -> list[dict[str, float]]:
     Returns an empty list when the file is not there.
 
     Raises:
+        Damaged: It has changed since the result was written.
         UsageError: The file is there and is no history.
     """
     path = run_dir / "history.csv"
     try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+        lines = list(csv.reader(_content(path).decode().splitlines()))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise UsageError(f"{path}: can't be read ({type(error).__name__})") from None
+    result = _result_beside(run_dir)
+    if result is not None:
+        check_history(run_dir, result)
     if not lines or not lines[0] or lines[0][0] != "epoch":
         raise UsageError(f"{path}: not a history (its first line does not begin with epoch)")
     rows = []
     for number, line in enumerate(lines[1:], start=2):
         try:
-            rows.append({name: float(value) for name, value in zip(lines[0], line, strict=True)})
+            rows.append({name: _finite(value) for name, value in zip(lines[0], line, strict=True)})
         except ValueError:
             if number == len(lines):
                 break
             raise UsageError(f"{path}: line {number} is damaged") from None
     return rows
+
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
