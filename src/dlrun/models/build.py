@@ -246,9 +246,7 @@ def _check_output(network: nn.Module, target: str, shape: Shape, classes: int) -
         raise ConfigError(f"{problem} with {channels} channels: {_first_line(error)}") from error
     found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     if found != (1, classes):
-        raise ConfigError(
-            f"model {target}: gives {found} for one picture, expected logits of shape (1, {classes})"
-        )
+        raise ConfigError(f"model {target}: gives {found} for one picture, expected logits of shape (1, {classes})")
 
 
 def _tried(network: nn.Module, shape: Shape) -> Any:

@@ -117,9 +117,7 @@ class _RowwiseBatchNorm(torch.autograd.Function):
     """`_normalize` of channels_last batches on (N, H*W, C); Ioffe & Szegedy 2015, section 3."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         rows = _rows(x)
         count = len(rows) * rows.shape[1]
         mean = _total(rows) / count

@@ -207,9 +207,7 @@ class _Words:
             raise self.fail("needs channels, height and width, but a flatten stands before it")
         return shape[0], shape[1], shape[2]
 
-    def fit(
-        self, size: Sequence[int], kernel: Sequence[int], stride: int, padding: str
-    ) -> tuple[Shape, Shape]:
+    def fit(self, size: Sequence[int], kernel: Sequence[int], stride: int, padding: str) -> tuple[Shape, Shape]:
         """Height and width after a window, and the padding (top, bottom, left, right), as in TensorFlow."""
         if padding == "same":
             after = tuple(-(-n // stride) for n in size)
