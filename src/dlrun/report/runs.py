@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from dlrun.errors import UsageError
-from dlrun.result import Result, read_history
+from dlrun.folders import read_sealed
+from dlrun.result import Result, check_history, read_history
 
 QUIET_SECONDS = 600
 """A run without result that has written nothing for so long is called stopped."""
@@ -81,17 +82,10 @@ def read(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
 def _read(folder: Path) -> Run:
     fields = flat(_config(folder / "config.yaml"))
     if (folder / "result.json").exists():
-        return Run(folder, fields, _sound(Result.read(folder), folder), (), 0)
+        result = Result.read(folder)
+        check_history(folder, result)
+        return Run(folder, fields, result, (), 0)
     return Run(folder, fields, None, read_history(folder), _last_write(folder))
-
-
-def _sound(result: Result, folder: Path) -> Result:
-    """The result, if what is averaged and compared are numbers."""
-    best = result.best or {"epoch": 0, "accuracy": 0.0}
-    numbers = [best.get("epoch"), best.get("accuracy"), *result.seconds.values(), *result.parameters.values()]
-    if not all(isinstance(number, int | float) for number in numbers):
-        raise UsageError(f"{folder / 'result.json'}: damaged (not a number where one belongs)")
-    return result
 
 
 def _last_write(folder: Path) -> float:
@@ -101,10 +95,9 @@ def _last_write(folder: Path) -> float:
 
 def _config(path: Path) -> Mapping[str, Any]:
     try:
-        values = parse_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: missing") from None
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        values = parse_yaml(read_sealed(path))
+    # PyYAML's constructors let KeyError, AttributeError and more through on wrong scalars (`!!bool x`).
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: can't be read ({type(error).__name__})") from None
     if not isinstance(values, dict) or not values:
         raise UsageError(f"{path}: not a config")

@@ -1,0 +1,246 @@
+"""The leaderboard from folders as runs leave them: seeds averaged, varying fields only, ties, strays."""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlrun.compose import compose
+from dlrun.config import identity, parse, plain
+from dlrun.errors import UsageError
+from dlrun.folders import write_config
+from dlrun.report.leaderboard import failures, leaderboard
+from dlrun.report.output import Table
+from dlrun.report.runs import find, parse_yaml, read
+from dlrun.result import Result
+
+RESULT = Result(
+    status="completed",
+    hash="",
+    name="",
+    seed=0,
+    overrides=[],
+    data={"name": "mnist", "fingerprint": "f", "verified": True},
+    model="fc_64",
+    parameters={"total": 50_890, "trainable": 50_890, "non_trainable": 0},
+    epochs=10,
+    train={"loss": 0.1, "accuracy": 0.95},
+    test={"loss": 0.3, "accuracy": 0.9},
+    best={"epoch": 7, "accuracy": 0.91, "selected_on": "test"},
+    seconds={"total": 12.0, "train": 10.0, "evaluate": 1.0, "start": 1.0},
+    images_per_second=1e5,
+    device="cpu",
+    precision="float32",
+    threads=1,
+    cpu_capability="AVX2",
+    versions={},
+    git=None,
+)
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Make:
+    """Writes a run folder: `run("optimizer.lr=0.1", accuracy=0.9, status="failed", …)`; status None: no result."""
+
+    def make(*typed: str, accuracy: float = 0.9, status: str | None = "completed", **changes: Any) -> Path:
+        config = compose(["data=mnist", "model=fc_64", "precision=float32", *typed])
+        folder = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        write_config(folder, config, typed)
+        if status is not None:
+            result = dataclasses.replace(
+                RESULT, status=status, hash=identity(config), seed=config.seed, model=config.choices["model"]
+            )
+            result = dataclasses.replace(result, test={"loss": 0.3, "accuracy": accuracy}, **changes)
+            result.write(folder)
+        return folder
+
+    return make
+
+
+def table(folder: Path, **options: Any) -> Table:
+    return leaderboard(read(find([folder]))[0], **options)
+
+
+def titles(found: Table) -> list[str]:
+    return [item.title for item in found.columns]
+
+
+def shown(found: Table, title: str) -> list[str]:
+    (item,) = [item for item in found.columns if item.title == title]
+    return [item.show(record) for record in found.records]
+
+
+def test_seeds_are_averaged_and_only_varying_fields_are_columns(run: Make, tmp_path: Path) -> None:
+    for seed, accuracy in ((0, 0.90), (1, 0.92)):
+        run("optimizer.lr=0.1", f"seed={seed}", accuracy=accuracy)
+        run("optimizer.lr=0.01", f"seed={seed}", accuracy=accuracy - 0.2, threads=seed + 1)
+    found = table(tmp_path)
+    assert titles(found)[:3] == ["lr", "test accuracy", "n"]
+    assert shown(found, "lr") == ["0.1", "0.01"]
+    assert shown(found, "test accuracy")[0] == "0.9100 ± 0.0141"
+    assert shown(found, "n") == ["2", "2"]
+    assert shown(found, "parameters") == ["50,890", "50,890"]
+    assert "status" not in titles(found)
+
+
+def test_what_follows_from_a_choice_is_no_column(run: Make, tmp_path: Path) -> None:
+    run("optimizer=sgd")
+    run("optimizer=adam")
+    run("model=cnn_dropout")
+    assert titles(table(tmp_path))[:3] == ["model", "optimizer", "test accuracy"]
+
+
+def test_ties_are_marked_where_intervals_overlap(run: Make, tmp_path: Path) -> None:
+    for seed, noise in ((0, -0.01), (1, 0.0), (2, 0.01)):
+        run("batch_size=32", f"seed={seed}", accuracy=0.92 + noise)
+        run("batch_size=64", f"seed={seed}", accuracy=0.91 + noise)
+        run("batch_size=128", f"seed={seed}", accuracy=0.50 + noise)
+    assert [text[:2] for text in shown(table(tmp_path), "test accuracy")] == ["0.", "≈ ", "0."]
+    assert "overlap" in table(tmp_path).notes[0]
+
+
+def test_running_failed_and_stopped_runs_are_shown(run: Make, tmp_path: Path) -> None:
+    run("batch_size=32")
+    run("batch_size=64", status="failed", error={"type": "ValueError", "message": "broken"})
+    going = run("batch_size=128", status=None)
+    header = "epoch,train_loss,train_accuracy,test_loss,test_accuracy,lr,seconds,images_per_second\n"
+    (going / "history.csv").write_text(header + "1,1,1,1,1,1,1,1\n2,1,1,1,1")
+    old = run("batch_size=256", status=None)
+    for path in (old, *old.iterdir()):
+        os.utime(path, (0, 0))
+    found = table(tmp_path)
+    assert shown(found, "status") == ["1 completed", "1 failed", "running 1/10", "1 stopped"]
+    assert len(table(tmp_path, hide_failed=True).records) == 2
+    lost = failures(read(find([tmp_path]))[0])
+    assert shown(lost, "reason") == ["ValueError: broken"]
+    assert shown(lost, "log") == [str(tmp_path / "run-1" / "run.log")]
+
+
+def test_a_repeated_seed_counts_once_and_the_later_one(run: Make, tmp_path: Path) -> None:
+    first = run(accuracy=0.5)
+    os.utime(first / "result.json", (1, 1))
+    run(accuracy=0.9)
+    run(status=None)
+    assert shown(table(tmp_path), "test accuracy") == ["0.9000"]
+    assert shown(table(tmp_path), "n") == ["1"]
+
+
+def test_equal_configs_on_changed_data_are_told_apart(run: Make, tmp_path: Path) -> None:
+    run("seed=0")
+    run("seed=1", data={"name": "mnist", "fingerprint": "g", "verified": False})
+    found = table(tmp_path)
+    assert sorted(shown(found, "fingerprint")) == ["f", "g"]
+
+
+def test_columns_and_sorting(run: Make, tmp_path: Path) -> None:
+    run("batch_size=64", accuracy=0.8)
+    run("batch_size=32", accuracy=0.9)
+    run("batch_size=128", accuracy=0.7)
+    assert shown(table(tmp_path, sort="batch_size"), "batch_size") == ["32", "64", "128"]
+    assert shown(table(tmp_path, sort="-batch_size"), "batch_size") == ["128", "64", "32"]
+    assert shown(table(tmp_path, sort="-test_accuracy"), "batch_size") == ["128", "64", "32"]
+    assert titles(table(tmp_path, columns=["lr", "epochs"])) == ["lr", "epochs"]
+    assert titles(table(tmp_path, only_changed=True)) == ["batch_size", "test accuracy"]
+    with pytest.raises(UsageError, match=r"column batch_sise: no such field; did you mean batch_size\?"):
+        table(tmp_path, sort="batch_sise")
+    with pytest.raises(UsageError, match="could be data.name or optimizer.name|write it in full|no such field"):
+        table(tmp_path, columns=["kernell"])
+
+
+DAMAGE: Sequence[tuple[str, str | bytes]] = [
+    ("result.json", "{"),
+    ("result.json", "[]"),
+    ("result.json", b"\xff\xfe"),
+    ("result.json", '{"schema": 1}'),
+    ("config.yaml", "a: [1"),
+    ("config.yaml", "- 1\n- 2\n"),
+    ("config.yaml", b"\xff\xfe\x00"),
+    ("config.yaml", "a: &x [1]\nb: *x\n"),
+    ("config.yaml", "!!python/object/apply:os.system [id]"),
+]
+
+
+@pytest.mark.parametrize(("name", "content"), DAMAGE)
+def test_damaged_files_are_named_and_left_out(name: str, content: str | bytes, run: Make, tmp_path: Path) -> None:
+    run()
+    bad = run("batch_size=64")
+    (bad / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    found, damaged = read(find([tmp_path]))
+    assert len(found) == 1
+    assert len(damaged) == 1
+    assert str(bad / name) in damaged[0]
+
+
+@pytest.mark.parametrize("change", [{"seconds": {"total": "x"}}, {"best": {"epoch": 1}}, {"parameters": {"total": []}}])
+def test_results_with_words_for_numbers_are_damaged(change: dict[str, Any], run: Make, tmp_path: Path) -> None:
+    run(**change)
+    assert "not a number" in read(find([tmp_path]))[1][0]
+
+
+def test_finding_runs(run: Make, tmp_path: Path) -> None:
+    inside = run()
+    (inside / "nested").mkdir()
+    (inside / "nested" / "result.json").write_text("{}")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "result.json").write_text("{}")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "config.yaml").write_text("a: 1")
+    assert find([tmp_path, inside]) == [inside]
+    with pytest.raises(UsageError, match="no such folder"):
+        find([tmp_path / "nowhere"])
+    with pytest.raises(UsageError, match="not a folder"):
+        find([inside / "config.yaml"])
+
+
+def test_parsing_in_pieces_is_parsing(tmp_path: Path) -> None:
+    import yaml
+
+    config = compose(["model=cnn_dropout", "tags=[a,b]", "name='x: y'", "scheduler=cosine"])
+    write_config(tmp_path, config, [])
+    text = (tmp_path / "config.yaml").read_text()
+    assert parse_yaml(text) == yaml.safe_load(text) == plain(config)
+    assert parse(parse_yaml(text)) == config
+    for odd in ("", "a: 'x\n\n  y'\nb: 2\n", "a: |\n  b: 1\nc:\n- 1\n", "# c\na: 1\n---\n"):
+        try:
+            expected = yaml.safe_load(odd)
+        except yaml.YAMLError:
+            continue
+        assert (parse_yaml(odd) or None) == expected
+
+
+def test_two_thousand_runs_in_seconds(tmp_path: Path) -> None:
+    base = plain(compose(["data=mnist", "model=fc_64", "precision=float32"]))
+    for number in range(2000):
+        folder = tmp_path / f"{number:04d}"
+        folder.mkdir()
+        values = {**base, "seed": number % 50, "batch_size": 8 * (1 + number // 50)}
+        # Not synced to the disk, which would take longer than everything else.
+        (folder / "config.yaml").write_text("\n".join(_lines(values)))
+        (folder / "overrides.yaml").write_text("[]")
+        text = dataclasses.replace(RESULT, seed=number % 50, test={"loss": 0.1, "accuracy": 0.9 + number / 1e6})
+        (folder / "result.json").write_text(_json(text))
+    started = time.perf_counter()
+    found = table(tmp_path)
+    seconds = time.perf_counter() - started
+    assert len(found.records) == 40
+    assert {record["n"] for record in found.records} == {50}
+    assert seconds < 5
+
+
+def _lines(values: dict[str, Any]) -> list[str]:
+    import json
+
+    return [f"{name}: {json.dumps(value)}" for name, value in values.items()]
+
+
+def _json(result: Result) -> str:
+    import json
+
+    return json.dumps(dataclasses.asdict(result))

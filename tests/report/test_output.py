@@ -1,0 +1,66 @@
+"""Tables in every format: the same content, and no string that could act instead of being shown."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from dlrun.report.output import Column, Table, column, plain_text, visible, write
+
+EVIL = "=cmd|'/c calc'!A1\x1b[2J | a_b & 50%\n\u202egnp"
+TABLE = Table(
+    [column("name"), column("accuracy", digits=4, right=True)],
+    [{"name": EVIL, "accuracy": 0.92841}, {"name": "plain", "accuracy": None}],
+    notes=["a note with $ and _"],
+)
+
+
+def test_terminal_text_shows_control_characters_instead_of_obeying_them() -> None:
+    text = write(TABLE, "text")
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert r"\x1b[2J | a_b & 50%\n\u202egnp" in text
+    assert text.splitlines()[1].endswith("0.9284")
+    assert len(text.splitlines()) == 4
+
+
+def test_terminal_text_keeps_to_a_width() -> None:
+    assert max(len(line) for line in write(Table(TABLE.columns, TABLE.records), "text", 40).splitlines()) <= 40
+
+
+def test_csv_cells_are_no_formulas_and_numbers_stay_whole() -> None:
+    rows = list(csv.reader(io.StringIO(write(TABLE, "csv"))))
+    assert rows[0] == ["name", "accuracy"]
+    assert rows[1][0].startswith("'=cmd|")
+    assert rows[1][1] == "0.92841"
+    assert rows[2] == ["plain", ""]
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1+1", "@SUM(A1)", "\t=1", "  =1"])
+def test_csv_formulas_of_every_kind(text: str) -> None:
+    cell = next(csv.reader(io.StringIO(write(Table([column("x")], [{"x": text}]), "csv").splitlines()[1])))[0]
+    assert cell[0] not in "=+-@\t"
+
+
+def test_markdown_keeps_its_columns() -> None:
+    line = write(TABLE, "md").splitlines()[2]
+    assert line.replace(r"\|", "").count("|") == 3
+    assert r"a\_b" in line
+
+
+def test_latex_escapes_what_latex_reads() -> None:
+    text = write(TABLE, "latex")
+    assert r"a\_b \& 50\%" in text
+    assert r"\textbackslash{}x1b" in text
+    assert text.startswith(r"\begin{tabular}{lr}")
+
+
+def test_json_has_plain_values_and_no_nan() -> None:
+    table = Table([column("x"), Column("both", str, ("y", "z"))], [{"x": float("nan"), "y": [1], "z": "t"}])
+    assert json.loads(write(table, "json")) == [{"x": None, "y": [1], "z": "t"}]
+
+
+def test_plain_text_and_visible() -> None:
+    assert [plain_text(value) for value in (None, True, 1e-5, 0.1, [1, 0.5])] == ["", "true", "1e-05", "0.1", "1, 0.5"]
+    assert visible("café\x00\u2028") == "café\\x00\\u2028"

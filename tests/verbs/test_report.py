@@ -1,0 +1,109 @@
+"""`dlrun report` as a command: formats, options, exit status, no torch."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dlrun.compose import compose
+from dlrun.config import identity
+from dlrun.folders import write_config
+from dlrun.result import Result
+from dlrun.verbs.report import main
+
+TYPED = ["data=mnist", "model=fc_64", "precision=float32"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two runs, one of them failed."""
+    for size, status in ((32, "completed"), (64, "failed")):
+        run = tmp_path / "runs" / f"b{size}"
+        run.mkdir(parents=True)
+        config = compose([*TYPED, f"batch_size={size}"])
+        write_config(run, config, TYPED)
+        Result(
+            status=status,
+            hash=identity(config),
+            name=run.name,
+            seed=0,
+            overrides=TYPED,
+            data={"name": "mnist", "fingerprint": "f", "verified": True},
+            model="fc_64",
+            parameters={"total": 50_890},
+            epochs=10,
+            train={"loss": 0.1, "accuracy": 0.95},
+            test={"loss": 0.3, "accuracy": 0.9},
+            best={"epoch": 7, "accuracy": 0.91, "selected_on": "val"},
+            seconds={"total": 12.0},
+            images_per_second=1e5,
+            device="cpu",
+            precision="float32",
+            threads=1,
+            cpu_capability="AVX2",
+            versions={},
+            git=None,
+            error={"type": "Killed", "message": "killed by SIGKILL\x1b[2J"} if status == "failed" else None,
+        ).write(run)
+    return tmp_path / "runs"
+
+
+def test_text_has_leaderboard_and_failures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].split() == [
+        *["batch_size", "test", "accuracy", "n", "best", "epoch's", "best", "epoch", "last", "epoch"],
+        *["parameters", "time", "status"],
+    ]
+    assert "Failed runs" in out
+    assert r"killed by SIGKILL\x1b[2J" in out
+
+
+def test_other_formats_are_only_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(folder), "--json"])
+    records = json.loads(capsys.readouterr().out)
+    assert [record["test_accuracy"] for record in records] == [0.9, None]
+    main([str(folder), "--csv", "--columns", "batch_size,test_accuracy", "--hide-failed"])
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert rows == [["batch_size", "test_accuracy", "test_accuracy_std", "tied_with_best"], ["32", "0.9", "", "false"]]
+    main([str(folder), "--md"])
+    assert capsys.readouterr().out.startswith("| batch\\_size |")
+    main([str(folder), "--latex"])
+    assert capsys.readouterr().out.startswith(r"\begin{tabular}")
+
+
+def test_damaged_runs_are_named_on_standard_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "b32" / "result.json").write_text("{")
+    assert main([str(folder), "--csv"]) == 0
+    assert "left out:" in capsys.readouterr().err
+
+
+def test_exit_status_and_messages(
+    folder: Path, tmp_path: Path, dlrun: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for words in (["empty"], ["nowhere"], ["runs", "--sort", "nonsense"], ["runs/b32/config.yaml"], []):
+        done = dlrun("report", *words)
+        assert done.returncode == 2, words
+        assert "Traceback" not in done.stderr
+        assert done.stderr
+
+
+def test_a_search_tells_what_it_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = {"best": {"overrides": ["a=1"], "accuracy": 0.5}, "importance": {"a": 0.75}, "trials": {"complete": 3}}
+    (folder / "search.json").write_text(json.dumps(summary))
+    main([str(folder)])
+    out = capsys.readouterr().out
+    assert "best point: a=1 (accuracy 0.5000)\nimportance: a 75%\ntrials: 3 complete\n" in out
+    (folder / "search.json").write_text('{"best": 3}')
+    assert main([str(folder)]) == 0
+
+
+def test_no_torch(folder: Path) -> None:
+    code = f"import sys; from dlrun.verbs.report import main; main([{str(folder)!r}, '--md']); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
