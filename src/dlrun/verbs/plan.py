@@ -1,7 +1,7 @@
 """Say what a sweep or a table would still run, and how long that would take; runs nothing but short trials.
 
-dlrun plan -m OVERRIDE …    the sweep that `dlrun -m OVERRIDE …` would run
-dlrun plan TABLE [OVERRIDE …]    the runs that `dlrun reproduce TABLE …` would run
+    dlrun plan -m OVERRIDE …           the sweep that `dlrun -m OVERRIDE …` would run
+    dlrun plan TABLE [OVERRIDE …]      the runs that `dlrun reproduce TABLE …` would run
 
 The estimate is kept, and the sweep says in the end how far it was off.
 """
