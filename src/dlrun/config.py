@@ -257,7 +257,7 @@ class Sweep:
     fresh: bool = option(False, "run everything again in a new folder", hashed=False)
     name: str | None = option(None, "folder below outputs/sweeps (null: derived from what was typed)", hashed=False)
     rows: list[str] = option(
-        [], "points written out, each a text of overrides, e.g. ['model=fc_64 seed=0,1', model=fc_512]", hashed=False
+        [], "points written out, each a text of overrides, e.g. ['model=fc_64 seed=0,1','model=fc_512']", hashed=False
     )
     zip: list[str] = option([], "lists that go in step, e.g. ['optimizer.lr=0.1,0.01 batch_size=128,32']", hashed=False)
     exclude: list[str] = option([], "points left out: those with all of a text's overrides", hashed=False)

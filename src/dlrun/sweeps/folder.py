@@ -87,7 +87,7 @@ def jobs_of(points: Sequence[Point], folder: Path) -> list[Job]:
         try:
             config = _config(point, checked)
         except UsageError as error:
-            wrong.append(f"point {number} of {len(points)} ({' '.join(point.varied)}): {error}")
+            wrong.append(f"point {number} of {len(points)} ({' '.join(point.varied or point.overrides)}): {error}")
             continue
         hash = identity(config)
         run_dir = there.get(hash, folder / f"{slug(point.varied)}-{hash}")

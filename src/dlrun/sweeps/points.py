@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import HydraException
 
-from dlrun.compose import compose, options, sentence
+from dlrun.compose import compose, options
 from dlrun.config import Sweep
 from dlrun.errors import ConfigError
 
@@ -111,11 +111,16 @@ def parse(arguments: Iterable[str]) -> list[Override]:
     Raises:
         ConfigError: One can't be read.
     """
-    parser = OverridesParser.create()
+    return [_parsed(text.lstrip("+")) for text in arguments if not text.startswith("hydra")]
+
+
+def _parsed(text: str) -> Override:
     try:
-        return [parser.parse_override(text.lstrip("+")) for text in arguments if not text.startswith("hydra")]
+        return OverridesParser.create().parse_override(text)
     except HydraException as error:
-        raise ConfigError(sentence(error)) from error
+        raise ConfigError(
+            f"{text}: can't be read as KEY=VALUE (put quotes around a value with special characters)"
+        ) from error
 
 
 def _is_swept(override: Override) -> bool:
