@@ -1,0 +1,29 @@
+"""A completed run counts only on the data it was made with."""
+
+from pathlib import Path
+
+from dlrun.compose import compose
+from dlrun.config import Sweep
+from dlrun.sweeps.jobs import Job
+from dlrun.sweeps.launch import launch
+
+
+def write_pictures(folder: Path, shade: int) -> None:
+    from PIL import Image
+
+    for name, tone in (("cats", 0), ("dogs", shade)):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(10):
+            Image.new("L", (8, 8), tone + number).save(folder / name / f"{number}.png")
+
+
+def test_changed_pictures_are_trained_on_anew_and_nothing_is_lost(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", 100)
+    words = ["data=image_folder", f"data.root={tmp_path / 'pictures'}", "model=fc_64", "epochs=1", "device=cpu"]
+    job = Job(tuple(words), tmp_path / "run", compose(words))
+    assert [one.status for one in launch([job], Sweep())] == ["completed"]
+    assert [one.status for one in launch([job], Sweep())] == ["skipped"]
+    write_pictures(tmp_path / "pictures", 200)
+    (again,) = launch([job], Sweep())
+    assert again.status == "completed"
+    assert len(list(tmp_path.glob("run*/result.json"))) == 2
