@@ -35,9 +35,7 @@ def write_run(folder: Path, typed: Sequence[str], accuracy: float, **changes: ob
     config = compose([*typed, "precision=float32"])
     folder.mkdir(parents=True)
     write_config(folder, config, typed)
-    lines = [
-        f"{epoch},0.5,{accuracy},0.4,{accuracy - 0.01 * (3 - epoch)},0.01,2.0,30000" for epoch in (1, 2, 3)
-    ]
+    lines = [f"{epoch},0.5,{accuracy},0.4,{accuracy - 0.01 * (3 - epoch)},0.01,2.0,30000" for epoch in (1, 2, 3)]
     (folder / "history.csv").write_text("\n".join([HEADER, *lines]) + "\n")
     result = Result(
         status="completed",
@@ -191,7 +189,8 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
             overrides=[HOSTILE],
         )
         config = folder / "config.yaml"
-        config.write_text(config.read_text() + f'"<i>": {json.dumps(HOSTILE)}\n')
+        unsealed = config.read_text().partition("\n")[2]
+        config.write_text(unsealed + f'"<i>": {json.dumps(HOSTILE)}\n')
     found, _ = runs_on_disk.read(runs_on_disk.find([tmp_path]))
     text = page(found, [HOSTILE], title=HOSTILE, folder=tmp_path)
     read = Reader(text)
@@ -249,6 +248,23 @@ def test_published_table_with_verdicts_and_lessons(tmp_path: Path) -> None:
     assert [entry["label"] for entry in json.loads(read.script)] == ["FC (64,64)", "FC (512,512)"]
 
 
+def test_verb_compares_with_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    published = table.load("nvidia_dli")
+    for one in plan.plan(published, published.rows[:1], 2):
+        write_run(one.folder, one.overrides, 0.979)
+    assert report.main(["--table", "nvidia_dli"]) == 0
+    captured = capsys.readouterr()
+    assert "2 missing" in captured.out
+    assert captured.err == "page: outputs/runs/nvidia_dli.html\n"
+    read = Reader(Path("outputs/runs/nvidia_dli.html").read_text())
+    assert len(read.rows["runs"]) == 1 + 2
+    assert report.main(["outputs/runs", "--table", "nvidia_dli", "epochs=1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["changes"] == ["epochs=1"]
+
+
 def test_axis_leaves_a_run_that_learnt_nothing_outside() -> None:
     found = axis([Dots(0.1), Dots(0.97), Dots(0.98), Dots(0.99)])
     assert found is not None
@@ -271,9 +287,7 @@ def test_verb_writes_it_elsewhere_and_not_for_programs(sweep: Path, tmp_path: Pa
     assert 'href="sweep/fc_512-0"' in (tmp_path / "here.html").read_text()
 
 
-def test_folder_that_cannot_be_written_costs_only_the_page(
-    sweep: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_folder_that_cannot_be_written_costs_only_the_page(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report.main([str(sweep), "--html", str(sweep / "nowhere" / "x.html")]) == 0
     captured = capsys.readouterr()
     assert "fc_512" in captured.out
@@ -283,9 +297,7 @@ def test_folder_that_cannot_be_written_costs_only_the_page(
 def test_many_runs_take_a_second_not_a_minute(sweep: Path, tmp_path: Path) -> None:
     found, _ = runs_on_disk.read(runs_on_disk.find([sweep]))
     many = [
-        dataclasses.replace(run, fields={**run.fields, "batch_size": number})
-        for number in range(150)
-        for run in found
+        dataclasses.replace(run, fields={**run.fields, "batch_size": number}) for number in range(150) for run in found
     ]
     started = time.perf_counter()
     write_page(tmp_path / "many.html", runs=many)

@@ -47,9 +47,7 @@ def plan(table: Table, rows: Sequence[Row], seeds: int, own: Sequence[str] = ())
         if key == "seed":
             raise UsageError("seed: a table runs the seeds 0 … n-1; --seeds N says how many")
         if re.match(r"hydra\b", key):
-            raise UsageError(
-                f"{key}: a table runs here or with hydra/launcher=slurm, each run in its own folder"
-            )
+            raise UsageError(f"{key}: a table runs here or with hydra/launcher=slurm, each run in its own folder")
     planned = []
     for row in rows:
         overrides = merged(row.overrides, own)
@@ -69,9 +67,7 @@ def _planned(row: Row, seed: int, overrides: Sequence[str], config: Config) -> P
 def folder(config: Config) -> Path:
     """Where a row's run lies. It depends on the config alone, so that tables share their runs."""
     words = [config.data, config.model, config.optimizer]
-    named = [
-        f"{group}={_word(part)}" for group, part in zip(("data", "model", "optimizer"), words, strict=True)
-    ]
+    named = [f"{group}={_word(part)}" for group, part in zip(("data", "model", "optimizer"), words, strict=True)]
     return RUNS / f"{slug([*named, f'epochs={config.epochs}', f'seed={config.seed}'])}-{identity(config)}"
 
 
@@ -82,6 +78,15 @@ def _word(part: object) -> str:
     if layers is None:
         return str(getattr(part, "name", ""))
     return "cnn" if any(phrase.startswith("conv") for phrase in layers) else "fc"
+
+
+def changes(table: Table, planned: Sequence[Planned], own: Sequence[str]) -> Sequence[str]:
+    """The overrides, if they make other runs than the published ones (`device=cuda` does not)."""
+    if not own:
+        return ()
+    first = planned[0]
+    published = plan(table, [first.row], first.seed + 1)[-1]
+    return () if identity(published.config) == first.hash else own
 
 
 @dataclass(frozen=True)

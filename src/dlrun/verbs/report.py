@@ -5,14 +5,23 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from dlrun.errors import UsageError
 from dlrun.report import leaderboard, runs
 from dlrun.report.output import Table, visible, write
+
+if TYPE_CHECKING:
+    from dlrun.tables.plan import Found
 
 
 def main(arguments: list[str]) -> int:
     """Run the verb; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
+    if options.table:
+        return _report_table(options)
+    if not options.path:
+        raise UsageError("report: name a folder of runs, such as outputs")
     found, damaged = runs.read(runs.find(options.path))
     for sentence in damaged:
         print(visible(f"left out: {sentence}"), file=sys.stderr)
@@ -26,8 +35,39 @@ def main(arguments: list[str]) -> int:
     if options.form == "text" and not options.hide_failed:
         _print_failures(leaderboard.failures(found))
     if options.html or options.form == "text":
-        _write_page(options.html or _beside(options.path), found, damaged)
+        _write_page(options.html or _beside(options.path), runs=found, damaged=damaged)
     return 0
+
+
+def _report_table(options: argparse.Namespace) -> int:
+    """Published beside measured, from the runs in one folder; words with `=` are overrides as of `reproduce`."""
+    from dlrun.tables import plan, table
+    from dlrun.tables.compare import compare
+    from dlrun.tables.render import render
+
+    own = [str(word) for word in options.path if "=" in str(word) and not word.exists()]
+    folders = [word for word in options.path if str(word) not in own] or [plan.RUNS]
+    if len(folders) > 1:
+        raise UsageError("--table: the runs of a table lie in one folder; name one PATH")
+    published = table.load(options.table)
+    measured, damaged = runs.read(runs.find(folders))
+    seeds = max((int(run.fields.get("seed", 0)) for run in measured), default=0) + 1
+    planned = _measured_seeds(plan.find(plan.plan(published, published.rows, seeds, own), runs=folders[0]))
+    changes = plan.changes(published, [one.planned for one in planned], own)
+    comparison = compare(published, published.rows, planned, changes)
+    print(render(comparison, options.form, _width()), end="")
+    labels = {folders[0] / one.planned.folder.name: one.planned.row.label for one in planned if one.status != "missing"}
+    shown = [run for run in measured if run.folder in labels]
+    if shown and (options.html or options.form == "text"):
+        path = options.html or folders[0] / f"{published.name}.html"
+        _write_page(path, runs=shown, damaged=damaged, comparison=comparison, labels=labels, title=published.title)
+    return 0
+
+
+def _measured_seeds(found: Sequence["Found"]) -> list["Found"]:
+    """Without the seeds that no row has: they belong to other tables."""
+    last = max((one.planned.seed for one in found if one.status != "missing"), default=0)
+    return [one for one in found if one.planned.seed <= last]
 
 
 def _beside(paths: Sequence[Path]) -> Path:
@@ -35,11 +75,11 @@ def _beside(paths: Sequence[Path]) -> Path:
     return (paths[0] if len(paths) == 1 else Path()) / "report.html"
 
 
-def _write_page(path: Path, found: Sequence[runs.Run], damaged: Sequence[str]) -> None:
+def _write_page(path: Path, **content: Any) -> None:
     from dlrun.report.page import write_page
 
     try:
-        write_page(path, runs=found, damaged=damaged)
+        write_page(path, **content)
     except OSError as error:
         # The tables are printed; folders of results are often read-only.
         print(visible(f"no page: {path}: {error.strerror}; --html FILE puts it elsewhere"), file=sys.stderr)
@@ -68,7 +108,10 @@ def _width() -> int | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("dlrun report", description=__doc__)
-    parser.add_argument("path", nargs="+", type=Path, help="folders of runs or sweeps, or folders above them")
+    parser.add_argument("path", nargs="*", type=Path, help="folders of runs or sweeps, or folders above them")
+    parser.add_argument(
+        "--table", metavar="NAME", help="compare the runs in PATH (default: outputs/runs) with a published table"
+    )
     parser.add_argument(
         "--sort",
         default=leaderboard.DEFAULT_SORT,

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dlrun.config import Sweep, identity
+from dlrun.config import Sweep
 from dlrun.errors import UsageError
 from dlrun.report.output import visible
 from dlrun.result import Result
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
 from dlrun.tables.compare import compare
-from dlrun.tables.plan import QUICK, Found, Planned, find, plan
+from dlrun.tables.plan import QUICK, Found, Planned, changes, find, plan
 from dlrun.tables.render import render
 from dlrun.tables.table import Row, Table, choose, load
 
@@ -68,26 +68,18 @@ def request(arguments: Sequence[str]) -> Request:
 
 def show(asked: Request, found: Sequence[Found]) -> int:
     """Print published beside measured; the exit status is 1 if a run is not complete."""
-    changes = _changes(asked.table, asked.planned, asked.own)
-    print(render(compare(asked.table, asked.rows, found, changes, asked.quick), "text", _width()), end="")
+    changed = changes(asked.table, asked.planned, asked.own)
+    print(render(compare(asked.table, asked.rows, found, changed, asked.quick), "text", _width()), end="")
     return 0 if all(one.status == "completed" for one in found) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("dlrun reproduce", description=__doc__)
-    parser.add_argument(
-        "table", metavar="TABLE", help="name of a table: configs/table/NAME.yaml, shipped or yours"
-    )
-    parser.add_argument(
-        "override", metavar="OVERRIDE", nargs="*", help="changes every run, e.g. device=cuda epochs=1"
-    )
+    parser.add_argument("table", metavar="TABLE", help="name of a table: configs/table/NAME.yaml, shipped or yours")
+    parser.add_argument("override", metavar="OVERRIDE", nargs="*", help="changes every run, e.g. device=cuda epochs=1")
     parser.add_argument("--rows", metavar="1-4,7", help="only these rows")
-    parser.add_argument(
-        "--seeds", type=_count, metavar="N", help="seeds 0 … N-1 (default: what the table says)"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print a line to type for every run, and run nothing"
-    )
+    parser.add_argument("--seeds", type=_count, metavar="N", help="seeds 0 … N-1 (default: what the table says)")
+    parser.add_argument("--dry-run", action="store_true", help="print a line to type for every run, and run nothing")
     parser.add_argument("--quick", action="store_true", help=f"cut every run short ({QUICK[0]}): no verdicts")
     return parser
 
@@ -100,15 +92,6 @@ def _count(text: str) -> int:
 
 def _width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def _changes(table: Table, planned: Sequence[Planned], own: Sequence[str]) -> Sequence[str]:
-    """The overrides, if they make other runs than the published ones (`device=cuda` does not)."""
-    if not own:
-        return ()
-    first = planned[0]
-    published = plan(table, [first.row], first.seed + 1)[-1]
-    return () if identity(published.config) == first.hash else own
 
 
 def complete(asked: Request, slurm: settings.Settings | None) -> list[Found]:
@@ -150,9 +133,7 @@ def to_run(planned: Sequence[Planned]) -> list["Job"]:
 def _refuse_foreign(planned: Planned) -> None:
     """A run that was extended keeps its folder's name; nothing may be written over it."""
     if planned.config.sweep.fresh:
-        raise UsageError(
-            "sweep.fresh: runs of tables are known by their hash; move outputs/runs away instead"
-        )
+        raise UsageError("sweep.fresh: runs of tables are known by their hash; move outputs/runs away instead")
     if (planned.folder / "result.json").exists() and Result.read(planned.folder).hash != planned.hash:
         raise UsageError(
             f"{planned.folder}: holds another run by now (extended with dlrun resume?); move it away, "
