@@ -56,6 +56,8 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any]:
     data = _proven(path)
     try:
         content = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+    except MemoryError:
+        raise
     # A file made up by someone may have the right checksum; a wrong pickle raises nearly any exception.
     except Exception as error:
         raise CheckpointError(f"{path}: not a checkpoint of dlrun ({type(error).__name__})") from None

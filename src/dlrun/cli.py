@@ -1,6 +1,7 @@
 """The command line: the first word is a verb, or everything is Hydra's; errors become sentences."""
 
 import importlib
+import io
 import logging
 import os
 import sys
@@ -10,13 +11,17 @@ from dlrun import __version__
 from dlrun.errors import DlrunError, UsageError, did_you_mean
 from dlrun.verbs import VERBS
 
+LONGEST = 1000
+"""Characters of a line that tells of an error."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 failed, 2 a mistake, 128 + N after signal N."""
     words = sys.argv[1:] if arguments is None else arguments
-    _make_importable(Path.cwd())
+    _prepare_streams()
     _warn_on_stderr()
     try:
+        _make_importable(Path.cwd())
         return _dispatch(words)
     except DlrunError as error:
         return _say(str(error), error.exit_status)
@@ -26,8 +31,17 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader went away (`dlrun … | head`); Python must not complain while closing the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except MemoryError:
+        return _say("out of memory", 1)
     except OSError as error:
         return _say(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
+
+
+def _prepare_streams() -> None:
+    """Names that the terminal's encoding lacks are spelt out instead of ending in an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _make_importable(folder: Path) -> None:
@@ -44,7 +58,11 @@ def _warn_on_stderr() -> None:
 
 
 def _say(text: str, status: int) -> int:
-    print(f"dlrun: {text}", file=sys.stderr)
+    """Print an error: the text of a file or an argument may be in it, so it is cut and spelt out."""
+    from dlrun.report.output import visible
+
+    lines = [f"{line[:LONGEST]}…" if len(line) > LONGEST else line for line in text.splitlines()]
+    print("dlrun: " + "\n".join(map(visible, lines)), file=sys.stderr)
     return status
 
 

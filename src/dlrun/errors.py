@@ -24,6 +24,10 @@ class DataError(UsageError):
     """Data that are missing, damaged or not what they should be."""
 
 
+class Damaged(UsageError):
+    """A file that dlrun wrote and whose content has changed since: a full disk, a bad copy, an editor."""
+
+
 class RunFailed(DlrunError):
     """A run that started and could not finish; its log holds the details."""
 

@@ -1,5 +1,7 @@
 """Files that a user would miss: written whole or not at all."""
 
+import contextlib
+import errno
 import os
 import threading
 from pathlib import Path
@@ -11,7 +13,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     The content is on the disk (fsync) before the name points to it, so a crash leaves one of the two whole.
 
     Raises:
-        OSError: The folder can't be written or the disk is full; `path` is then unchanged.
+        OSError: The folder can't be written or the disk is full; `path` is then unchanged and named.
     """
     data = content.encode() if isinstance(content, str) else content
     draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
@@ -21,10 +23,23 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)
         raise
     sync_folder(path.parent)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Delete what `write_atomically` had begun in `folder` when its process was killed.
+
+    Only for a folder that no other process writes to.
+    """
+    for draft in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            draft.unlink()
 
 
 def sync_folder(folder: Path) -> None:
@@ -34,6 +49,10 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        # Some network and FUSE file systems can't do this to folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
     finally:
         os.close(handle)
 

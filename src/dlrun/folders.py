@@ -1,6 +1,7 @@
 """Run folders: claimed by one process at a time, never shared by two runs."""
 
 import contextlib
+import hashlib
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -11,24 +12,40 @@ import yaml
 from filelock import FileLock, Timeout
 
 from dlrun.config import Config, identity, parse, plain
-from dlrun.errors import ConfigError, UsageError
-from dlrun.files import write_atomically
+from dlrun.errors import ConfigError, Damaged, UsageError
+from dlrun.files import remove_drafts, sync_folder, write_atomically
 from dlrun.result import Result
+
+log = logging.getLogger("dlrun")
+
+SEAL = b"# sha256: "
+"""Begins the first line of config.yaml and overrides.yaml, a comment: the checksum of the lines below."""
+
+LARGEST = 1_000_000
+"""Bytes of the largest config that is read."""
 
 
 @contextlib.contextmanager
 def hold(run_dir: Path) -> Iterator[None]:
     """Be the one process that works in `run_dir`; the system frees the lock when a process dies.
 
+    What a killed process had begun to write is deleted.
+
     Raises:
-        UsageError: Another process holds it, or the folder can't be written.
+        UsageError: Another process holds it, or the folder can't be written or locked.
     """
     lock = FileLock(run_dir / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise UsageError(f"{run_dir}: another process is working on this run") from None
+    except NotImplementedError:
+        raise UsageError(f"{run_dir}: its file system has no locks; choose another with hydra.run.dir") from None
+    except OSError as error:
+        raise UsageError(f"{run_dir}: can't be written ({error.strerror})") from None
     try:
+        for folder in (run_dir, run_dir / "checkpoints"):
+            remove_drafts(folder)
         yield
     finally:
         lock.release()
@@ -43,30 +60,72 @@ def claim(wished: Path) -> Path:
             folder.mkdir()
         except FileExistsError:
             continue
+        sync_folder(folder.parent)
         return folder
     raise UsageError(f"{wished}: 10,000 runs have this name; choose another hydra.run.dir")
 
 
 def write_config(run_dir: Path, config: Config, overrides: Sequence[str]) -> None:
-    """Write `config.yaml` (resolved) and `overrides.yaml` (what was typed)."""
-    write_atomically(run_dir / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
-    write_atomically(run_dir / "overrides.yaml", yaml.safe_dump(list(overrides), allow_unicode=True))
+    """Write `overrides.yaml` (what was typed) and `config.yaml` (resolved), each with its checksum.
+
+    The config comes last: where it is, both are.
+    """
+    for name, values in (("overrides.yaml", list(overrides)), ("config.yaml", plain(config))):
+        body = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True).encode()
+        write_atomically(run_dir / name, SEAL + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a value that occurs twice twice: aliases are not read."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses aliases, which can unfold without end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not read")
+        return super().compose_node(parent, index)
 
 
 def read_yaml(path: Path) -> Any:
     """Plain values of a YAML file of a run folder.
 
     Raises:
-        UsageError: It is missing, too large, or no YAML.
+        Damaged: It is not as it was written, or no YAML.
+        UsageError: It is missing or too large.
     """
     try:
-        if path.stat().st_size > 1_000_000:
+        return yaml.load(read_sealed(path), _Loader)
+    # PyYAML's constructors let KeyError, AttributeError and more through on wrong scalars (`!!bool x`).
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError, yaml.YAMLError) as error:
+        raise Damaged(f"{path}: can't be read ({type(error).__name__})") from None
+
+
+def read_sealed(path: Path) -> str:
+    """The text of a YAML file of a run folder, less the checksum in its first line, which must fit if it is there.
+
+    Raises:
+        Damaged: It is not as it was written.
+        UsageError: It is missing or too large.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
             raise UsageError(f"{path}: larger than any config of dlrun")
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        seal, _, body = content.partition(b"\n") if content.startswith(SEAL) else (b"", b"", content)
+        if seal and seal != SEAL + hashlib.sha256(body).hexdigest().encode():
+            raise Damaged(f"{path}: changed since it was written (delete its first line to accept it as it is)")
+        return body.decode()
     except FileNotFoundError:
         raise UsageError(f"{path}: not found; is this the folder of a run?") from None
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path}: can't be read ({type(error).__name__})") from None
+    except UnicodeDecodeError:
+        raise Damaged(f"{path}: no text in UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read ({error.strerror})") from None
 
 
 def read_config(run_dir: Path) -> Config:
@@ -97,10 +156,14 @@ def read_overrides(run_dir: Path) -> list[str]:
 
 
 def finished(run_dir: Path, hash: str) -> Result | None:
-    """The result of `run_dir` if a run with this hash was completed there."""
+    """The result of `run_dir` if a run with this hash was completed there; of a damaged one nothing is believed."""
     if not (run_dir / "result.json").is_file():
         return None
-    result = Result.read(run_dir)
+    try:
+        result = Result.read(run_dir)
+    except Damaged as error:
+        log.warning("%s; it is made anew", error)
+        return None
     return result if result.status == "completed" and result.hash == hash else None
 
 
@@ -125,11 +188,22 @@ def run_name(config: Config, overrides: Sequence[str]) -> str:
     return f"{slug(overrides)}-{identity(config)}"
 
 
+class _LogFile(logging.FileHandler):
+    """A log that can't be written (a full disk) stops nothing and is no news on every line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Drop the record."""
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 @contextlib.contextmanager
 def logged_to(path: Path) -> Iterator[None]:
     """Append what dlrun logs to a file, with times."""
     logger = logging.getLogger("dlrun")
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(min(logger.level or logging.INFO, logging.INFO))

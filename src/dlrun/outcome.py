@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import dlrun
 from dlrun.config import Config, Layers, Target
 from dlrun.environment import git_state, versions
-from dlrun.errors import DlrunError
+from dlrun.errors import DlrunError, UsageError
 from dlrun.events import Event, Metrics, StepsTaken
 from dlrun.parts import Parts
-from dlrun.result import Result, read_history
+from dlrun.result import Result, history_checksum, read_history
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +38,13 @@ class Report:
         result = self._result(status, test, error)
         result.write(self.run_dir)
         return result
+
+    def write_failure(self, status: str, error: BaseException) -> None:
+        """Write the result of a run that failed; the reason may be that nothing can be written."""
+        try:
+            self.write(status, error=error)
+        except (OSError, UsageError) as another:
+            log.error("the result can't be written: %s", another)
 
     def _result(self, status: str, test: Metrics | None, error: BaseException | None) -> Result:
         parts, state, config = self.parts, self.parts.state, self.parts.config
@@ -73,7 +80,8 @@ class Report:
             versions=versions(),
             git=git_state(),
             origin=parts.origin,
-            error={"type": type(error).__name__, "message": explain(error, parts)} if error else None,
+            history=history_checksum(self.run_dir),
+            error={"type": type(error).__name__, "message": explain(error, parts.config, parts)} if error else None,
         )
 
     def _seconds(self) -> dict[str, float]:
@@ -110,17 +118,29 @@ def _cpu_capability() -> str:
     return str(torch.backends.cpu.get_cpu_capability())
 
 
-def explain(error: BaseException, parts: Parts) -> str:
-    """One line for a failure; running out of memory says what to lower."""
-    import torch
+def explain(error: BaseException, config: Config, parts: Parts | None = None) -> str:
+    """One line for a failure; running out of memory or disk says what to do.
 
+    Args:
+        parts: What the run is made of, where it came so far.
+    """
     if isinstance(error, DlrunError):
         return str(error)
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
-    if short:
+    if is_out_of_memory(error):
+        size = f" and {parts.parameters['total']:,} parameters" if parts else ""
+        place = parts.state.device if parts else config.device
         return (
-            f"out of memory on {parts.state.device} with batch_size={parts.config.batch_size} and "
-            f"{parts.parameters['total']:,} parameters; lower batch_size, eval_batch_size or the model's width"
+            f"out of memory on {place} with batch_size={config.batch_size}, "
+            f"eval_batch_size={config.eval_batch_size}{size}; lower these or the model's width"
         )
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}; what was saved before is whole"
     return f"{type(error).__name__}: {text}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was short, of the GPU or the CPU; PyTorch says so in several ways."""
+    words = ("t allocate memory", "not allocate memory", "not enough memory", "bad_alloc", "create a memory object")
+    out_of_memory = type(error).__name__ == "OutOfMemoryError"  # torch's, without importing torch
+    return isinstance(error, MemoryError) or out_of_memory or any(word in str(error) for word in words)

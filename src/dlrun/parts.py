@@ -3,14 +3,15 @@
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlrun.config import Config, identity
 from dlrun.distributed import ALONE, Ranks
-from dlrun.errors import UsageError
+from dlrun.errors import DataError, UsageError
 from dlrun.precision import Precision, pick_device, set_determinism, set_threads
+from dlrun.result import read_history
 
 if TYPE_CHECKING:
     from dlrun.data.dataset import Dataset, Split
@@ -39,6 +40,33 @@ class Parts:
     ranks: Ranks
     origin: dict[str, Any] | None = None
     """`hash` and `epochs` of the run that this one extends."""
+    history: list[list[float]] = field(default_factory=list)
+    """The rows of history.csv for the epochs that are done."""
+
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint says besides the state: whose it is, and all that going on or using it needs."""
+        from dlrun.loading import Inputs
+
+        return {
+            "hash": self.hash,
+            "origin": self.origin,
+            "fingerprint": self.dataset.fingerprint,
+            "numerics": self.numerics(),
+            "data": Inputs.of(self.dataset).plain(),
+            "history": self.history,
+        }
+
+    def numerics(self) -> dict[str, Any]:
+        """What the same bits are promised for, besides the hash."""
+        import torch
+
+        return {
+            "torch": str(torch.__version__),
+            "device": self.state.device.type,
+            "threads": self.threads,
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "ranks": self.ranks.count,
+        }
 
     @property
     def steps_per_epoch(self) -> int:
@@ -127,23 +155,50 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
 
     A checkpoint of the run that is extended is saved again under the new hash before anything else, so that
     the folder fits together whenever the process dies.
+
+    Raises:
+        CheckpointError: No checkpoint is whole, or it does not fit the network that the config gives now.
+        DataError: The data are not those it was trained on.
+        UsageError: It is of another run.
     """
     from dlrun import checkpoint
 
-    saved = checkpoint.load_last(run_dir / "checkpoints")
+    folder = run_dir / "checkpoints"
+    saved = checkpoint.load_last(folder)
     if saved is None:
         return
     origin = dict(extended) if extended else saved.get("origin")
     if parts.hash not in (saved.get("hash"), (saved.get("origin") or {}).get("hash")) and not (
         origin and origin.get("hash") == saved.get("hash")
     ):
-        raise UsageError(f"{run_dir / 'checkpoints'}: of another run ({saved.get('hash')}, this one is {parts.hash})")
-    parts.state.load(saved["state"], parts.ranks)
-    before, now = 1 + len(saved["state"].get("others", [])), parts.ranks.count
-    if before != now:
-        log.warning("saved by %d ranks, going on with %d: the same within rounding, not bit by bit", before, now)
+        raise UsageError(f"{folder}: of another run ({saved.get('hash')}, this one is {parts.hash})")
+    if saved.get("fingerprint", parts.dataset.fingerprint) != parts.dataset.fingerprint:
+        raise DataError(
+            f"{run_dir}: the data are not those this run began with (fingerprint {parts.dataset.fingerprint}, "
+            f"then {saved['fingerprint']}); put them back, or start a new run"
+        )
+    try:
+        parts.state.load(saved["state"], parts.ranks)
+        # Taken from here, so that a history that was lost or changed is whole again.
+        parts.history = saved["history"] if "history" in saved else _history_on_disk(run_dir, parts.state.epoch)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise checkpoint.CheckpointError(
+            f"{folder}: does not fit the network and optimizer of config.yaml, or is no dlrun checkpoint "
+            f"({type(error).__name__}); has their code changed?"
+        ) from error
+    _warn_of_other_bits(saved.get("numerics", {}), parts.numerics())
     parts.origin = origin
     if saved.get("hash") != parts.hash and parts.ranks.first:
-        state = parts.state.tensors()
-        checkpoint.save_last(run_dir / "checkpoints", {"hash": parts.hash, "origin": origin, "state": state})
+        for _ in range(2):  # The one before, too, since a checkpoint of the old hash would be refused.
+            checkpoint.save_last(folder, {**parts.about(), "state": parts.state.tensors()})
     log.info("going on after epoch %d, step %d", parts.state.epoch - 1, parts.state.step)
+
+
+def _history_on_disk(run_dir: Path, epoch: int) -> list[list[float]]:
+    return [list(row.values()) for row in read_history(run_dir) if row["epoch"] < epoch]
+
+
+def _warn_of_other_bits(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    changed = [f"{name} {before[name]} is now {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
+    if changed:
+        log.warning("%s: the run goes on the same within rounding, not bit by bit", ", ".join(changed))

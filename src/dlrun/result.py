@@ -178,7 +178,8 @@ def _numbers(metrics: dict[str, Any]) -> bool:
 
 
 def _is_best(best: dict[str, Any]) -> bool:
-    return type(best.get("epoch")) is int and _is_number(best.get("accuracy")) and isinstance(best.get("selected_on"), str)
+    chosen = isinstance(best.get("selected_on"), str)
+    return chosen and type(best.get("epoch")) is int and _is_number(best.get("accuracy"))
 
 
 def _is_number(value: Any) -> bool:
@@ -222,7 +223,6 @@ def read_history(run_dir: Path) -> list[dict[str, float]]:
                 break
             raise UsageError(f"{path}: line {number} is damaged") from None
     return rows
-
 
 
 def _finite(text: str) -> float:

@@ -13,10 +13,10 @@ from dlrun.distributed import ALONE, Agreed, Ranks, scaled
 from dlrun.errors import DlrunError, Interrupted, RunFailed, UsageError
 from dlrun.events import Event, Metrics, Sink
 from dlrun.folders import finished, hold, logged_to, read_config, write_config
-from dlrun.outcome import Report, device_name, explain
+from dlrun.outcome import Report, device_name, explain, is_out_of_memory
 from dlrun.parts import Parts, build, resume
 from dlrun.precision import settle_precision
-from dlrun.result import Result, read_history
+from dlrun.result import Result, release_history
 from dlrun.signals import Noticed, noticing_signals
 
 if TYPE_CHECKING:
@@ -75,12 +75,24 @@ def run(
         if done is not None:
             log.info("already complete")
             return done
-        parts = build(config, ranks)
+        # Ranks have to agree on stopping, which they do at steps.
+        noticed.at_once = ranks.count == 1
+        parts = _build(config, ranks)
         resume(parts, run_dir, extended)
+        noticed.at_once = False
         if not ranks.first:
             return _follow(parts, run_dir, noticed)
         write_config(run_dir, config, overrides)
         return _train_and_report(parts, run_dir, overrides, watch, noticed, started)
+
+
+def _build(config: Config, ranks: Ranks) -> Parts:
+    try:
+        return build(config, ranks)
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise RunFailed(explain(error, config)) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -119,13 +131,13 @@ def _train_and_report(
     try:
         test = _train(parts, run_dir, watch, noticed, report)
     except DlrunError as error:
-        report.write("failed", error=error)
+        report.write_failure("failed", error)
         raise
     except BaseException as error:
         log.error("the run failed", exc_info=True)
-        report.write("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=error)
+        report.write_failure("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error)
         if isinstance(error, Exception):
-            raise RunFailed(f"{explain(error, parts)} (details: {run_dir / 'run.log'})") from error
+            raise RunFailed(f"{explain(error, parts.config, parts)} (details: {run_dir / 'run.log'})") from error
         raise
     result = report.write("completed" if test else "interrupted", test=test)
     parts.ranks.wait()
@@ -173,8 +185,7 @@ def _train(
     if stop():
         return None
     if parts.evaluated is parts.test:
-        row = read_history(run_dir)[-1]
-        return Metrics(row["test_loss"], row["test_accuracy"])
+        return Metrics(*parts.history[-1][3:5])
     return _test(parts, stop)
 
 
@@ -202,15 +213,12 @@ def _test(parts: Parts, stop: Callable[[], bool]) -> Metrics | None:
 
 
 def _own_sinks(parts: Parts, run_dir: Path) -> list[Sink]:
-    from dlrun.loading import Inputs
     from dlrun.sinks.checkpoints import Checkpoints
     from dlrun.sinks.history import History
 
-    state, config = parts.state, parts.config
-    sinks: list[Sink] = [History(run_dir, state.epoch - 1, parts.settings.split)]
-    about = {"hash": parts.hash, "origin": parts.origin, "data": Inputs.of(parts.dataset).plain()}
-    sinks.append(Checkpoints(run_dir, about, state, config.checkpoint))
-    return sinks
+    release_history(run_dir)
+    history = History(run_dir, parts.history, parts.settings.split)
+    return [history, Checkpoints(run_dir, parts.about(), parts.state, parts.config.checkpoint)]
 
 
 def _pictures(parts: Parts, run_dir: Path, stack: contextlib.ExitStack) -> "Pictures | None":

@@ -7,11 +7,12 @@ from typing import Any
 from dlrun import checkpoint
 from dlrun.config import Checkpoint
 from dlrun.events import EpochEnded, Event, StepsTaken, Stopped
+from dlrun.files import sync_folder
 from dlrun.training import State
 
 
 class Checkpoints:
-    """Keeps `last.pt` (and the one before it) and `best.pt`: about three times the training state on disk.
+    """Keeps `last.pt`, the one before it and `best.pt`; while it writes, a third state or a second best.
 
     Args:
         about: Identity of the run, stored so that a checkpoint is never continued by another run.
@@ -20,6 +21,7 @@ class Checkpoints:
     def __init__(self, run_dir: Path, about: dict[str, Any], state: State, when: Checkpoint) -> None:
         self.folder = run_dir / "checkpoints"
         self.folder.mkdir(exist_ok=True)
+        sync_folder(run_dir)
         self.about, self.state, self.when = about, state, when
         self.saved_at, self.saved_step = time.monotonic(), -1
 
@@ -28,10 +30,12 @@ class Checkpoints:
             if event.best:
                 self._save_best(event)
             self._save_last()
-        elif (isinstance(event, StepsTaken) and self._is_due(event)) or (isinstance(event, Stopped) and event.reason == "signal"):
+        elif self._is_due(event):
             self._save_last()
 
-    def _is_due(self, event: StepsTaken) -> bool:
+    def _is_due(self, event: Event) -> bool:
+        if not isinstance(event, StepsTaken):
+            return isinstance(event, Stopped) and event.reason == "signal"
         steps, minutes = self.when.every_steps, self.when.every_minutes
         by_steps = steps is not None and event.step - max(self.saved_step, 0) >= steps
         return by_steps or (minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes)

@@ -6,22 +6,20 @@ from pathlib import Path
 
 from dlrun.events import EpochEnded, Event
 from dlrun.files import write_atomically
-from dlrun.result import read_history
 
 
 class History:
-    """Appends a row for every epoch; rows of epochs that are trained again after a resume are dropped.
+    """Appends a row for every epoch.
 
     Args:
-        epochs_done: Epochs that the checkpoint has behind it; later rows are of lost work.
+        rows: Those of the epochs that are done; the list grows, and goes into the checkpoints.
     """
 
-    def __init__(self, run_dir: Path, epochs_done: int, split: str) -> None:
+    def __init__(self, run_dir: Path, rows: list[list[float]], split: str) -> None:
         self.path = run_dir / "history.csv"
         self.columns = ["epoch", "train_loss", "train_accuracy", f"{split}_loss", f"{split}_accuracy"]
         self.columns += ["lr", "seconds", "images_per_second"]
-        kept = [row for row in read_history(run_dir) if row["epoch"] <= epochs_done] if epochs_done else []
-        self.rows = [[int(row.pop("epoch")), *row.values()] for row in kept]
+        self.rows = rows
         self._write()
 
     def __call__(self, event: Event) -> None:
@@ -44,5 +42,6 @@ class History:
 
     def _write(self) -> None:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
+        rows = [[int(epoch), *rest] for epoch, *rest in self.rows]
+        csv.writer(text, lineterminator="\n").writerows([self.columns, *rows])
         write_atomically(self.path, text.getvalue())
