@@ -39,7 +39,7 @@ SlurmdParameters=config_overrides
 SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0,sched_interval=2
 KillWait=10
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=8000 Gres=gpu:1
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=16000 Gres=gpu:2
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
 """
 
@@ -109,7 +109,7 @@ def _write_conf(folder: Path) -> None:
     values = {"folder": folder, "host": socket.gethostname(), "user": _user()}
     text = CONF.format(**values, controller_port=ports[0], node_port=ports[1])
     (folder / "slurm.conf").write_text(text)
-    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
 
 
 def _user() -> str:

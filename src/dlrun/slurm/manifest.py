@@ -78,9 +78,7 @@ def read(name: str) -> Manifest:
         values["jobs"] = [Submitted(**one) for one in values["jobs"]]
         return Manifest(**values)
     except FileNotFoundError:
-        raise UsageError(
-            f"{name}: nothing was submitted under this name{did_you_mean(name, names())}"
-        ) from None
+        raise UsageError(f"{name}: nothing was submitted under this name{did_you_mean(name, names())}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: damaged ({type(error).__name__}); move it away") from None
 

@@ -1,7 +1,6 @@
-"""Slurm's own commands: what waits and runs, cancel, requeue; no accounting is needed (no torch)."""
+"""Slurm's own commands: what waits and runs, and cancel; no accounting is needed (no torch)."""
 
 import os
-import re
 import subprocess
 from collections.abc import Iterable, Sequence
 
@@ -28,30 +27,13 @@ def cancel(jobs: Iterable[str]) -> None:
         _call(["scancel", *ids])
 
 
-def requeue(job: str) -> bool:
-    """Put a running job back into the queue, under the same id; False if it is ending for another reason.
-
-    A job that its owner cancels gets SIGTERM just as one that is preempted, and must not come back.
-    """
-    shown = _call(["scontrol", "show", "job", job])
-    state = re.search(r"JobState=(\w+)", shown)
-    if state is None or state[1] != "RUNNING":
-        return False
-    _call(["scontrol", "requeue", job])
-    return True
-
-
 def _call(command: Sequence[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except FileNotFoundError:
-        raise UsageError(
-            f"{command[0]}: not found; Slurm's commands are on the login nodes of a cluster"
-        ) from None
+        raise UsageError(f"{command[0]}: not found; Slurm's commands are on the login nodes of a cluster") from None
     except subprocess.TimeoutExpired:
         raise UsageError(f"{command[0]}: Slurm's controller does not answer; try again later") from None
     if done.returncode != 0:
-        raise UsageError(
-            f"{command[0]}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}"
-        )
+        raise UsageError(f"{command[0]}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}")
     return done.stdout

@@ -23,16 +23,14 @@ class Settings:
 
     partition: str | None = option(None, "partition (null: the cluster's default)")
     account: str | None = option(None, "account that is charged (null: your default)")
-    time: int = option(
-        60, "minutes a job may take; what is not done by then is saved and goes on in a new turn", low=1
-    )
+    time: int = option(60, "minutes a job may take; what is not done by then is saved and goes on in a new turn", low=1)
     gpus: int = option(0, "GPUs of a job", low=0)
     cpus: int = option(2, "CPU cores of a job", low=1)
     memory: str | None = option("4GB", "memory of a job, e.g. 16GB (null: the cluster's default)")
     array_parallelism: int = option(100, "jobs of the array that run at the same time", low=1)
     runs_per_job: int = option(1, "runs packed into one job, since queues punish many short jobs", low=1)
     constraint: str | None = option(None, "features that a node must have, e.g. a100")
-    extra: list[str] = option([], "further lines for #SBATCH, e.g. [--qos=short, --exclusive]")
+    extra: list[str] = option([], "further lines for #SBATCH, e.g. ['--qos=short', '--exclusive']")
     setup: list[str] = option([], "shell lines before the job, e.g. ['module load cuda/12.4']")
     container: str | None = option(None, "what stands before python, e.g. singularity exec --nv image.sif")
     python: str | None = option(None, "the interpreter on the nodes (null: this one; in a container: python)")

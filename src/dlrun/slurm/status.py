@@ -63,11 +63,13 @@ def _seen(run: Run, job: str | None, waiting: Mapping[str, str]) -> Seen:
     epoch = int(rows[-1]["epoch"]) if rows else 0
     accuracy = next((value for name, value in (rows[-1] if rows else {}).items() if name in ACCURACIES), None)
     status = _status(folder, result, waiting.get(job or ""))
-    if status == "failed" and result:
-        reason = reason_of(result)
-    else:
-        reason = "submit again" if status == "lost" else ""
-    return Seen(run, status, job, epoch, accuracy, reason)
+    return Seen(run, status, job, epoch, accuracy, _note(status, result))
+
+
+def _note(status: str, result: Result | None) -> str:
+    if status == "lost":
+        return "no job has it: submit again"
+    return reason_of(result) if status == "failed" and result else ""
 
 
 ACCURACIES = ("test_accuracy", "val_accuracy")

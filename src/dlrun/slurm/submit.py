@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from submitit import SlurmExecutor
 
 
+REQUEUE = [
+    "status=$?",
+    "job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
+    "job=${job:-$SLURM_JOB_ID}",
+    "# 128 + USR1, USR2 or TERM: stopped and saved. A job that is being cancelled is not RUNNING any more.",
+    "case $status in",
+    '    138|140|143) scontrol show job "$job" | grep -q JobState=RUNNING && scontrol requeue "$job" ;;',
+    "esac",
+    "exit $status",
+]
+"""What the batch script does after the runs: outside of any container, where Slurm's commands are."""
+
+
 @dataclass(frozen=True)
 class Sorted:
     """The jobs by what is to be done about them."""
@@ -51,13 +64,9 @@ def submit(jobs: Sequence[Job], settings: Settings, sweep: Sweep, manifest: Mani
     for job in sort.missing:
         # A result that is out of date would pass for the new one's.
         (job.run_dir / "result.json").unlink(missing_ok=True)
-    groups = [
-        runs[start : start + settings.runs_per_job] for start in range(0, len(runs), settings.runs_per_job)
-    ]
+    groups = [runs[start : start + settings.runs_per_job] for start in range(0, len(runs), settings.runs_per_job)]
     ids = _sbatch(executor, groups, _on_node(sweep, settings))
-    manifest.jobs += [
-        Submitted(id, [run.folder for run in group]) for id, group in zip(ids, groups, strict=True)
-    ]
+    manifest.jobs += [Submitted(id, [run.folder for run in group]) for id, group in zip(ids, groups, strict=True)]
     manifest.write()
     return sort
 
@@ -146,6 +155,7 @@ def _parameters(settings: Settings, name: str) -> dict[str, Any]:
         "array_parallelism": settings.array_parallelism,
         "setup": settings.setup or None,
         "signal_delay_s": settings.warning,
+        "teardown": REQUEUE,
         "stderr_to_stdout": True,
         # Since Slurm 22.05, srun does not take this over from sbatch.
         "srun_args": [f"--cpus-per-task={settings.cpus}"],
@@ -158,8 +168,7 @@ def _sbatch(executor: "SlurmExecutor", groups: Sequence[Sequence[Run]], sweep: d
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     plain = [
-        [{**dataclasses.asdict(run), "folder": str(Path(run.folder).resolve())} for run in group]
-        for group in groups
+        [{**dataclasses.asdict(run), "folder": str(Path(run.folder).resolve())} for run in group] for group in groups
     ]
     try:
         return [job.job_id for job in executor.map_array(work, plain, [sweep] * len(plain))]

@@ -1,4 +1,4 @@
-"""What a job of Slurm does on its node: trains its runs; stopped early, it goes back into the queue."""
+"""What a job of Slurm does on its node: trains its runs; its exit status says if they were stopped early."""
 
 import os
 import signal
@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 from dlrun.config import Sweep, fill
 from dlrun.errors import Interrupted, UsageError
 from dlrun.slurm.manifest import Run
-from dlrun.slurm.queue import requeue
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.launch import launch
 from dlrun.sweeps.slots import cores
@@ -28,7 +27,8 @@ def work(runs: Sequence[Mapping[str, Any]], sweep: Mapping[str, Any]) -> None:
         sweep: The fields of `dlrun.config.Sweep`, plain values.
 
     Raises:
-        SystemExit: With 1 if a run failed; with 128 + N if signal N came, the state saved.
+        SystemExit: With 1 if a run failed; with 128 + N if signal N came, the state saved: the batch script
+            then puts the job back into the queue.
         UsageError: A run is not any more what was submitted.
     """
     for number in STOP_SIGNALS:
@@ -38,7 +38,6 @@ def work(runs: Sequence[Mapping[str, Any]], sweep: Mapping[str, Any]) -> None:
         outcomes = launch([_job(Run(**run), settings) for run in runs], settings)
     except Interrupted as error:
         print(error, flush=True)
-        print("back into the queue" if requeue(os.environ["SLURM_JOB_ID"]) else "not requeued", flush=True)
         sys.exit(error.exit_status)
     for outcome in outcomes:
         print(f"{outcome.status}: {outcome.job.run_dir} {outcome.reason}".rstrip(), flush=True)

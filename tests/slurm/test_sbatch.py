@@ -1,0 +1,135 @@
+"""The batch script as text, and what can be wrong about it; commands that stand in for Slurm's take it."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from dlrun.cli import main
+from dlrun.errors import ConfigError, UsageError
+from dlrun.slurm.manifest import read
+from dlrun.slurm.settings import Settings, asked
+
+SWEEP = ["-m", "data=synthetic", "model=fc_64", "seed=0,1,2", "sweep.name=three"]
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A working directory, and an `sbatch` that keeps the script and answers as Slurm does."""
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    kept = tmp_path / "kept.sh"
+    _program(commands / "sbatch", f'cp "$1" {kept}; echo Submitted batch job 7')
+    _program(commands / "squeue", "true")
+    _program(commands / "srun", "true")
+    monkeypatch.setenv("PATH", str(commands), prepend=":")
+    monkeypatch.chdir(tmp_path)
+    return kept
+
+
+def _program(path: Path, line: str) -> None:
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("defaults", []),
+        (
+            "everything",
+            [
+                "hydra.launcher.partition=gpu",
+                "hydra.launcher.account=psc",
+                "hydra.launcher.time=90",
+                "hydra.launcher.gpus=2",
+                "hydra.launcher.cpus=8",
+                "hydra.launcher.memory=32GB",
+                "hydra.launcher.array_parallelism=2",
+                "hydra.launcher.constraint=a100",
+                "hydra.launcher.extra=['--qos=short', '--exclusive']",
+                "hydra.launcher.setup=['module load cuda/12.4', 'export A=1']",
+                "hydra.launcher.container='singularity exec --nv image.sif'",
+                "hydra.launcher.warning=300",
+            ],
+        ),
+        ("packed", ["hydra.launcher.runs_per_job=2", "hydra.launcher.memory=null"]),
+    ],
+)
+def test_batch_script(slurm, tmp_path, name, fields):
+    assert main(["slurm", "submit", *SWEEP, *fields]) == 0
+    text = slurm.read_text().replace(str(tmp_path), "/home/me").replace(sys.executable, "/venv/bin/python")
+    assert text == (GOLDEN / f"{name}.sbatch").read_text()
+
+
+def test_manifest_says_which_job_has_which_runs(slurm):
+    assert main(["slurm", "submit", *SWEEP, "hydra.launcher.runs_per_job=2"]) == 0
+    manifest = read("three")
+    assert [job.id for job in manifest.jobs] == ["7_0", "7_1"]
+    assert [len(job.folders) for job in manifest.jobs] == [2, 1]
+    assert all(re.fullmatch(r"outputs/sweeps/three/seed\d-[0-9a-f]{8}", run.folder) for run in manifest.runs)
+    assert manifest.job_of(manifest.runs[2].folder) == "7_1"
+    assert manifest.runs[1].overrides == ["data=synthetic", "model=fc_64", "seed=1", "precision=float32"]
+
+
+def test_the_users_own_launcher_keeps_the_clusters_values(slurm, tmp_path):
+    own = tmp_path / "configs" / "hydra" / "launcher" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("defaults: [slurm]\npartition: small\nsetup: ['module load python']\n")
+    settings, rest = asked(["hydra/launcher=mine", "hydra.launcher.time=5", "seed=0,1"])
+    assert settings is not None
+    assert (settings.partition, settings.time, settings.cpus) == ("small", 5, Settings().cpus)
+    assert rest == ["seed=0,1"]
+
+
+def test_yaml_and_class_agree():
+    assert asked(["hydra/launcher=slurm"])[0] == Settings()
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "said"),
+    [
+        (["hydra.launcher.time=0"], ConfigError, "hydra.launcher.time=0: expected a whole number >= 1"),
+        (["hydra.launcher.tim=1"], ConfigError, "tim"),
+        (["hydra.launcher.extra=['qos=short']"], ConfigError, "is no option of sbatch; e.g. --qos=short"),
+        (["hydra/launcher=local"], UsageError, "needs a launcher for Slurm"),
+        (["hydra/launcher=slrm"], ConfigError, "did you mean slurm?"),
+    ],
+)
+def test_mistakes_in_the_fields(words, kind, said):
+    with pytest.raises(kind, match=re.escape(said)):
+        asked(words, always=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["submit"], "submit: what?"),
+        (["submit", "nope"], "nope: no such table"),
+        (["submit", "-m", "data=synthetic", "epoch=1,2"], "epoch: no such field; did you mean epochs?"),
+        (["submit", "-m", "data=synthetic", "hydra.run.dir=x"], "hydra.run.dir=x"),
+        (["status"], "nothing was submitted"),
+        (["status", "nope"], "nope: nothing was submitted under this name"),
+        (["collect"], "nothing was submitted"),
+        (["cancel"], "nothing was submitted"),
+    ],
+)
+def test_mistakes_end_with_2(slurm, capsys, words, said):
+    assert main(["slurm", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not slurm.exists()
+
+
+def test_sbatch_that_refuses_is_quoted(slurm, tmp_path, capsys):
+    _program(tmp_path / "commands" / "sbatch", "echo 'sbatch: error: invalid partition specified: x' >&2; exit 1")
+    assert main(["slurm", "submit", *SWEEP, "hydra.launcher.partition=x"]) == 2
+    assert "Slurm refuses the job: sbatch: error: invalid partition specified: x" in capsys.readouterr().err
+
+
+def test_without_slurm_nothing_is_submitted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main(["slurm", "submit", *SWEEP]) == 2
+    assert "login node" in capsys.readouterr().err
