@@ -50,3 +50,66 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def drawn_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with `mnist/` in it: the digits of a font, light on dark, 28x28, moved and scaled a little."""
+    import struct
+
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    from dlrun.sheets import font
+
+    random = np.random.default_rng(0)
+
+    def drawn(digit: int) -> np.ndarray:
+        page = Image.new("L", (28, 28))
+        x, y = 14 + random.integers(-2, 3, size=2)
+        ImageDraw.Draw(page).text((x, y), str(digit), fill=255, font=font(int(random.integers(20, 27))), anchor="mm")
+        return np.asarray(page)
+
+    folder = tmp_path_factory.mktemp("drawn") / "mnist"
+    folder.mkdir()
+    for name, count in (("train", 600), ("t10k", 200)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        images = np.stack([drawn(label) for label in labels])
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, count, 28, 28) + images.tobytes())
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, count) + labels.tobytes())
+    return folder.parent
+
+
+DRAWN_RUN = (
+    "data=mnist",
+    "data.verify=false",
+    "model.layers=[conv 8, pool 2, flatten, dense 32]",
+    "optimizer=adam",
+    "optimizer.lr=0.005",
+    "augment=shift_flip",
+    "augment.flip=false",
+    "epochs=6",
+    "batch_size=25",
+    "log_every=10",
+    "threads=1",
+    "device=cpu",
+)
+
+
+@pytest.fixture(scope="session")
+def drawn_run(drawn_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that has learnt the drawn digits; tests only read it."""
+    import torch
+
+    from dlrun.compose import compose
+    from dlrun.runs import run
+
+    before = torch.get_num_threads()
+    folder = tmp_path_factory.mktemp("runs") / "drawn"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        result = run(compose([*DRAWN_RUN, f"data.root={drawn_digits}"]), folder)
+    torch.set_num_threads(before)
+    assert result.test is not None
+    assert result.test["accuracy"] > 0.95
+    return folder

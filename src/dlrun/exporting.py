@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +27,9 @@ Classify = Callable[[Tensor], Tensor]
 class Classifier(nn.Module):
     """uint8 pictures (N, C, H, W) to probabilities, float32 (N, classes), all preparation included."""
 
+    shift: Tensor | None
+    scale: Tensor | None
+
     def __init__(self, run: Loaded) -> None:
         super().__init__()
         self.network = run.model
@@ -37,7 +39,7 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The probabilities, which sum to 1 for each picture."""
         scaled = images.float() / 255
-        if self.shift is not None:
+        if self.shift is not None and self.scale is not None:
             scaled = (scaled - self.shift) / self.scale
         return self.network(scaled).softmax(1)
 
@@ -64,7 +66,7 @@ def export(run: Loaded, form: str, path: Path) -> float:
             difference = _difference(classifier, read(draft), run.inputs.shape)
         if difference > TOLERANCE:
             raise RunFailed(f"{path}: not written, since it differs from the network by {difference:.1e}")
-        os.replace(draft, path)
+        draft.replace(path)
     return difference
 
 

@@ -35,7 +35,7 @@ def sheet(
         wrong: Which captions are printed in red; those of the others are green. None are coloured if empty.
     """
     count, _, height, width = images.shape
-    columns = min(columns or math.ceil(math.sqrt(count)), max(count, 1))
+    columns = max(1, min(columns or math.ceil(math.sqrt(count)), count))
     wanted = tile if tile is not None else 72 if captions else 0
     factor = max(1, math.ceil(wanted / width))
     lines = max((caption.count("\n") + 1 for caption in captions), default=0)
@@ -44,9 +44,7 @@ def sheet(
     draw = ImageDraw.Draw(page)
     for number in range(count):
         x, y = number % columns * cell[0] + 2, number // columns * cell[1] + 2
-        picture = picture_of(images[number]).resize(
-            (width * factor, height * factor), Image.Resampling.NEAREST
-        )
+        picture = picture_of(images[number]).resize((width * factor, height * factor), Image.Resampling.NEAREST)
         page.paste(picture, (x, y))
         if captions:
             colour = INK if not wrong else WRONG if wrong[number] else RIGHT
@@ -66,28 +64,33 @@ def matrix(counts: npt.NDArray[np.int64], classes: Sequence[str]) -> Image.Image
 
     The numbers are written in where there is room, the names where they are not too many.
     """
-    side = 34 if len(classes) <= MOST_NUMBERED else max(4, 680 // len(classes))
-    names = len(classes) <= 3 * MOST_NUMBERED and side >= 11
+    side = 34 if len(classes) <= MOST_NUMBERED else max(1, 680 // len(classes))
+    names = side >= 11
     left, top = (104, 2 * LINE + 70) if names else (LINE, LINE)
-    size = side * len(classes)
-    page = Image.new("RGB", (left + size + 4, top + size + 4), PAPER)
-    draw = ImageDraw.Draw(page)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    for row, column in np.ndindex(*counts.shape):
-        box = (
-            left + column * side,
-            top + row * side,
-            left + (column + 1) * side - 2,
-            top + (row + 1) * side - 2,
-        )
-        share = float(shares[row, column])
-        draw.rectangle(box, fill=_shade(share, right=row == column))
-        if len(classes) <= MOST_NUMBERED and counts[row, column]:
-            ink = PAPER if share > 0.5 else INK
-            draw.text((box[0] + 2, box[1] + side // 2 - 7), str(counts[row, column]), fill=ink, font=_font())
+    cells = Image.fromarray(_shaded(shares, side))
+    page = Image.new("RGB", (left + cells.width + 4, top + cells.height + 4), PAPER)
+    page.paste(cells, (left, top))
+    draw = ImageDraw.Draw(page)
+    if len(classes) <= MOST_NUMBERED:
+        for row, column in zip(*counts.nonzero(), strict=True):
+            place = (left + int(column) * side + 2, top + int(row) * side + side // 2 - 7)
+            ink = PAPER if shares[row, column] > 0.5 else INK
+            draw.text(place, str(counts[row, column]), fill=ink, font=font(9))
     if names:
         _name_axes(page, draw, classes, side, (left, top))
     return page
+
+
+def _shaded(shares: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.uint8]:
+    """Squares from paper to green (right) or red (wrong), whose root lets rare mistakes be seen."""
+    right = np.eye(len(shares), dtype=bool)
+    depth = np.where(right, shares, np.sqrt(shares))[..., None]
+    goal = np.where(right[..., None], RIGHT, WRONG)
+    squares = (245 + (goal - 245) * depth).round().astype(np.uint8).repeat(side, axis=0).repeat(side, axis=1)
+    if side > 3:
+        squares[side - 1 :: side] = squares[:, side - 1 :: side] = 255
+    return squares
 
 
 def png(page: Image.Image) -> bytes:
@@ -109,32 +112,24 @@ def _name_axes(
         page.paste(label.rotate(90, expand=True), (left + number * side + side // 2 - 7, LINE + 2))
 
 
-def _shade(share: float, right: bool) -> tuple[int, int, int]:
-    """From paper to green (right) or red (wrong); the root lets rare mistakes be seen."""
-    goal = RIGHT if right else WRONG
-    depth = share if right else math.sqrt(share)
-    red, green, blue = (round(245 + (channel - 245) * depth) for channel in goal)
-    return red, green, blue
-
-
 def _write(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int, colour: tuple[int, int, int]
 ) -> None:
     """Each line of `text`, cut to `width` pixels; what the font can't show becomes a question mark."""
-    font = _font()
+    letters = font()
     for number, line in enumerate(text.split("\n")):
         shown = "".join(letter if letter.isprintable() else "?" for letter in line)[: width // 3]
-        while shown and font.getlength(shown) > width:
+        while shown and letters.getlength(shown) > width:
             shown = shown[:-1]
-        draw.text((place[0], place[1] + number * LINE), shown, fill=colour, font=font)
+        draw.text((place[0], place[1] + number * LINE), shown, fill=colour, font=letters)
 
 
 @functools.cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int = 10) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The font that matplotlib brings along, found without importing it: Pillow's own has only ASCII."""
     package = importlib.util.find_spec("matplotlib")
     if package is not None and package.origin is not None:
         path = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
         if path.is_file():
-            return ImageFont.truetype(str(path), 10)
-    return ImageFont.load_default(11)
+            return ImageFont.truetype(str(path), size)
+    return ImageFont.load_default(size)

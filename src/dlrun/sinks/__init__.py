@@ -1,14 +1,24 @@
 """What listens to a run: each sink is a callable that takes the events of `dlrun.events`."""
 
+import contextlib
 import logging
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from dlrun.events import Sink
+from dlrun.events import Event
 
 log = logging.getLogger("dlrun")
 
-S = TypeVar("S", bound=Sink)
+
+class Closable(Protocol):
+    """A sink with files to close."""
+
+    def __call__(self, event: Event) -> None: ...
+
+    def close(self) -> None: ...
+
+
+S = TypeVar("S", bound=Closable)
 T = TypeVar("T")
 
 
@@ -23,19 +33,20 @@ def attempt(what: str, action: Callable[[], T]) -> T | None:
 
 
 class Guarded(Generic[S]):
-    """A sink that a run can do without: when it fails, it is dropped with one warning.
+    """A sink that a run can do without: when it fails, it is closed and dropped with one warning.
 
     Args:
         what: Its name in the warning.
-        make: Gives the sink.
     """
 
-    def __init__(self, what: str, make: Callable[[], S]) -> None:
+    def __init__(self, what: str, sink: S) -> None:
         self.what = what
-        self.sink = attempt(what, make)
+        self.sink: S | None = sink
 
     def do(self, action: Callable[[S], object]) -> None:
         """Do something with the sink, unless it has failed before."""
         sink = self.sink
         if sink is not None and attempt(self.what, lambda: action(sink) or True) is None:
             self.sink = None
+            with contextlib.suppress(Exception):
+                sink.close()

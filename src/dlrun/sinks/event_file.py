@@ -52,9 +52,13 @@ class EventFile:
         # TensorBoard reads a folder's files in the order of their names, so the time stands in front.
         path = folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
         self.records = RecordWriter(path.open("xb"))
-        self._write(Event(file_version="brain.Event:2"))
-        if purge_from is not None:
-            self._write(Event(step=purge_from, session_log=SessionLog(status=SessionLog.START)))
+        try:
+            self._write(Event(file_version="brain.Event:2"))
+            if purge_from is not None:
+                self._write(Event(step=purge_from, session_log=SessionLog(status=SessionLog.START)))
+        except OSError:
+            self.records.close()
+            raise
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """One point of a curve."""

@@ -24,6 +24,7 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.alpha": 0.3,
     "svg.fonttype": "none",
     "svg.hashsalt": "dlrun",
@@ -111,9 +112,7 @@ def confusion_matrix(figure: Figure, counts: np.ndarray, classes: Sequence[str])
     """Shares of each true class; the numbers of pictures where there is room."""
     side = 4.2 if len(classes) <= 10 else 6.5
     figure.set_size_inches(side + 1.6, side + 1.1)
-    axes = figure.add_axes(
-        (1.35 / (side + 1.6), 0.95 / (side + 1.1), side / (side + 1.6), side / (side + 1.1))
-    )
+    axes = figure.add_axes((1.35 / (side + 1.6), 0.95 / (side + 1.1), side / (side + 1.6), side / (side + 1.1)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1.15)
     axes.grid(visible=False)
@@ -123,15 +122,13 @@ def confusion_matrix(figure: Figure, counts: np.ndarray, classes: Sequence[str])
     if len(classes) <= sheets.MOST_NUMBERED:
         for row, column in zip(*counts.nonzero(), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(
-                column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=7
-            )
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=7)
 
 
 def class_accuracy(figure: Figure, counts: torch.Tensor, classes: Sequence[str]) -> None:
-    """The share of each class's pictures that are recognised, the worst class first."""
+    """The share of each class's pictures that are recognised, the worst first (of many classes, only those)."""
     _, recall = precision_and_recall(counts)
-    order = recall.nan_to_num(2).argsort()[: 2 * MOST_NAMES].tolist()
+    order = recall.nan_to_num(2).argsort()[:MOST_NAMES].tolist()
     order = [number for number in order if not recall[number].isnan()]
     figure.set_size_inches(6.4, 0.9 + 0.2 * len(order))
     figure.subplots_adjust(left=0.25, right=0.93, bottom=0.5 / (0.9 + 0.2 * len(order)), top=1 - 0.05)

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dlrun.config import Config
-from dlrun.evaluation import examine, undisturbed_random
+from dlrun.evaluation import examine
 from dlrun.events import Event
+from dlrun.randomness import undisturbed_random
 from dlrun.result import read_history
 from dlrun.sinks import Guarded, attempt
 from dlrun.sinks.tensorboard import Subject, TensorBoard
@@ -37,7 +38,12 @@ class Pictures:
         self.profile = contextlib.ExitStack()
         if config.profile:
             attempt("the profile", self._start_profile)
-        self.board = Guarded("TensorBoard", self._board) if config.tensorboard != "off" else None
+        self.board: Guarded[TensorBoard] | None = None
+        if config.tensorboard != "off":
+            full = config.tensorboard == "full"
+            board = TensorBoard(run_dir, state, settings.split, settings.epochs, subject, full)
+            self.board = Guarded("TensorBoard", board)
+            self.board.do(lambda board: board.begin())
 
     def __call__(self, event: Event) -> None:
         if self.board is not None:
@@ -54,12 +60,6 @@ class Pictures:
         if self.board is not None:
             self.board.do(lambda board: board.close())
 
-    def _board(self) -> TensorBoard:
-        full = self.config.tensorboard == "full"
-        return TensorBoard(
-            self.run_dir, self.state, self.settings.split, self.settings.epochs, self.subject, full
-        )
-
     def _start_profile(self) -> None:
         from dlrun.sinks.profile import profiled
 
@@ -68,9 +68,7 @@ class Pictures:
     def _finish(self, stop: Callable[[], bool]) -> None:
         model, settings, test = self.state.evaluated_model(), self.settings, self.subject.test
         with undisturbed_random(self.state.device):
-            outcome = examine(
-                model, test, self.subject.prepare, settings.precision, settings.eval_batch_size, stop
-            )
+            outcome = examine(model, test, self.subject.prepare, settings.precision, settings.eval_batch_size, stop)
         if outcome is None:
             return
         if self.board is not None:

@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from PIL.Image import Image
 from torch import Tensor
 
 from dlrun import sheets
 from dlrun.config import Augment
-from dlrun.data.augment import augment
 from dlrun.data.dataset import Split
-from dlrun.evaluation import Outcome, precision_and_recall, undisturbed_random
+from dlrun.data.samples import augmented, spread
+from dlrun.evaluation import Outcome, precision_and_recall
 from dlrun.events import EpochEnded, Event, StepsTaken
+from dlrun.randomness import undisturbed_random
 from dlrun.sinks.event_file import EventFile
 from dlrun.sinks.graph import graph_of
 from dlrun.sinks.histograms import counted, epochs_to_log, tagged
@@ -56,24 +56,31 @@ class TensorBoard:
         full: Pictures, histograms and the graph, too.
     """
 
-    def __init__(
-        self, run_dir: Path, state: State, split: str, epochs: int, subject: Subject, full: bool
-    ) -> None:
-        folder = run_dir / "tensorboard"
+    def __init__(self, run_dir: Path, state: State, split: str, epochs: int, subject: Subject, full: bool) -> None:
+        self.folder = run_dir / "tensorboard"
         self.state, self.split, self.subject, self.full = state, split, subject, full
-        # What an interrupted run logged after its last checkpoint is logged again.
-        self.run = EventFile(folder, state.step or None)
-        self.train = EventFile(folder / "train", state.epoch if state.step else None)
-        self.evaluated = EventFile(folder / split, state.epoch if state.step else None)
-        self.test = self.evaluated if split == "test" else EventFile(folder / "test")
         tensors = 2 * len(list(state.model.parameters()))
         self.snapshots = epochs_to_log(epochs, tensors) if full else frozenset()
-        self.run.hyperparameters(run_dir.name, subject.hyperparameters, METRICS)
-        self.run.text("run", subject.about, 0)
-        if full and not state.step:
+        self.files: list[EventFile] = []
+
+    def begin(self) -> None:
+        """Open the files and write what is known before training."""
+        resumed = self.state.step > 0
+        # What an interrupted run logged after its last checkpoint is logged again.
+        self.run = self._opened(self.folder, self.state.step + 1 if resumed else None)
+        self.train = self._opened(self.folder / "train", self.state.epoch if resumed else None)
+        self.evaluated = self._opened(self.folder / self.split, self.state.epoch if resumed else None)
+        self.test = self.evaluated if self.split == "test" else self._opened(self.folder / "test", None)
+        self.run.hyperparameters(self.folder.parent.name, self.subject.hyperparameters, METRICS)
+        self.run.text("run", self.subject.about, 0)
+        if self.full and not resumed:
             self._samples()
             self._graph()
         self._flush()
+
+    def _opened(self, folder: Path, purge_from: int | None) -> EventFile:
+        self.files.append(EventFile(folder, purge_from))
+        return self.files[-1]
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StepsTaken):
@@ -132,9 +139,7 @@ class TensorBoard:
             self.test.scalar("accuracy/epoch", outcome.accuracy, epoch)
         if self.full:
             confusion = outcome.confusion()
-            self._picture(
-                self.test, "confusion_matrix", sheets.matrix(confusion.numpy(), self.subject.classes), epoch
-            )
+            self._picture(self.test, "confusion_matrix", sheets.matrix(confusion.numpy(), self.subject.classes), epoch)
             wrong = mistakes_sheet(outcome, self.subject.test, self.subject.classes)
             if wrong is not None:
                 self._picture(self.test, "mistakes", wrong, epoch)
@@ -143,26 +148,15 @@ class TensorBoard:
 
     def close(self) -> None:
         """Flush and close the event files."""
-        for file in self._files():
+        for file in self.files:
             file.close()
 
-    def _files(self) -> list[EventFile]:
-        return list(dict.fromkeys((self.run, self.train, self.evaluated, self.test)))
-
     def _flush(self) -> None:
-        for file in self._files():
+        for file in self.files:
             file.flush()
 
     def _picture(self, file: EventFile, tag: str, page: Image, step: int) -> None:
         file.image(tag, sheets.png(page), page.size, step)
-
-
-def augmented(images: Tensor, changes: Augment) -> Tensor:
-    """uint8 pictures (N, C, H, W) as training might see them; no other random number changes for it."""
-    with undisturbed_random(images.device):
-        torch.manual_seed(0)
-        changed = augment(images.float() / 255, changes)
-    return (changed.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def mistakes_sheet(outcome: Outcome, test: Split, classes: tuple[str, ...]) -> Image | None:
@@ -183,23 +177,11 @@ def mistakes_sheet(outcome: Outcome, test: Split, classes: tuple[str, ...]) -> I
     return sheets.sheet(images, captions, wrong=[True] * len(captions))
 
 
-def spread(labels: Tensor, count: int) -> Tensor:
-    """Indices, int64 (<= count,), that go through the classes in turn, on the labels' device."""
-    first = labels[:20_000].cpu()
-    order = first.argsort(stable=True)
-    sizes = first.bincount()
-    starts = sizes.cumsum(0) - sizes
-    place_in_class = torch.empty_like(first)
-    place_in_class[order] = torch.arange(len(first)) - starts.repeat_interleave(sizes)
-    return (place_in_class * len(sizes) + first).argsort()[:count].to(labels.device)
-
-
 def _table(confusion: Tensor, classes: tuple[str, ...]) -> str:
     precision, recall = precision_and_recall(confusion)
     rows = zip(classes, confusion.sum(1).tolist(), precision.tolist(), recall.tolist(), strict=True)
     lines = [
-        f"| {name.replace('|', '/')} | {count} | {right:.4f} | {found:.4f} |"
-        for name, count, right, found in rows
+        f"| {name.replace('|', '/')} | {count} | {right:.4f} | {found:.4f} |" for name, count, right, found in rows
     ]
     return "\n".join(["| class | pictures | precision | recall |", "|---|---:|---:|---:|", *lines])
 

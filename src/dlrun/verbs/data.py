@@ -3,6 +3,7 @@
     dlrun data list                  names, sizes, and where each was found
     dlrun data fetch NAME ...        download (or copy) what is not there yet
     dlrun data verify NAME ...       read the files and compare checksums
+    dlrun data show NAME             numbers of every class, and a contact sheet
 
 Data lie below --root if given, else $DLRUN_DATA, else the user's cache folder.
 """
@@ -19,6 +20,7 @@ from dlrun.config import DATA
 from dlrun.data.catalogue import ENTRIES, Entry
 from dlrun.data.places import find, locate, roots
 from dlrun.errors import DataError, UsageError, did_you_mean
+from dlrun.verbs import data_show
 
 FETCHED = [name for name in ENTRIES if name not in ("image_folder", "synthetic")]
 """Data sets with files of their own."""
@@ -26,6 +28,8 @@ FETCHED = [name for name in ENTRIES if name not in ("image_folder", "synthetic")
 
 def main(arguments: list[str]) -> int:
     """Run `dlrun data ...`; 0, or 2 where data are missing, damaged or out of reach."""
+    if arguments[:1] == ["show"]:
+        return data_show.main(arguments[1:])
     options = _parser().parse_args(arguments)
     if options.action == "list":
         return _list(options.root)
@@ -42,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dlrun data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|verify")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|verify|show")
+    actions.add_parser("show")  # reads its own words: see `main`
     for action in ("list", "fetch", "verify"):
         words = actions.add_parser(action)
         words.add_argument("--root", type=Path, help="the folder that holds the data sets")

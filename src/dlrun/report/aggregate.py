@@ -1,0 +1,68 @@
+"""Runs that differ only in their seed as one curve for TensorBoard: their mean, and mean ± standard deviation."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dlrun.report.seeds import Spread
+from dlrun.result import read_history
+from dlrun.sinks.event_file import EventFile
+
+CURVES = {"mean": 0.0, "mean+std": 1.0, "mean-std": -1.0}
+"""Name of a curve, and how many standard deviations it lies from the mean."""
+SPLITS, METRICS = ("train", "val", "test"), ("loss", "accuracy")
+
+
+def aggregate(groups: Mapping[str, Sequence[Path]], folder: Path) -> list[Path]:
+    """Write event files for every group of two or more runs, instead of those of an earlier call.
+
+    They have the tags of single runs (`accuracy/epoch`), so they share their charts.
+
+    Args:
+        groups: Run folders by a label of what they have in common.
+        folder: Where the event files go: `<label>, <n> seeds/<curve>/<split>/` each.
+
+    Returns:
+        The groups' folders.
+
+    Raises:
+        UsageError: A damaged history.
+        OSError: The folder can't be written.
+    """
+    written = []
+    for label, runs in groups.items():
+        histories = [rows for run in runs if (rows := read_history(run))]
+        if len(histories) > 1:
+            place = folder / f"{_safe(label)}, {len(histories)} seeds"
+            _write_group(histories, place)
+            written.append(place)
+    return written
+
+
+def _write_group(histories: Sequence[Sequence[Mapping[str, float]]], place: Path) -> None:
+    """The epochs that all have; one may have stopped early."""
+    epochs = list(zip(*histories, strict=False))
+    for split in SPLITS:
+        if f"{split}_loss" not in epochs[0][0]:
+            continue
+        for curve, distance in CURVES.items():
+            _write_curve(epochs, split, distance, place / curve / split)
+
+
+def _write_curve(
+    epochs: Sequence[Sequence[Mapping[str, float]]], split: str, distance: float, folder: Path
+) -> None:
+    for earlier in folder.glob("events.out.tfevents.*"):
+        earlier.unlink()
+    file = EventFile(folder)
+    for number, rows in enumerate(epochs, start=1):
+        for metric in METRICS:
+            spread = Spread.of([row[f"{split}_{metric}"] for row in rows])
+            if spread is not None:
+                file.scalar(f"{metric}/epoch", spread.mean + distance * (spread.std or 0.0), number)
+    file.close()
+
+
+def _safe(label: str) -> str:
+    """The label as the name of a folder."""
+    return re.sub(r"[^\w .,=+-]+", "_", label)[:100].strip(" .") or "runs"

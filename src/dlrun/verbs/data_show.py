@@ -1,0 +1,88 @@
+"""Look at a data set: numbers of every class, mean and deviation, and a contact sheet, raw and augmented.
+
+dlrun data show mnist
+dlrun data show cifar10 augment=crop_flip --output sheet.png
+dlrun data show image_folder data.root=pictures
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlrun.errors import ConfigError
+from dlrun.report.output import Table, column, visible, write
+
+if TYPE_CHECKING:
+    from dlrun.config import Augment
+    from dlrun.data.dataset import Dataset
+
+GROUPS = ("data", "augment")
+MOST_SHOWN = 40
+SAMPLE_PIXELS = 1_000_000
+
+
+def main(arguments: list[str]) -> int:
+    """Run `dlrun data show`; returns 0."""
+    options = _parser().parse_args(arguments)
+    for word in options.fields:
+        if word.partition("=")[0].partition(".")[0] not in GROUPS or "=" not in word:
+            raise ConfigError(f"{word}: expected data.FIELD=VALUE, augment=NAME or augment.FIELD=VALUE")
+    from dlrun.compose import compose
+    from dlrun.data.load import load
+
+    augmented = any(word.startswith("augment") for word in options.fields)
+    words = [f"data={options.name}", *([] if augmented else ["augment=shift_flip"]), *options.fields]
+    config = compose(words)
+    dataset = load(config.data)
+    print(_numbers(dataset), end="")
+    path = options.output or Path(f"{options.name}.png")
+    _write_sheet(dataset, config.augment, path)
+    print(f"{path.resolve()}: above as stored, below augmented ({config.choices.get('augment', 'own')})")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dlrun data show", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", metavar="NAME", help="the data set")
+    parser.add_argument("fields", nargs="*", metavar="FIELD=VALUE", help="data.…, augment=NAME, augment.…")
+    parser.add_argument("--output", type=Path, metavar="FILE.png", help="the contact sheet (default: NAME.png)")
+    return parser
+
+
+def _numbers(dataset: "Dataset") -> str:
+    count = len(dataset.classes)
+    train, test = (split.labels.bincount(minlength=count).tolist() for split in (dataset.train, dataset.test))
+    records = [
+        {"class": name, "train": mine, "test": other}
+        for name, mine, other in zip(dataset.classes, train, test, strict=True)
+    ]
+    table = Table([column("class"), column("train", right=True), column("test", right=True)], records)
+    shape = "x".join(map(str, dataset.train.images.shape[1:]))
+    mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (dataset.mean, dataset.std))
+    return (
+        f"{visible(dataset.name)}: {len(dataset.train):,} train + {len(dataset.test):,} test, {shape}, "
+        f"{count} classes, fingerprint {dataset.fingerprint}\n"
+        f"training pixels, 0-1: mean {mean}; standard deviation {std}\n\n{write(table, 'text')}"
+    )
+
+
+def _write_sheet(dataset: "Dataset", changes: "Augment", path: Path) -> None:
+    from PIL import Image
+
+    from dlrun import sheets
+    from dlrun.data.samples import augmented, spread
+    from dlrun.files import write_atomically
+
+    train = dataset.train
+    height, width = train.images.shape[2:]
+    chosen = spread(train.labels, max(1, min(MOST_SHOWN, len(train), SAMPLE_PIXELS // (height * width))))
+    images = train.images[chosen]
+    names = [dataset.classes[label] for label in train.labels[chosen].tolist()]
+    columns = min(10, len(images))
+    pages = [sheets.sheet(some.numpy(), names, columns=columns) for some in (images, augmented(images, changes))]
+    both = Image.new("RGB", (pages[0].width, pages[0].height * 2 + 12), sheets.PAPER)
+    for number, page in enumerate(pages):
+        both.paste(page, (0, number * (page.height + 12)))
+    write_atomically(path, sheets.png(both))

@@ -1,0 +1,145 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from dlrun import checkpoint
+from dlrun.config import Layers, Target
+from dlrun.errors import ConfigError, UsageError
+from dlrun.loading import Inputs, allow, classifiers, load_run
+
+HOSTILE = [
+    Target("os.system", {"command": "touch /tmp/owned"}),
+    Target("torch.utils.collect_env.run", {"command": "touch /tmp/owned"}),
+    Target("torch.hub.load", {"repo_or_dir": "a/b", "model": "c"}),
+    Target("torch.load", {"f": "x"}),
+    Target("torch.nn.modules.module._addindent", {}),
+    Target("torch.nn.functional.relu", {}),
+    Target("torch.nn.init.torch.hub.load", {}),
+    Target("torch.nn.Parameter", {}),
+    Target("torch.nn.utils.prune.torch.load", {}),
+    Target("torchvision.models.get_weight", {"name": "x"}),
+    Target("torchvision.models.get_model", {"name": "../x"}),
+    Target("torchvision.models.get_model", {"name": ["resnet18"]}),
+    Target("torchvision.models.detection.fasterrcnn_resnet50_fpn", {}),
+    Target("torchvision.datasets.utils.download_url", {}),
+    Target("dlrun.targets.imported", {"target": "os.system", "group": "model"}),
+    Target("dlrun.cli.main", {}),
+    Target("__main__.x", {}),
+    Target("", {}),
+]
+LISTED: list[Any] = [
+    Layers(["flatten"]),
+    Target("dlrun.models.resnet.resnet9", {}),
+    Target("torch.nn.Linear", {"in_features": 4, "out_features": 2}),
+    Target("torch.nn.Sequential", {}),
+    Target("torchvision.models.resnet18", {}),
+    Target("torchvision.models.get_model", {"name": "resnet34"}),
+]
+
+
+@pytest.mark.parametrize("model", HOSTILE, ids=lambda target: target.target)
+def test_a_loaded_config_builds_nothing_outside_the_list(model: Target) -> None:
+    with pytest.raises(ConfigError, match="trust=true"):
+        allow(model, trust=False)
+    allow(model, trust=True)
+
+
+@pytest.mark.parametrize("model", LISTED, ids=str)
+def test_the_list_holds_our_own_layers_of_torch_and_classifiers_of_torchvision(model: Any) -> None:
+    allow(model, trust=False)
+
+
+def test_torchvision_lists_classifiers_only() -> None:
+    names = classifiers()
+    assert {"resnet18", "vgg11", "vit_b_16"} <= set(names)
+    assert not any("rcnn" in name or "deeplab" in name or name.startswith("raft") for name in names)
+
+
+def copied(run: Path, folder: Path, config: dict[str, Any] | None = None, **content: Any) -> Path:
+    """The run with another config, or with other things in its checkpoint."""
+    (folder / "checkpoints").mkdir(parents=True)
+    values = yaml.safe_load((run / "config.yaml").read_text()) | (config or {})
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    saved = checkpoint.load(run / "checkpoints" / "last.pt") | content
+    checkpoint.save(folder / "checkpoints" / "last.pt", saved)
+    return folder
+
+
+def test_a_run_is_loaded_in_evaluation_mode_with_what_it_was_trained_on(drawn_run: Path) -> None:
+    run = load_run(drawn_run)
+    assert run.inputs.classes == tuple("0123456789")
+    assert run.inputs.shape == (1, 28, 28)
+    assert max(run.inputs.border) < 0.05
+    assert not run.model.training
+    shares = run.probabilities(torch.zeros(3, 1, 28, 28, dtype=torch.uint8))
+    assert shares.shape == (3, 10)
+    assert torch.allclose(shares.sum(1), torch.ones(3))
+
+
+def test_the_best_weights_are_others_than_the_last(drawn_run: Path) -> None:
+    best = load_run(drawn_run, best=True)
+    assert best.weights.startswith("best epoch (")
+    assert load_run(drawn_run).weights == "last epoch"
+
+
+def test_the_averaged_weights_are_used_where_there_are_some(drawn_run: Path, tmp_path: Path) -> None:
+    state = checkpoint.load(drawn_run / "checkpoints" / "last.pt")["state"]
+    average = {name: torch.zeros_like(value) for name, value in state["model"].items()}
+    run = load_run(copied(drawn_run, tmp_path / "r", state={**state, "average": average}))
+    assert all(not value.any() for value in run.model.state_dict().values())
+
+
+def test_what_the_config_itself_says_of_trust_counts_for_nothing(drawn_run: Path, tmp_path: Path) -> None:
+    model = {"_target_": "pathlib.Path", "x": 1}
+    hostile = copied(drawn_run, tmp_path / "r", {"model": model, "trust": True})
+    with pytest.raises(ConfigError, match=r"pathlib\.Path: not on dlrun's list"):
+        load_run(hostile)
+
+
+def test_weights_are_never_downloaded(drawn_run: Path, tmp_path: Path) -> None:
+    model = {"_target_": "torchvision.models.squeezenet1_1", "weights": "IMAGENET1K_V1"}
+    with pytest.raises(UsageError, match="don't fit the network"):
+        load_run(copied(drawn_run, tmp_path / "r", {"model": model, "data": {"name": "mnist", "size": 64}}))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        7,
+        {},
+        {"classes": ["a"], "shape": [1, 2, 3], "mean": [0.0], "std": [1.0], "border": [0.0]},
+        {"classes": ["a", "b"], "shape": [1, 2], "mean": [0.0], "std": [1.0], "border": [0.0]},
+        {"classes": ["a", 3], "shape": [1, 2, 3], "mean": [0.0], "std": [1.0], "border": [0.0]},
+        {"classes": ["a", "b"], "shape": [1, 10**9, 10**9], "mean": [0.0], "std": [1.0], "border": [0.0]},
+        {"classes": ["a", "b"], "shape": [1, 2, 3], "mean": ["x"], "std": [1.0], "border": [0.0]},
+        {"classes": ["a", "b"], "shape": [1, 2, 3], "mean": [0.0], "std": [1.0, 2.0], "border": [0.0]},
+        {"classes": ["a", "b"], "shape": [1, 2, 3], "mean": [0.0], "std": [float("nan")], "border": [0.0]},
+    ],
+    ids=str,
+)
+def test_a_description_of_the_data_that_is_none_is_refused(data: Any, drawn_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a checkpoint of dlrun"):
+        load_run(copied(drawn_run, tmp_path / "r", data=data))
+
+
+@pytest.mark.parametrize("state", [None, {}, {"model": 3}, {"model": {"conv1.weight": torch.zeros(1)}}], ids=str)
+def test_weights_that_do_not_fit_are_refused(state: Any, drawn_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="don't fit the network"):
+        load_run(copied(drawn_run, tmp_path / "r", state=state))
+
+
+def test_a_folder_without_weights_says_so(drawn_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes((drawn_run / "config.yaml").read_bytes())
+    with pytest.raises(UsageError, match="no weights yet"):
+        load_run(tmp_path)
+    with pytest.raises(UsageError, match=r"best\.pt: can't be read"):
+        load_run(tmp_path, best=True)
+
+
+def test_inputs_survive_the_checkpoint() -> None:
+    inputs = Inputs(("a", "b"), (3, 4, 5), (0.1, 0.2, 0.3), (1.0, 1.0, 1.0), (0.0, 0.5, 1.0))
+    assert Inputs.parse(inputs.plain()) == inputs

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dlrun.cli import main
+
+
+def test_numbers_and_a_sheet_raw_and_augmented(
+    drawn_digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet = tmp_path / "sheet.png"
+    words = [f"data.root={drawn_digits}", "data.verify=false", "augment=affine", "--output", str(sheet)]
+    assert main(["data", "show", "mnist", *words]) == 0
+    out = capsys.readouterr().out
+    assert "600 train + 200 test, 1x28x28, 10 classes" in out
+    assert "mean 0.1307; standard deviation 0.3081" in out
+    assert "augmented (affine)" in out
+    with Image.open(sheet) as page:
+        assert page.size == (10 * 88, 2 * 4 * (84 + 4 + 13) + 12)
+        half = (page.height - 12) // 2
+        above = page.crop((0, 0, page.width, half))
+        below = page.crop((0, half + 12, page.width, page.height))
+    assert above.tobytes() != below.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [(["nothing"], "no such option"), (["mnist", "epochs=3"], "epochs=3: expected data.FIELD=VALUE")],
+)
+def test_mistakes_are_one_line(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "show", *words]) == 2
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from dlrun.cli import main
+from dlrun.result import Result
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlrun.loading.set_threads", lambda _: 1)
+
+
+def test_the_test_set_again_gives_what_the_run_recorded(drawn_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(drawn_run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    recorded = Result.read(drawn_run)
+    assert recorded.test is not None
+    assert found["accuracy"] == recorded.test["accuracy"]
+    assert found["loss"] == pytest.approx(recorded.test["loss"], rel=1e-5)
+    assert found["pictures"] == 200
+    assert sum(map(sum, found["confusion"])) == 200
+    assert [entry["pictures"] for entry in found["classes"]] == [20] * 10
+    assert 0.9 < found["top5"] <= 1
+
+
+def test_people_get_tables(drawn_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(drawn_run), "split=train", "limit=100", "--best"]) == 0
+    out = capsys.readouterr().out
+    assert "best epoch" in out
+    assert "mnist train: 100 pictures, accuracy" in out
+    assert "precision" in out
+    assert "confusion (rows: true class)" in out
+
+
+def test_other_data_with_known_classes(drawn_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    for name in ("3", "7"):
+        for number in range(4):
+            (tmp_path / "own" / name).mkdir(parents=True, exist_ok=True)
+            Image.new("L", (50, 50), 60 * number).save(tmp_path / "own" / name / f"{number}.png")
+    words = ["data=image_folder", f"data.root={tmp_path / 'own'}", "data.color=grey", "data.test_fraction=0.5"]
+    assert main(["evaluate", str(drawn_run), *words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [entry["pictures"] for entry in found["classes"]] == [0, 0, 0, 2, 0, 0, 0, 2, 0, 0]
+    assert found["classes"][0]["recall"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["split=all"], "split=all: expected train or test"),
+        (["epochs=3"], "epochs=3: expected KEY=VALUE"),
+        (["data.root=/nowhere"], "mnist: no data in /nowhere"),
+        (["data=synthetic", "data.classes=11"], "the network does not know the classes 10"),
+        (["data=synthetic", "data.shape=[1, 9, 9]"], "the pictures of synthetic are 1x9x9, the network takes 1x28x28"),
+        (["data.size={"], "the value can't be read"),
+        (["device=cuda:99"], "device=cuda:99"),
+    ],
+    ids=str,
+)
+def test_mistakes_end_in_one_line(
+    words: list[str], sentence: str, drawn_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(drawn_run), *words]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") <= 2
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(tmp_path / "no")]) == 2
+    assert main(["evaluate", str(tmp_path)]) == 2
+    (tmp_path / "file").touch()
+    assert main(["evaluate", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.count("\n") == 3
