@@ -1,0 +1,231 @@
+"""The page in Chromium: quiet, self-contained, sortable, filterable, and of use at any width."""
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlrun.result import Result
+
+pytestmark = pytest.mark.browser
+
+TABLE = ["psc_mnist", "data=synthetic", "data.test_images=200", "epochs=2", "limit=200", "tensorboard=off"]
+
+
+def dlrun(folder: Path, *words: str) -> None:
+    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "dlrun", *words]
+    subprocess.run(command, cwd=folder, env=variables, check=True, capture_output=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of three rows of psc_mnist, three seeds each, on synthetic pictures."""
+    folder = tmp_path_factory.mktemp("table")
+    dlrun(folder, "reproduce", *TABLE, "--rows", "1-3", "--seeds", "3")
+    dlrun(folder, "report", "--table", *TABLE, "--html", "table.html")
+    return folder / "table.html"
+
+
+@pytest.fixture(scope="module")
+def board(table: Path) -> Path:
+    """The leaderboard of the same runs."""
+    dlrun(table.parent, "report", "outputs/runs")
+    return table.parent / "outputs" / "runs" / "report.html"
+
+
+@pytest.fixture(scope="module")
+def crowd(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of 200 runs, copies of the first with other learning rates."""
+    root = tmp_path_factory.mktemp("crowd")
+    model = first_run(table)
+    for number in range(200):
+        folder = shutil.copytree(model, root / f"run-{number:03}", ignore=shutil.ignore_patterns("*.pt"))
+        # The first line is the checksum of the others.
+        config = (folder / "config.yaml").read_text().partition("\n")[2]
+        (folder / "config.yaml").write_text(re.sub(r"\blr: .*", f"lr: {(number + 1) / 1000}", config))
+    dlrun(root, "report", ".")
+    return root / "report.html"
+
+
+def first_run(table: Path) -> Path:
+    return min(path.parent for path in table.parent.rglob("result.json"))
+
+
+def column(browser: Any, table: str, place: int) -> list[str]:
+    script = """return [...document.querySelectorAll(`#${arguments[0]} tbody tr:not([hidden])`)]
+        .map((row) => row.cells[arguments[1]].textContent.trim())"""
+    return list(browser.run(script, table, place))
+
+
+def press(browser: Any, selector: str) -> None:
+    browser.driver.find_element("css selector", selector).click()
+
+
+def write(browser: Any, selector: str, text: str) -> None:
+    browser.driver.find_element("css selector", selector).send_keys(text)
+
+
+@pytest.mark.parametrize("name", ["table", "board", "crowd"])
+@pytest.mark.parametrize("width", [380, 1024, 1600])
+def test_quiet_self_contained_and_not_too_wide(
+    browser: Any, name: str, width: int, request: pytest.FixtureRequest
+) -> None:
+    page: Path = request.getfixturevalue(name)
+    for dark in (False, True):
+        browser.look(width, dark=dark)
+        browser.open(page)
+        assert browser.run("return document.documentElement.scrollWidth") <= width
+        assert browser.complaints() == []
+        assert browser.requests() == [page.resolve().as_uri()]
+
+
+def test_200_runs_open_in_two_seconds(browser: Any, crowd: Path) -> None:
+    started = time.perf_counter()
+    browser.open(crowd)
+    assert browser.run("return document.querySelectorAll('#lines path').length") > 0
+    assert time.perf_counter() - started < 2
+    assert len(column(browser, "board", 0)) == 200
+
+
+def test_headings_sort_both_ways_and_say_so(browser: Any, crowd: Path) -> None:
+    browser.open(crowd)
+    heads = browser.run(
+        "return [...document.querySelectorAll('#board thead th')].map((head) => head.textContent.trim())"
+    )
+    place = heads.index("lr")
+    head = f"#board thead th:nth-child({place + 1})"
+    press(browser, f"{head} button")
+    numbers = [float(text) for text in column(browser, "board", place)]
+    assert numbers == sorted(numbers, reverse=True)
+    assert browser.run("return document.querySelector(arguments[0]).ariaSort", head) == "descending"
+    write(browser, f"{head} button", "\ue007")  # the Enter key
+    assert column(browser, "board", place)[0] == "0.001"
+    assert browser.run("return document.querySelector(arguments[0]).ariaSort", head) == "ascending"
+    assert browser.run("return document.querySelectorAll('#board [aria-sort]').length") == 1
+
+
+def test_filter_keeps_rows_with_all_words(browser: Any, crowd: Path) -> None:
+    browser.open(crowd)
+    write(browser, "input[data-for=runs]", "run-01 -run-013")
+    assert len(column(browser, "runs", 0)) == 9
+    assert browser.run("return document.querySelector('[data-count=runs]').textContent") == "9 of 200 rows"
+
+
+def test_published_table_shows_verdicts_marks_and_lessons(browser: Any, table: Path) -> None:
+    browser.open(table)
+    assert browser.run("return document.querySelector('h2').textContent") == "Published and measured"
+    assert browser.run("return document.querySelectorAll('#board tbody .published').length") == 7
+    assert browser.run("return document.querySelectorAll('#board tbody .mean').length") >= 2
+    assert "FC (64,64)" in column(browser, "board", 1)
+    assert set(column(browser, "lessons", 1)) <= {"holds", "contradicted", "open"}
+
+
+def test_curves_of_the_chosen_runs(browser: Any, table: Path) -> None:
+    browser.open(table)
+    lines = "return document.querySelectorAll('#lines path').length"
+    assert browser.run(lines) == 3 * 3 * 2
+    press(browser, "#train")
+    assert browser.run(lines) == 3 * 3
+    press(browser, "#choices label:nth-child(2) input")
+    assert browser.run(lines) == 2 * 3
+    press(browser, "input[value=loss]")
+    assert "loss by epoch" in browser.run("return document.getElementById('lines').getAttribute('aria-label')")
+    press(browser, "#none")
+    assert browser.run(lines) == 0
+    assert "choose a run" in browser.run("return document.getElementById('lines').textContent")
+
+
+def test_arrow_keys_read_the_curves(browser: Any, table: Path) -> None:
+    browser.open(table)
+    browser.run("document.getElementById('lines').focus()")
+    browser.driver.switch_to.active_element.send_keys("\ue014\ue014")  # right, right
+    assert browser.run("return document.getElementById('readout').textContent").startswith(
+        "epoch 2: FC (64,64), seed 0: "
+    )
+
+
+def test_everything_can_be_reached_and_is_named(browser: Any, table: Path) -> None:
+    browser.open(table)
+    nameless = """return [...document.querySelectorAll('a, button, input, summary, [tabindex], img, svg[role=img]')]
+        .filter((one) => !(one.textContent.trim() || one.ariaLabel || one.alt || one.labels?.length
+            || one.getAttribute('aria-labelledby'))).map((one) => one.outerHTML)"""
+    assert browser.run(nameless) == []
+    assert browser.run("return document.querySelectorAll('table').length") == browser.run(
+        "return document.querySelectorAll('table caption, table th[scope=col]').length && "
+        "document.querySelectorAll('table caption').length"
+    )
+
+
+CONTRAST = """
+const light = (text) => {
+  const [r, g, b] = text.match(/[\\d.]+/g).slice(0, 3).map((value) => value / 255)
+    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const ground = (one) => {
+  for (; one; one = one.parentElement) {
+    const colour = getComputedStyle(one).backgroundColor;
+    if (!/, 0\\)$/.test(colour)) return colour;
+  }
+  return "rgb(255, 255, 255)";
+};
+return [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility()
+    && [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())).map((one) => {
+  const style = getComputedStyle(one);
+  const [a, b] = [light(one.closest("svg") ? style.fill : style.color), light(ground(one))].sort((x, y) => y - x);
+  return [(a + 0.05) / (b + 0.05), one.outerHTML.slice(0, 80)];
+}).filter(([ratio]) => ratio < 4.5);
+"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_contrast_is_at_least_that_of_wcag_aa(browser: Any, table: Path, dark: bool) -> None:
+    browser.look(1024, dark=dark)
+    browser.open(table)
+    assert browser.run(CONTRAST) == []
+
+
+def test_dark_page_is_dark_and_paper_is_white(browser: Any, table: Path) -> None:
+    paper = "return getComputedStyle(document.body).backgroundColor"
+    browser.look(1024, dark=True)
+    browser.open(table)
+    assert browser.run(paper) == "rgb(20, 23, 27)"
+    browser.look(1024, dark=True, media="print")
+    assert browser.run(paper) == "rgb(255, 255, 255)"
+    assert browser.run("return getComputedStyle(document.querySelector('nav')).display") == "none"
+
+
+def test_hostile_names_are_only_text(browser: Any, table: Path, tmp_path: Path) -> None:
+    name = "<img src=x onerror=document.title='owned'>"
+    folder = shutil.copytree(first_run(table), tmp_path / name)
+    hostile = "</script><script>document.title='owned'</script>"
+    dataclasses.replace(Result.read(folder), model=hostile, name=hostile).write(folder)
+    dlrun(tmp_path, "report", ".")
+    browser.open(tmp_path / "report.html")
+    assert browser.driver.title == f"{hostile} · dlrun"
+    assert browser.run("return document.querySelectorAll('script:not([type])').length") == 1
+    assert browser.run("return [...document.images].every((one) => one.src.startsWith('data:'))")
+    assert browser.complaints() == []
+
+
+@pytest.mark.skipif("DLRUN_PICTURES" not in os.environ, reason="DLRUN_PICTURES names no report.html to picture")
+def test_pictures_for_the_documentation(browser: Any) -> None:
+    """Screenshots of a real page, for docs/images: DLRUN_PICTURES=…/psc_mnist.html pytest tests/browser -k pictures"""
+    page, images = Path(os.environ["DLRUN_PICTURES"]), Path(__file__).parents[2] / "docs" / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    for name, width, height, dark in (
+        ("page", 1280, 1500, False),
+        ("page_dark", 1280, 1500, True),
+        ("page_phone", 380, 1100, False),
+    ):
+        browser.look(width, dark=dark)
+        browser.open(page)
+        browser.picture(images / f"{name}.png", height)
