@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 import threading
 from pathlib import Path
 
@@ -30,6 +31,20 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             error.filename = str(path)
         raise
     sync_folder(path.parent)
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The bytes of a file; a pipe or a device in its place would never end.
+
+    Raises:
+        OSError: It can't be read, is no regular file, or larger than `most` bytes.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if about.st_size > most:
+        raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(path))
+    return path.read_bytes()
 
 
 def remove_drafts(folder: Path) -> None:

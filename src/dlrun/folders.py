@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from dlrun.config import Config, identity, parse, plain
 from dlrun.errors import ConfigError, Damaged, UsageError
-from dlrun.files import remove_drafts, sync_folder, write_atomically
+from dlrun.files import read_regular, remove_drafts, sync_folder, write_atomically
 from dlrun.result import Result
 
 log = logging.getLogger("dlrun")
@@ -113,9 +113,7 @@ def read_sealed(path: Path) -> str:
         UsageError: It is missing or too large.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise UsageError(f"{path}: larger than any config of dlrun")
-        content = path.read_bytes()
+        content = read_regular(path, LARGEST)
         seal, _, body = content.partition(b"\n") if content.startswith(SEAL) else (b"", b"", content)
         if seal and seal != SEAL + hashlib.sha256(body).hexdigest().encode():
             raise Damaged(f"{path}: changed since it was written (delete its first line to accept it as it is)")

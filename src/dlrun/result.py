@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlrun.errors import Damaged, UsageError
-from dlrun.files import write_atomically
+from dlrun.files import read_regular, write_atomically
 
 SCHEMA = 1
 STATUSES = ("completed", "failed", "interrupted")
@@ -99,9 +99,7 @@ class Result:
 
 def _content(path: Path) -> bytes:
     try:
-        if path.stat().st_size > LARGEST:
-            raise UsageError(f"{path}: larger than any that dlrun writes")
-        return path.read_bytes()
+        return read_regular(path, LARGEST)
     except FileNotFoundError:
         raise
     except OSError as error:
