@@ -82,6 +82,12 @@ def wait_for(reached: Callable[[], object], timeout: float = 60) -> None:
         time.sleep(0.2)
 
 
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """`wait_for`, for the tests."""
+    return wait_for
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The cluster, started once a session; `SLURM_CONF` names it for everything started meanwhile."""
