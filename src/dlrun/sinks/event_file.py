@@ -6,7 +6,7 @@ writing.
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,13 +95,21 @@ class EventFile:
         self._write(Event(graph_def=graph.SerializeToString()))
         self._write(Event(tagged_run_metadata=TaggedRunMetadata(tag="step1")))
 
-    def hyperparameters(self, name: str, values: Mapping[str, Any], metrics: Sequence[Metric]) -> None:
+    def hyperparameters(
+        self, name: str, values: Mapping[str, Any], metrics: Sequence[Metric], first: Collection[str] = ()
+    ) -> None:
         """The run's row of the HParams table.
 
         Every run of a sweep must give the same names with values of the same types: TensorBoard takes the
         columns from one run and drops what the others have besides.
+
+        Args:
+            first: The columns that stand in front; only five are shown at first.
         """
-        infos = [api_pb2.HParamInfo(name=key, type=_type_of(value)) for key, value in values.items()]
+        # TensorBoard sorts those that differ between runs to the front, and believes what it is told of that.
+        infos = [
+            api_pb2.HParamInfo(name=key, type=_type_of(value), differs=key in first) for key, value in values.items()
+        ]
         columns = [
             api_pb2.MetricInfo(name=api_pb2.MetricName(group=group, tag=tag), display_name=f"{group} {tag}")
             for group, tag in metrics

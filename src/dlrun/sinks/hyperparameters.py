@@ -7,6 +7,7 @@ import yaml
 
 from dlrun.config import Augment, Config, Layers, Target, plain
 
+FIRST = ("model", "optimizer", "lr", "batch_size", "seed")
 METRICS = (
     ("test", "accuracy/epoch"),
     ("test", "loss/epoch"),
@@ -73,9 +74,7 @@ def _layers(model: Layers | Target) -> str:
 
 def _augment(augment: Augment) -> str:
     active = {key: value for key, value in vars(augment).items() if value}
-    return (
-        ", ".join(f"{key} {value:g}" if value is not True else key for key, value in active.items()) or "none"
-    )
+    return ", ".join(f"{key} {value:g}" if value is not True else key for key, value in active.items()) or "none"
 
 
 def _number(part: Any, name: str) -> float:

@@ -22,7 +22,7 @@ from dlrun.randomness import undisturbed_random
 from dlrun.sinks.event_file import EventFile
 from dlrun.sinks.graph import graph_of
 from dlrun.sinks.histograms import counted, epochs_to_log, tagged
-from dlrun.sinks.hyperparameters import METRICS
+from dlrun.sinks.hyperparameters import FIRST, METRICS
 from dlrun.training import State
 
 log = logging.getLogger("dlrun")
@@ -71,7 +71,7 @@ class TensorBoard:
         self.train = self._opened(self.folder / "train", self.state.epoch if resumed else None)
         self.evaluated = self._opened(self.folder / self.split, self.state.epoch if resumed else None)
         self.test = self.evaluated if self.split == "test" else self._opened(self.folder / "test", None)
-        self.run.hyperparameters(self.folder.parent.name, self.subject.hyperparameters, METRICS)
+        self.run.hyperparameters(self.folder.parent.name, self.subject.hyperparameters, METRICS, FIRST)
         self.run.text("run", self.subject.about, 0)
         if self.full and not resumed:
             self._samples()

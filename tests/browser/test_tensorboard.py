@@ -1,0 +1,121 @@
+"""TensorBoard itself on a folder of runs, as people see it."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlrun.compose import compose
+from dlrun.report.aggregate import aggregate
+from dlrun.runs import run
+
+pytestmark = pytest.mark.browser
+
+SMALL = (
+    "data=synthetic",
+    "data.train_images=300",
+    "data.test_images=100",
+    "model.layers=[conv 4, pool 2, flatten, dense 16]",
+    "augment=affine",
+    "epochs=3",
+    "threads=1",
+    "device=cpu",
+)
+WORDS = """
+const words = [], pictures = [];
+function walk(node) {
+  if (node.shadowRoot) walk(node.shadowRoot);
+  if (node.nodeType === 3) words.push(node.textContent.trim());
+  if (node.nodeName === 'IMG' && node.complete && node.naturalWidth > 0) pictures.push(node.src);
+  for (const child of node.childNodes) if (!['STYLE', 'SCRIPT'].includes(child.nodeName)) walk(child);
+}
+walk(document.body);
+return [words.filter(Boolean).join(' '), pictures.length];
+"""
+"""All text that stands in the page, shadow roots included, and the number of pictures that were loaded."""
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    for seed in (0, 1):
+        run(compose([*SMALL, f"seed={seed}", f"optimizer.lr=0.0{seed + 1}"]), folder / f"seed{seed}")
+    aggregate({"conv 4": [folder / "seed0", folder / "seed1"]}, folder / "aggregated")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(sweep: Path) -> Iterator[str]:
+    """Of a TensorBoard that has read the sweep."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(sweep), "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            with socket.socket() as attempt:
+                if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def seen(browser: Any, address: str, expected: str, pictures: int = 0) -> str:
+    """The text of a tab once it matches and so many pictures are there; after a minute, whatever is there."""
+    browser.look(1400, 1000)
+    browser.open(address)
+    browser.driver.refresh()
+    deadline = time.monotonic() + 60
+    text, loaded = "", 0
+    while time.monotonic() < deadline:
+        text, loaded = browser.run(WORDS)
+        if re.search(expected, text) and loaded >= pictures:
+            return text
+        time.sleep(0.3)
+    raise AssertionError(f"{address}: {loaded} pictures, no {expected!r} in: {text[:2000]}")
+
+
+def test_scalars_of_runs_and_of_their_mean_share_charts(browser: Any, address: str) -> None:
+    text = seen(browser, address + "#timeseries", r"accuracy /epoch.*seed1/tensorboard/train")
+    for name in ("seed0/tensorboard/test", "aggregated/conv 4, 2 seeds/mean/test"):
+        assert name in text
+
+
+def test_distributions_and_histograms_show_weights_biases_and_gradients(browser: Any, address: str) -> None:
+    for tab in ("distributions", "histograms"):
+        text = seen(browser, f"{address}#{tab}", "biases/conv1")
+        assert "weights" in text
+        assert "gradients" in text
+
+
+def test_pictures_are_loaded(browser: Any, address: str) -> None:
+    text = seen(browser, address + "#images", "augmented_samples", pictures=2)
+    assert "confusion_matrix" in text
+
+
+def test_the_graph_is_drawn(browser: Any, address: str) -> None:
+    seen(browser, address + "#graphs", r"dense1.*conv1|conv1.*dense1")
+
+
+def test_the_text_page_shows_the_config(browser: Any, address: str) -> None:
+    seen(browser, address + "#text", r"batch_size: 32")
+
+
+def test_a_run_is_one_row_of_hparams_with_its_numbers(browser: Any, address: str) -> None:
+    text = seen(browser, address + "#hparams", r"Trial ID.*seed0.*seed1")
+    table = text[text.index("Trial ID") :]
+    assert len(re.findall(r"\bseed[01]\b", table)) == 2
+    for heading in ("lr", "model", "optimizer", "test accuracy/epoch"):
+        assert heading in table
+    assert "0.010000" in table
+    assert "0.020000" in table
