@@ -58,7 +58,8 @@ def axis(rows: Iterable[Dots]) -> Axis | None:
     values = [value for row in rows for value in row.all() if math.isfinite(value)]
     if not values:
         return None
-    high, middle = max(values), statistics.median(values)
+    # An interval may reach beyond 1; no accuracy does.
+    high, middle = min(max(values), 1.0), statistics.median(values)
     low = min(value for value in values if value >= middle - 5 * max(high - middle, 0.01))
     step = _step(max(high - low, 0.002))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

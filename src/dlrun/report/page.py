@@ -68,12 +68,13 @@ def page(
     entries = _rows_of(runs, labels or {}) if comparison else _entries(board, runs)
     varying = _varying(runs)
     script = _static("page.js")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, finalize=_spelt_out, trim_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_spelt_out, trim_blocks=True)
     return environment.from_string(_static("page.html")).render(
         title=title or _title(runs),
         source=rows_table(comparison).notes[0] if comparison else "",
+        warning=f"Not the published settings: run with {' '.join(comparison.changes)}"
+        if comparison and comparison.changes
+        else "",
         tiles=tiles(runs, entries, comparison),
         main=_compared(comparison) if comparison else _board(board, entries),
         lessons=_lessons(comparison) if comparison and comparison.lessons else None,
@@ -169,6 +170,8 @@ def _board(board: Table, entries: Sequence[Entry]) -> Sheet:
     dots = [_dots_of(entry) for entry in entries]
     place = next(number for number, item in enumerate(columns) if item.fields[0] == "test_accuracy")
     table = Table(columns, records, notes=board.notes)
+    if len(entries) == 1:
+        return sheet("board", "Result", table)
     return sheet("board", "Leaderboard", table, dots, place, key="mean over seeds, 95 % interval")
 
 

@@ -42,10 +42,16 @@ def tiles(runs: Sequence[Run], entries: Sequence[Entry], comparison: Comparison 
     size = _parameters(runs)
     return [
         *first,
-        Tile("runs completed", f"{counts['completed']} of {len(runs)}", others),
+        _progress(runs[0])
+        if len(runs) == 1
+        else Tile("runs completed", f"{counts['completed']} of {len(runs)}", others),
         *([Tile("parameters", size)] if size else []),
         Tile("time of all runs" if len(runs) > 1 else "time", leaderboard.duration(seconds)),
     ]
+
+
+def _progress(run: Run) -> Tile:
+    return Tile("epochs", f"{run.epoch} of {run.fields.get('epochs', '?')}", run.status)
 
 
 def _parameters(runs: Sequence[Run]) -> str:
@@ -54,12 +60,8 @@ def _parameters(runs: Sequence[Run]) -> str:
 
 
 def _verdict_tiles(comparison: Comparison) -> list[Tile]:
-    verdicts = Counter(
-        line.verdict for line in comparison.lines if line.verdict not in (None, NOT_COMPARABLE)
-    )
-    judged = ", ".join(
-        f"{verdicts[name]} {name}" for name in ("close", "undecided", "differs") if verdicts[name]
-    )
+    verdicts = Counter(line.verdict for line in comparison.lines if line.verdict not in (None, NOT_COMPARABLE))
+    judged = ", ".join(f"{verdicts[name]} {name}" for name in ("close", "undecided", "differs") if verdicts[name])
     tiles = []
     if verdicts:
         tiles.append(Tile("numbers reproduced", f"{verdicts['reproduced']} of {verdicts.total()}", judged))
@@ -67,9 +69,7 @@ def _verdict_tiles(comparison: Comparison) -> list[Tile]:
         held = sum(lesson.outcome == "holds" for lesson in comparison.lessons)
         tiles.append(Tile("lessons that hold", f"{held} of {len(comparison.lessons)}"))
     if comparison.tau is not None:
-        tiles.append(
-            Tile("rank agreement", f"{comparison.tau:+.2f}", f"Kendall's tau, {comparison.tau_rows} rows")
-        )
+        tiles.append(Tile("rank agreement", f"{comparison.tau:+.2f}", f"Kendall's tau, {comparison.tau_rows} rows"))
     return tiles
 
 

@@ -161,9 +161,11 @@ function draw() {
 const title = (curve) => curve.label + (curve.many ? `, seed ${curve.seed}` : "");
 
 function axes(box, x, y, low, high, last, metric) {
-  ticks(low, high, 6).forEach((value) => {
+  const values = ticks(low, high, 6);
+  const digits = Math.max(...values.map((value) => (String(value).split(".")[1] ?? "").length));
+  values.forEach((value) => {
     make("line", { class: "grid", x1: box.left, x2: box.right, y1: y(value), y2: y(value) });
-    make("text", { x: box.left - 8, y: y(value) + 4, "text-anchor": "end" }, String(value));
+    make("text", { x: box.left - 8, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(Math.min(digits, 6)));
   });
   ticks(1, Math.max(last, 2), 10).filter((value) => Number.isInteger(value) && value <= last).forEach((value) =>
     make("text", { x: x(value), y: box.bottom + 18, "text-anchor": "middle" }, String(value)));
