@@ -1,12 +1,21 @@
 """A working directory with a network that can be told to fail in every way."""
 
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from dlrun.config import Sweep
+from dlrun.sweeps.folder import jobs_of
+from dlrun.sweeps.jobs import Outcome
+from dlrun.sweeps.launch import launch
+from dlrun.sweeps.points import expand
+from dlrun.sweeps.processes import Processes, make_processes
 
 SABOTAGE = """
 import os, resource, signal, sys, time
@@ -30,6 +39,10 @@ class Net(nn.Module):
     def exception(self): raise ValueError("the network is broken")
     def exit(self): sys.exit(3)
     def sigkill(self): os.kill(os.getpid(), signal.SIGKILL)
+    def killed_once(self):
+        if not os.path.exists("killed"):
+            open("killed", "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
     def sigsegv(self): os.kill(os.getpid(), signal.SIGSEGV)
     def hang(self): time.sleep(1000)
     def slow(self): time.sleep(0.5)
@@ -42,22 +55,59 @@ class Net(nn.Module):
         torch.empty(2**34)
 """
 
-SHORT_PATIENCE = (
-    "import sys; import dlrun.sweeps.launch as l; l.SAVE_SECONDS = 1; from dlrun.cli import main; "
-)
+SHORT_PATIENCE = "import sys; import dlrun.sweeps.launch as l; l.SAVE_SECONDS = 1; from dlrun.cli import main; "
 COMMON = ("epochs=2", "tensorboard=off", "device=cpu")
+
+
+def furnish(folder: Path) -> Path:
+    """Make `folder` a working directory with `model=saboteur model.how=…` and `data=small`."""
+    (folder / "sabotage.py").write_text(SABOTAGE)
+    for group, name, text in (
+        ("model", "saboteur", "_target_: sabotage.Net\nhow: fine\n"),
+        ("data", "small", "name: synthetic\ntrain_images: 640\ntest_images: 100\n"),
+    ):
+        (folder / "configs" / group).mkdir(parents=True)
+        (folder / "configs" / group / f"{name}.yaml").write_text(text)
+    return folder
 
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
     """A working directory with `model=saboteur model.how=…`."""
-    (tmp_path / "configs" / "model").mkdir(parents=True)
-    (tmp_path / "sabotage.py").write_text(SABOTAGE)
-    (tmp_path / "configs" / "model" / "saboteur.yaml").write_text("_target_: sabotage.Net\nhow: fine\n")
-    (tmp_path / "configs" / "data").mkdir()
-    small = "name: synthetic\ntrain_images: 640\ntest_images: 100\n"
-    (tmp_path / "configs" / "data" / "small.yaml").write_text(small)
-    return tmp_path
+    return furnish(tmp_path)
+
+
+class Kept:
+    """Processes that `launch` does not close."""
+
+    def __init__(self, processes: Processes) -> None:
+        self.start, self.poll = processes.start, processes.poll
+
+    def close(self) -> None:
+        """Leave them open for the next test."""
+
+
+@pytest.fixture(scope="session")
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Processes]]:
+    """A working directory and processes that start in it, shared by all tests since a start takes seconds."""
+    folder = furnish(tmp_path_factory.mktemp("shared"))
+    with contextlib.closing(make_processes()) as processes:
+        yield folder, Kept(processes)
+
+
+@pytest.fixture
+def quick(
+    one_server: tuple[Path, Processes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[Outcome]]:
+    """Launches the points of `model=saboteur WORDS` in this process: `quick("seed=0,1", slots=1)`."""
+    folder, processes = one_server
+    monkeypatch.chdir(folder)
+
+    def run(*words: str, **settings: Any) -> list[Outcome]:
+        points = expand(["model=saboteur", "data=small", *COMMON, *words])
+        return launch(jobs_of(points, tmp_path), Sweep(**settings), processes=processes)
+
+    return run
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from dlrun.compose import compose
 from dlrun.config import Sweep
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.launch import launch
+from dlrun.sweeps.processes import Processes
 
 
 def write_pictures(folder: Path, shade: int) -> None:
@@ -17,13 +18,16 @@ def write_pictures(folder: Path, shade: int) -> None:
             Image.new("L", (8, 8), tone + number).save(folder / name / f"{number}.png")
 
 
-def test_changed_pictures_are_trained_on_anew_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_changed_pictures_are_trained_on_anew_and_nothing_is_lost(
+    tmp_path: Path, one_server: tuple[Path, Processes]
+) -> None:
+    processes = one_server[1]
     write_pictures(tmp_path / "pictures", 100)
     words = ["data=image_folder", f"data.root={tmp_path / 'pictures'}", "model=fc_64", "epochs=1", "device=cpu"]
     job = Job(tuple(words), tmp_path / "run", compose(words))
-    assert [one.status for one in launch([job], Sweep())] == ["completed"]
-    assert [one.status for one in launch([job], Sweep())] == ["skipped"]
+    assert [one.status for one in launch([job], Sweep(), processes=processes)] == ["completed"]
+    assert [one.status for one in launch([job], Sweep(), processes=processes)] == ["skipped"]
     write_pictures(tmp_path / "pictures", 200)
-    (again,) = launch([job], Sweep())
+    (again,) = launch([job], Sweep(), processes=processes)
     assert again.status == "completed"
     assert len(list(tmp_path.glob("run*/result.json"))) == 2

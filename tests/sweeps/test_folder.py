@@ -1,12 +1,15 @@
 """Names of sweeps and runs: stable for what was typed; every point is checked before the first one starts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dlrun.config import Sweep
 from dlrun.errors import ConfigError, UsageError
+from dlrun.result import Result
 from dlrun.sweeps.folder import default_name, jobs_of, sweep_dir
+from dlrun.sweeps.jobs import record_failure
 from dlrun.sweeps.points import expand
 
 WORDS = ["model=fc_64,fc_512", "seed=0,1", "epochs=3"]
@@ -43,6 +46,15 @@ def test_runs_are_known_by_their_hash_whatever_their_folder_was_called(tmp_path:
     (tmp_path / f"other-{hashes[1]}").mkdir()
     again = jobs_of(expand(["data=synthetic", "model=fc_64", "seed=range(0,2)", "device=cpu"]), tmp_path)
     assert again[1].run_dir.name == f"other-{hashes[1]}"
+
+
+def test_an_extended_run_is_another_run_and_left_alone(tmp_path: Path) -> None:
+    words = ["data=synthetic", "model=fc_64", "seed=0", "device=cpu"]
+    (job,) = jobs_of(expand(words), tmp_path)
+    record_failure(job, "Killed", "for a result")
+    replace(Result.read(job.run_dir), hash="01234567").write(job.run_dir)
+    (again,) = jobs_of(expand(words), tmp_path)
+    assert again.run_dir.name == f"{job.run_dir.name}-2"
 
 
 def test_two_points_that_come_to_one_run_are_one_job(tmp_path: Path) -> None:

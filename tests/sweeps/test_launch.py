@@ -6,18 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dlrun.config import Sweep
 from dlrun.result import Result
-from dlrun.sweeps.folder import jobs_of
+from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.launch import launch
-from dlrun.sweeps.points import expand
-from dlrun.sweeps.processes import Forks, Fresh
+from dlrun.sweeps.processes import Fresh, Processes
 
+Quick = Callable[..., list[Outcome]]
 Start = Callable[..., subprocess.Popen[str]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -27,9 +28,7 @@ SMALL = "data=small"
 def bits(folder: Path) -> dict[str, list[list[str]]]:
     """What was learnt, less times: the first columns of every history, by name of the run."""
     paths = sorted(folder.glob("*/history.csv"))
-    return {
-        path.parent.name: [row[:6] for row in csv.reader(path.read_text().splitlines())] for path in paths
-    }
+    return {path.parent.name: [row[:6] for row in csv.reader(path.read_text().splitlines())] for path in paths}
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -49,9 +48,7 @@ def processes_in(folder: Path) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            if (path / "cwd").resolve() == folder.resolve() and "Z" not in (
-                path / "stat"
-            ).read_text().split()[2]:
+            if (path / "cwd").resolve() == folder.resolve() and "Z" not in (path / "stat").read_text().split()[2]:
                 found.append(int(path.name))
         except OSError:
             continue
@@ -59,9 +56,7 @@ def processes_in(folder: Path) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_killed_parent_leaves_no_process_and_its_sweep_goes_on(
-    workplace: Path, start: Start, sweep: Run
-) -> None:
+def test_killed_parent_leaves_no_process_and_its_sweep_goes_on(workplace: Path, start: Start, sweep: Run) -> None:
     words = (SMALL, "seed=range(0,6)", "epochs=20", "sweep.slots=2")
     undisturbed = sweep(*words, "sweep.name=whole")
     assert undisturbed.returncode == 0, undisturbed.stderr
@@ -79,9 +74,7 @@ def test_killed_parent_leaves_no_process_and_its_sweep_goes_on(
 
 
 def test_two_parents_share_the_work(workplace: Path, start: Start) -> None:
-    both = [
-        start(SMALL, "seed=range(0,8)", "epochs=5", "sweep.name=shared", "sweep.slots=1") for _ in range(2)
-    ]
+    both = [start(SMALL, "seed=range(0,8)", "epochs=5", "sweep.name=shared", "sweep.slots=1") for _ in range(2)]
     outputs = [parent.communicate(timeout=120) for parent in both]
     assert [parent.returncode for parent in both] == [0, 0], outputs
     folder = workplace / "outputs/sweeps/shared"
@@ -107,17 +100,19 @@ def test_interrupt_saves_and_starts_nothing_more(workplace: Path, start: Start, 
     assert "Traceback" not in err
 
 
-def test_forks_and_fresh_processes_learn_the_same(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(workplace)
-    points = expand(["data=small", "model=fc_64", "seed=0,1", "epochs=1", "device=cpu"])
-    ways = {"forked": Forks, "fresh": Fresh} if sys.platform == "linux" else {"fresh": Fresh}
-    for name, processes in ways.items():
-        outcomes = launch(jobs_of(points, Path(name)), Sweep(slots=2), processes=processes())
-        assert [outcome.status for outcome in outcomes] == ["completed", "completed"]
-        assert [outcome.job.config.seed for outcome in outcomes if outcome.job.config] == [0, 1]
-    assert bits(Path("forked")) == bits(Path("fresh"))
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every process is fresh")
+def test_forks_and_fresh_processes_learn_the_same(quick: Quick, tmp_path: Path) -> None:
+    assert [outcome.status for outcome in quick("model=fc_64", "seed=0,1")] == ["completed", "completed"]
+    forked = bits(tmp_path)
+    jobs = [
+        replace(outcome.job, run_dir=tmp_path / "fresh" / outcome.job.run_dir.name)
+        for outcome in quick("model=fc_64", "seed=0,1")
+    ]
+    assert [outcome.status for outcome in launch(jobs, Sweep(), processes=Fresh())] == ["completed", "completed"]
+    assert bits(tmp_path / "fresh") == forked
 
 
+@pytest.mark.slow
 def test_basic_launcher_gives_the_same_folders_and_bits(workplace: Path, sweep: Run) -> None:
     words = (SMALL, "model=fc_64,saboteur", "seed=0,1", "threads=1")
     assert sweep(*words, "hydra.sweep.dir=local").returncode == 0
@@ -129,20 +124,47 @@ def test_basic_launcher_gives_the_same_folders_and_bits(workplace: Path, sweep: 
     assert hashes[0] == hashes[1]
 
 
-def test_stops_at_the_first_failure_or_after_one_error_three_times(workplace: Path, sweep: Run) -> None:
-    bad = (SMALL, "model.how=exception", "seed=range(0,6)", "sweep.slots=1")
-    first = sweep(*bad, "sweep.name=a", "sweep.on_failure=stop")
-    assert first.returncode == 1
-    assert "5 were not started: a job failed" in first.stderr
-    third = sweep(*bad, "sweep.name=b")
-    assert "3 were not started: the same error several times in a row" in third.stderr
+def test_stops_at_the_first_failure_or_after_one_error_three_times(quick: Quick, tmp_path: Path) -> None:
+    bad = ("model.how=exception", "seed=range(0,6)")
+    first = quick(*bad, slots=1, on_failure="stop")
+    assert [outcome.status for outcome in first] == ["failed", *["waiting"] * 5]
+    assert "a job failed" in first[-1].reason
+    third = quick(*bad, "epochs=3", slots=1)
+    assert [outcome.status for outcome in third] == [*["failed"] * 3, *["waiting"] * 3]
+    assert third[-1].reason == "the same error several times in a row"
 
 
-def test_killed_jobs_are_tried_again(workplace: Path, sweep: Run) -> None:
-    code = workplace / "sabotage.py"
-    code.write_text(
-        code.read_text().replace("def sigkill(self): ", "def sigkill(self): open('repaired', 'w'); ")
-    )
-    done = sweep(SMALL, "model.how=sigkill,fine", "sweep.slots=1", "sweep.retries=1", "sweep.name=s")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("completed  test accuracy") == 2
+def test_different_errors_and_diverging_runs_do_not_stop_a_sweep(quick: Quick) -> None:
+    outcomes = quick("model.how=exception,diverge,sigkill,exit", "seed=0,1", "sweep.exclude=['model.how=exit seed=1']")
+    assert [outcome.status for outcome in outcomes] == ["failed"] * 7
+    assert [outcome.status for outcome in quick("model.how=diverge", "seed=range(0,5)", slots=1)][2:] == ["failed"] * 3
+
+
+def test_killed_jobs_are_tried_again(quick: Quick, tmp_path: Path) -> None:
+    outcomes = quick("model.how=killed_once", "seed=0", retries=1)
+    assert [outcome.status for outcome in outcomes] == ["completed"]
+    assert [outcome.status for outcome in quick("model.how=sigkill", "seed=0", retries=2)] == ["failed"]
+
+
+def test_jobs_can_be_made_up_one_by_one(quick: Quick, tmp_path: Path, one_server: tuple[Path, Processes]) -> None:
+    known = [outcome.job for outcome in quick("seed=0,1")]
+    asked = []
+
+    def source() -> Iterator[Job]:
+        for job in known:
+            asked.append(job)
+            yield job
+
+    outcomes = launch(source(), Sweep(slots=1), processes=one_server[1])
+    assert [outcome.status for outcome in outcomes] == ["skipped", "skipped"]
+    assert asked == known
+
+
+def test_a_foreign_run_in_the_folder_is_not_touched(quick: Quick, one_server: tuple[Path, Processes]) -> None:
+    (first,) = quick("seed=0")
+    (second,) = quick("seed=1")
+    before = (first.job.run_dir / "result.json").read_bytes()
+    (lost,) = launch([replace(second.job, run_dir=first.job.run_dir)], Sweep(), processes=one_server[1])
+    assert lost.status == "failed"
+    assert "holds another run" in lost.reason
+    assert (first.job.run_dir / "result.json").read_bytes() == before

@@ -32,9 +32,7 @@ def write_mnist(folder: Path, sound: bool) -> None:
     for part in ("train", "t10k"):
         images = struct.pack(">IIII", 0x803, 100, 28, 28) + bytes(range(196)) * (400 if sound else 100)
         (folder / f"{part}-images-idx3-ubyte").write_bytes(images)
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(
-            struct.pack(">II", 0x801, 100) + bytes(range(10)) * 10
-        )
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 100) + bytes(range(10)) * 10)
 
 
 def rows(good: int) -> str:

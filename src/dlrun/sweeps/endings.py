@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from filelock import FileLock
 
 from dlrun.config import Sweep
-from dlrun.sweeps.jobs import Job, Outcome, complete, read_result, reason_of, record_failure
+from dlrun.sweeps.jobs import Job, Outcome, complete, own_result, reason_of, record_failure
 from dlrun.sweeps.processes import Process
 from dlrun.sweeps.slots import Slot
 
@@ -56,8 +56,8 @@ def _ending(running: Running, settings: Sweep) -> Outcome:
     if running.why == "timeout":
         return _recorded(job, "TimedOut", f"stopped after {settings.timeout:g} minutes (sweep.timeout)")
     if running.why:
-        return Outcome(job, "pruned" if running.why == "pruned" else "interrupted", read_result(job.run_dir))
-    result = read_result(job.run_dir)
+        return Outcome(job, "pruned" if running.why == "pruned" else "interrupted", own_result(job))
+    result = own_result(job)
     if result is not None and result.status == "failed":
         return Outcome(job, "failed", result, reason_of(result))
     if result is not None:
@@ -69,7 +69,7 @@ def _ending(running: Running, settings: Sweep) -> Outcome:
 
 def _recorded(job: Job, kind: str, message: str) -> Outcome:
     record_failure(job, kind, message)
-    return Outcome(job, "failed", read_result(job.run_dir), message)
+    return Outcome(job, "failed", own_result(job), message)
 
 
 def _killed_by(number: int) -> str:

@@ -16,7 +16,7 @@ from dlrun.files import write_atomically
 from dlrun.folders import slug
 from dlrun.precision import settle_precision
 from dlrun.runs import check
-from dlrun.sweeps.jobs import Job
+from dlrun.sweeps.jobs import Job, read_result
 from dlrun.sweeps.points import Point, parse, settings_of
 
 SHAPING = ("sweep.rows", "sweep.zip", "sweep.exclude")
@@ -90,12 +90,21 @@ def jobs_of(points: Sequence[Point], folder: Path) -> list[Job]:
             wrong.append(f"point {number} of {len(points)} ({' '.join(point.varied or point.overrides)}): {error}")
             continue
         hash = identity(config)
-        run_dir = there.get(hash, folder / f"{slug(point.varied)}-{hash}")
+        run_dir = _own(there.get(hash, folder / f"{slug(point.varied)}-{hash}"), hash)
         jobs.setdefault(hash, Job(point.overrides, run_dir, config))
     if wrong:
         more = f"\n… and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ConfigError("\n".join(wrong[:3]) + more + "\nNothing was started.")
     return list(jobs.values())
+
+
+def _own(run_dir: Path, hash: str) -> Path:
+    """The folder, or one beside it if the run in it was extended and so is another run now."""
+    for path in _numbered(run_dir):
+        result = read_result(path)
+        if result is None or result.hash == hash:
+            return path
+    raise UsageError(f"{run_dir}: too many runs of this name")
 
 
 def _config(point: Point, checked: set[str]) -> Config:

@@ -68,11 +68,16 @@ def read_result(run_dir: Path) -> Result | None:
         return None
 
 
-def complete(job: Job) -> Result | None:
-    """The result of a job that is done already: completed, and of this very config."""
+def own_result(job: Job) -> Result | None:
+    """The result in the job's folder if it is of this very config, whatever its status."""
     result = read_result(job.run_dir)
-    done = result is not None and result.status == "completed" and result.hash == job.hash
-    return result if done else None
+    return result if result is not None and result.hash == job.hash else None
+
+
+def complete(job: Job) -> Result | None:
+    """The result of a job that is done already."""
+    result = own_result(job)
+    return result if result is not None and result.status == "completed" else None
 
 
 def reason_of(result: Result) -> str:

@@ -18,7 +18,7 @@ from dlrun.result import Result, read_history
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.endings import Running, ending, same_error_throughout
 from dlrun.sweeps.fingerprints import Fingerprints
-from dlrun.sweeps.jobs import Job, Outcome, read_result, reason_of, settled
+from dlrun.sweeps.jobs import Job, Outcome, own_result, reason_of, settled
 from dlrun.sweeps.processes import Processes, make_processes
 from dlrun.sweeps.slots import Slot, slots_for
 
@@ -185,8 +185,8 @@ class _Session:
 
     def _known(self, job: Job) -> Outcome | None:
         """The outcome of a job that is not to be run (again)."""
-        result = read_result(job.run_dir)
-        if result is None or result.hash != job.hash:
+        result = own_result(job)
+        if result is None:
             return None
         now = (job.run_dir / "result.json").stat().st_mtime >= self.began
         if result.status == "completed":
@@ -206,8 +206,9 @@ class _Session:
     def _start(self, job: Job, attempt: int, claim: FileLock) -> None:
         assert job.config is not None
         slot = self.free.popleft()
-        # A result that is out of date would pass for the new one's.
-        (job.run_dir / "result.json").unlink(missing_ok=True)
+        if own_result(job) is not None:
+            # It would pass for the new one's.
+            (job.run_dir / "result.json").unlink()
         task = Task.of(slot.fitted(job.config), job.run_dir, job.overrides, slot.environment())
         running = Running(job, slot, self.processes.start(task), claim, attempt)
         self.running.append(running)

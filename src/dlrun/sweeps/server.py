@@ -21,7 +21,9 @@ from dlrun.sweeps.child import Task, die_with, leave
 
 PRELOADED = (
     "torch",
-    "torch._dynamo",
+    "matplotlib.backends.backend_svg",
+    "dlrun.parts",
+    "dlrun.loading",
     "dlrun.runs",
     "dlrun.training",
     "dlrun.checkpoint",
@@ -32,9 +34,12 @@ PRELOADED = (
     "dlrun.models.phrases",
     "dlrun.optim.average",
     "dlrun.optim.build",
+    "dlrun.optim.quick_start",
     "dlrun.optim.schedule",
     "dlrun.sinks.checkpoints",
+    "dlrun.sinks.figures",
     "dlrun.sinks.history",
+    "dlrun.sinks.pictures",
     "dlrun.sinks.tensorboard",
     "dlrun.sweeps.jobs",
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dlrun.config import Sweep
-from dlrun.errors import RunFailed
+from dlrun.errors import Interrupted, RunFailed
 from dlrun.files import write_atomically
 from dlrun.report import runs
 from dlrun.report.leaderboard import duration, failures, leaderboard
@@ -43,8 +43,12 @@ def run_sweep(
     console.print(f"{count} {'run' if count == 1 else 'runs'} in {visible(str(folder))}", markup=False)
     planned = read_plan(folder)
     started = time.monotonic()
-    with Display(console, listed, total, planned) as display:
-        outcomes = launch(jobs, settings, [display, *watchers])
+    try:
+        with Display(console, listed, total, planned) as display:
+            outcomes = launch(jobs, settings, [display, *watchers])
+    except Interrupted:
+        print_answer(console, [job.run_dir for job in listed])
+        raise
     print_answer(console, [outcome.job.run_dir for outcome in outcomes])
     _print_plan_error(console, outcomes, planned, time.monotonic() - started)
     console.print(visible(str(folder.resolve())), markup=False)
