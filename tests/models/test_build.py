@@ -16,7 +16,7 @@ from dlrun.models.layers import KerasBatchNorm
 CNN_BATCHNORM = ["conv 32", "bn", "conv 64", "pool 2", "bn", "flatten", "dense 128", "bn"]
 
 
-def target(name: str, **arguments: object) -> Target:
+def target(name: str, /, **arguments: object) -> Target:
     return Target(name, dict(arguments))
 
 
