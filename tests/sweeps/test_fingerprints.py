@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from dlrun.compose import compose
 from dlrun.config import Sweep
 from dlrun.sweeps.jobs import Job
@@ -19,9 +21,10 @@ def write_pictures(folder: Path, shade: int) -> None:
 
 
 def test_changed_pictures_are_trained_on_anew_and_nothing_is_lost(
-    tmp_path: Path, one_server: tuple[Path, Processes]
+    tmp_path: Path, one_server: tuple[Path, Processes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processes = one_server[1]
+    folder, processes = one_server
+    monkeypatch.chdir(folder)
     write_pictures(tmp_path / "pictures", 100)
     words = ["data=image_folder", f"data.root={tmp_path / 'pictures'}", "model=fc_64", "epochs=1", "device=cpu"]
     job = Job(tuple(words), tmp_path / "run", compose(words))
