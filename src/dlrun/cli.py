@@ -53,6 +53,8 @@ def _make_importable(folder: Path) -> None:
 def _warn_on_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
+    # Tracebacks are for run.log; the sentence that ends the command follows.
+    handler.addFilter(lambda record: record.exc_info is None)
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logging.getLogger().addHandler(handler)
 

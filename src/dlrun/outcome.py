@@ -44,7 +44,7 @@ class Report:
         try:
             self.write(status, error=error)
         except (OSError, UsageError) as another:
-            log.error("the result can't be written: %s", another)
+            log.warning("the result can't be written: %s", another)
 
     def _result(self, status: str, test: Metrics | None, error: BaseException | None) -> Result:
         parts, state, config = self.parts, self.parts.state, self.parts.config
