@@ -101,6 +101,13 @@ def test_reproduce_waits_for_slurm(dlrun, tmp_path, table):
     assert "wide" in said
 
 
+def test_search_goes_by_batches(dlrun, tmp_path):
+    words = ["hydra/sweeper=search", "hydra/launcher=slurm", "sweep.trials=4", "sweep.slots=2", "sweep.name=found"]
+    said = ok(dlrun("-m", *words, *FAST, "optimizer.lr=interval(0.001,0.1)", *JOB, timeout=300))
+    assert said.count("2 runs submitted in 2 jobs") == 2
+    assert len([path for path in (tmp_path / "outputs" / "sweeps" / "found").rglob("result.json")]) == 4
+
+
 def requeue(cluster, job):
     cluster.run("scontrol", "requeue", job)
 
@@ -150,6 +157,7 @@ def test_a_disturbed_run_ends_with_the_same_bits(dlrun, cluster, wait_until, tmp
     else:
         wait_until(lambda: cluster.states().get(job) == "PENDING")
         assert "1 run: 1 preempted" in ok(dlrun("slurm", "status"))
+        assert Result.read(folder).status == "interrupted"
     assert len(read_history(folder)) < 6
     cluster.wait_until_idle()
     assert "1 run: 1 done" in ok(dlrun("slurm", "status"))

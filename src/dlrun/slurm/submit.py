@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from submitit import SlurmExecutor
 
 
+OUTLIVE = [
+    "# Whoever cancels or preempts a job sends TERM to this script, too: it must live until the runs have saved.",
+    "trap : TERM",
+]
 REQUEUE = [
     "status=$?",
     "job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
@@ -153,7 +157,7 @@ def _parameters(settings: Settings, name: str) -> dict[str, Any]:
         "mem": settings.memory,
         "constraint": settings.constraint,
         "array_parallelism": settings.array_parallelism,
-        "setup": settings.setup or None,
+        "setup": [*OUTLIVE, *settings.setup],
         "signal_delay_s": settings.warning,
         "teardown": REQUEUE,
         "stderr_to_stdout": True,

@@ -35,7 +35,8 @@ def work(runs: Sequence[Mapping[str, Any]], sweep: Mapping[str, Any]) -> None:
         signal.signal(number, _interrupt)
     settings: Sweep = fill(Sweep, sweep, "sweep.")
     try:
-        outcomes = launch([_job(Run(**run), settings) for run in runs], settings)
+        at_once = min(len(runs), settings.slots or 1)
+        outcomes = launch([_job(Run(**run), at_once) for run in runs], settings)
     except Interrupted as error:
         print(error, flush=True)
         sys.exit(error.exit_status)
@@ -50,12 +51,12 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise Interrupted(f"stopped by {signal.Signals(number).name} between runs", number)
 
 
-def _job(run: Run, settings: Sweep) -> Job:
+def _job(run: Run, at_once: int) -> Job:
     job = Job(tuple(run.overrides), Path(run.folder)).settled()
     if job.hash != run.hash:
         raise UsageError(f"{run.folder}: the configs have changed since this was submitted; submit again")
     assert job.config is not None
     # Where Slurm binds no cores to jobs, a run would take all of the node.
     there = int(os.environ.get("SLURM_CPUS_PER_TASK") or cores())
-    threads = job.config.threads or max(1, there // (settings.slots or 1))
+    threads = job.config.threads or max(1, there // at_once)
     return replace(job, config=replace(job.config, threads=threads))

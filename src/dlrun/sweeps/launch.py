@@ -142,8 +142,8 @@ class _Session:
         self._fill()
         while self.running or self.others:
             self.processes.poll(0.1)
+            self._obey_signals()  # first: the jobs, too, may have had the signal, and ended of it
             self._collect()
-            self._obey_signals()
             self._limit_time()
             self._look()
             self._fill()

@@ -43,6 +43,8 @@ PRELOADED = (
     "dlrun.sinks.tensorboard",
     "dlrun.sweeps.jobs",
 )
+OF_PARENT = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that the parent answers, not the server."""
 GRACE = 2.0
 """Seconds that jobs get to save when the parent is gone."""
 
@@ -91,7 +93,8 @@ class Server:
         die_with(server)
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGCHLD, *OF_PARENT):
+            signal.signal(number, signal.SIG_DFL)
         os.close(self.reports)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
@@ -132,7 +135,9 @@ def main() -> None:
     parent = os.getppid()
     reports = os.dup(1)
     os.dup2(2, 1)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    # Slurm signals every process of a job. This one ends when its parent does, else all jobs would go with it.
+    for number in (signal.SIGPIPE, *OF_PARENT):
+        signal.signal(number, signal.SIG_IGN)
     for name in PRELOADED:
         importlib.import_module(name)
     if os.getppid() != parent:
