@@ -105,7 +105,7 @@ def test_search_goes_by_batches(dlrun, tmp_path):
     words = ["hydra/sweeper=search", "hydra/launcher=slurm", "sweep.trials=4", "sweep.slots=2", "sweep.name=found"]
     said = ok(dlrun("-m", *words, *FAST, "optimizer.lr=interval(0.001,0.1)", *JOB, timeout=300))
     assert said.count("2 runs submitted in 2 jobs") == 2
-    assert len([path for path in (tmp_path / "outputs" / "sweeps" / "found").rglob("result.json")]) == 4
+    assert len(list((tmp_path / "outputs" / "sweeps" / "found").rglob("result.json"))) == 4
 
 
 def requeue(cluster, job):
