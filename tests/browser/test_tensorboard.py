@@ -119,3 +119,28 @@ def test_a_run_is_one_row_of_hparams_with_its_numbers(browser: Any, address: str
         assert heading in table
     assert "0.010000" in table
     assert "0.020000" in table
+
+
+LINES = """
+let lines = 0;
+function walk(node) {
+  if (node.shadowRoot) walk(node.shadowRoot);
+  if (node.nodeName.toLowerCase() === 'path' && node.closest('g.foreground') && node.getAttribute('d')) lines += 1;
+  if (arguments_[0] && node.nodeType === 1 && /^paper-tab$/i.test(node.nodeName)
+      && /parallel/i.test(node.textContent)) node.click();
+  for (const child of node.childNodes) walk(child);
+}
+const arguments_ = arguments;
+walk(document.body);
+return lines;
+"""
+"""Chooses the view (if told to) and counts the lines in it."""
+
+
+def test_every_run_is_a_line_of_the_parallel_coordinates(browser: Any, address: str) -> None:
+    seen(browser, address + "#hparams", r"Trial ID.*seed0.*seed1")
+    browser.run(LINES, True)
+    deadline = time.monotonic() + 30
+    while browser.run(LINES, False) != 2 and time.monotonic() < deadline:
+        time.sleep(0.3)
+    assert browser.run(LINES, False) == 2

@@ -8,14 +8,18 @@ import yaml
 from dlrun.config import Augment, Config, Layers, Target, plain
 
 FIRST = ("model", "optimizer", "lr", "batch_size", "seed")
+"""The columns that are shown at first."""
+
 METRICS = (
     ("test", "accuracy/epoch"),
     ("test", "loss/epoch"),
-    ("val", "accuracy/epoch"),
     ("train", "accuracy/epoch"),
     ("train", "loss/epoch"),
 )
-"""Its columns of results: the last values of these curves."""
+"""Its columns of results: the last values of these curves.
+
+Only what every run has: the view of parallel coordinates leaves out runs that lack one of them.
+"""
 
 
 def hyperparameters(config: Config, parameters: int) -> dict[str, str | float | bool]:
