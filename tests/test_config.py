@@ -2,18 +2,9 @@
 
 import pytest
 
-from dlrun.config import (
-    GROUPS,
-    Adam,
-    Config,
-    Target,
-    expectation,
-    fields_of,
-    identity,
-    parse,
-    plain,
-)
+from dlrun.config import GROUPS, Adam, Config, Target, identity, parse, plain
 from dlrun.errors import ConfigError
+from dlrun.fields import expectation, fields_of
 
 MINIMAL = {
     "data": {"name": "mnist"},

@@ -6,13 +6,14 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "src" / "dlrun"
 FLOORS = [
     {"errors", "files", "signals"},
+    {"fields"},
     {"config", "events"},
     {"result", "environment", "targets"},
     {"compose", "folders", "distributed"},
     {"precision", "checkpoint", "data", "models", "optim"},
     {"training", "evaluation"},
     {"sinks", "sheets", "parts", "loading"},
-    {"runs", "outcome"},
+    {"runs", "outcome", "exporting"},
     {"sweeps", "tables", "report", "slurm"},
     {"verbs"},
     {"cli", "__main__"},

@@ -14,8 +14,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.config import GROUPS, Config, Layers, defaults, fields_of, parse
+from dlrun.config import GROUPS, Config, Layers, defaults, parse
 from dlrun.errors import ConfigError, did_you_mean
+from dlrun.fields import fields_of
 
 ConfigStore.instance().store(name="dlrun_defaults", node=defaults())
 

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlrun.config import DATA, Checkpoint, Config, Sweep, fields_of
+from dlrun.config import DATA, Checkpoint, Config, Sweep
 from dlrun.errors import UsageError, did_you_mean
+from dlrun.fields import fields_of
 from dlrun.report.output import Column, Record, Table, column, plain_text
 from dlrun.report.runs import Run
 from dlrun.report.seeds import Spread

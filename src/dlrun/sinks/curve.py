@@ -24,11 +24,7 @@ def accuracy_curve(history: Sequence[Mapping[str, float]], encoding: str = "utf-
     split = "val" if history and "val_accuracy" in history[0] else "test"
     evaluated = [row[f"{split}_accuracy"] for row in history if f"{split}_accuracy" in row]
     trained = [row["train_accuracy"] for row in history if "train_accuracy" in row]
-    if (
-        len(evaluated) < 2
-        or len(trained) != len(evaluated)
-        or not all(map(math.isfinite, evaluated + trained))
-    ):
+    if len(evaluated) < 2 or len(trained) != len(evaluated) or not all(map(math.isfinite, evaluated + trained)):
         return []
     low, high = min(evaluated + trained), max(evaluated + trained)
     solid = _drawn(evaluated, low, high, dotted=False)

@@ -9,8 +9,8 @@ from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
 from dlrun.compose import compose_with_hydra, configs_dir
-from dlrun.config import fill, option
 from dlrun.errors import ConfigError, UsageError
+from dlrun.fields import fill, option
 
 LAUNCHER = "hydra/launcher="
 FIELD = "hydra.launcher."

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from dlrun.config import Sweep, fill
+from dlrun.config import Sweep
 from dlrun.errors import Interrupted, UsageError
+from dlrun.fields import fill
 from dlrun.slurm.manifest import Run
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.launch import launch

@@ -7,20 +7,8 @@ import typing
 from typing import Any
 
 from dlrun.compose import options
-from dlrun.config import (
-    DATA,
-    GROUPS,
-    OPTIMIZERS,
-    SCHEDULERS,
-    Augment,
-    Checkpoint,
-    Config,
-    Layers,
-    Sweep,
-    default_of,
-    expectation,
-    fields_of,
-)
+from dlrun.config import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, Checkpoint, Config, Layers, Sweep
+from dlrun.fields import default_of, expectation, fields_of
 from dlrun.verbs import VERBS
 
 USAGE = """\

@@ -1,0 +1,129 @@
+"""Documented fields: what a dataclass of options says of itself, and the check of values against it."""
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any
+
+from dlrun.errors import ConfigError, did_you_mean
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    below: float | None = None,
+    choices: tuple[str, ...] = (),
+    hashed: bool = True,
+) -> Any:
+    """A field of a config with its meaning, its range and whether it can change the numbers (`hashed`)."""
+    limits = {"low": low, "above": above, "high": high, "below": below, "choices": choices}
+    metadata = {"help": help, "hashed": hashed, **limits}
+    if isinstance(default, list | dict):
+        return field(default_factory=functools.partial(type(default), default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def fields_of(spec: type) -> dict[str, dataclasses.Field[Any]]:
+    """The fields of one of the classes above by name."""
+    return {item.name: item for item in dataclasses.fields(spec)}
+
+
+def default_of(item: dataclasses.Field[Any]) -> Any:
+    """The default of a field, made anew where it is a list, a dict or a part."""
+    return item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+
+
+def fill(spec: type, values: Mapping[str, Any], prefix: str) -> Any:
+    """An instance of a class of `option` fields from plain values, each checked; defaults fill the gaps.
+
+    Args:
+        prefix: What stands before a field's name in messages, such as `optimizer.`.
+
+    Raises:
+        ConfigError: An unknown key, a wrong type, a value out of range.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{prefix.rstrip('.')}: expected a group of fields, got {values!r}")
+    known = fields_of(spec)
+    kinds = typing.get_type_hints(spec)
+    checked = {}
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(f"{prefix}{key}: no such field{did_you_mean(str(key), known)}")
+        checked[key] = _value(value, kinds[key], known[key].metadata, f"{prefix}{key}")
+    return spec(**checked)
+
+
+def _value(value: Any, kind: Any, limits: Mapping[str, Any], where: str) -> Any:
+    """`value` as `kind` if it is one and lies within the limits, else an error that says what would be valid."""
+    if dataclasses.is_dataclass(value):
+        return value
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if value is None and type(None) in kinds:
+        return None
+    if isinstance(value, float) and float in kinds and math.isfinite(value):
+        fits = True
+    elif isinstance(value, int) and not isinstance(value, bool) and (int in kinds or float in kinds):
+        fits, value = True, value if int in kinds else float(value)
+    else:
+        fits = any(_is_a(value, one) for one in kinds)
+    if not fits or not _within(value, limits):
+        raise ConfigError(f"{where}={_shown(value)}: expected {expectation(kind, limits)}")
+    return value
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    if kind in (bool, str):
+        return isinstance(value, kind)
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is list:
+        return isinstance(value, list) and all(
+            isinstance(item, inner[0]) and not isinstance(item, bool) for item in value
+        )
+    return origin is dict and isinstance(value, Mapping)
+
+
+def _within(value: Any, limits: Mapping[str, Any]) -> bool:
+    if limits.get("choices"):
+        return value in limits["choices"]
+    if not isinstance(value, int | float):
+        return True
+    low, above, high, below = (limits.get(name) for name in ("low", "above", "high", "below"))
+    return (
+        (low is None or value >= low)
+        and (above is None or value > above)
+        and (high is None or value <= high)
+        and (below is None or value < below)
+    )
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+NAMES_OF_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+
+
+def expectation(kind: Any, limits: Mapping[str, Any]) -> str:
+    """What a field takes, in words: "a whole number >= 1 or null".
+
+    >>> expectation(int, {"low": 1})
+    'a whole number >= 1'
+    """
+    if limits.get("choices"):
+        return "one of " + ", ".join(limits["choices"])
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    names = [NAMES_OF_KINDS.get(one) or ("a list" if typing.get_origin(one) is list else "fields") for one in kinds]
+    signs = {"low": ">=", "above": ">", "high": "<=", "below": "<"}
+    bounds = [f"{sign} {limits[name]:g}" for name, sign in signs.items() if limits.get(name) is not None]
+    if bounds:
+        names[0] += " " + " and ".join(bounds)
+    return " or ".join(names)
