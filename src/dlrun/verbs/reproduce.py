@@ -70,6 +70,7 @@ def show(asked: Request, found: Sequence[Found]) -> int:
     """Print published beside measured; the exit status is 1 if a run is not complete."""
     changed = changes(asked.table, asked.planned, asked.own)
     print(render(compare(asked.table, asked.rows, found, changed, asked.quick), "text", _width()), end="")
+    print(f"\nThe same as a page that opens in a browser: dlrun report --table {visible(asked.table.name)}")
     return 0 if all(one.status == "completed" for one in found) else 1
 
 
