@@ -13,8 +13,9 @@ def test_a_sheet_shows_every_picture_at_its_place(channels: int) -> None:
     images[4] = 200
     page = sheets.sheet(images, columns=2)
     assert page.size == (2 * 10, 3 * 8)
-    assert page.getpixel((2, 2 + 2 * 8)) == (200, 200, 200)
-    assert page.getpixel((2, 2)) == (0, 0, 0)
+    assert page.getpixel((2, 2 + 2 * 8)) in (200, (200, 200, 200))
+    assert page.getpixel((2, 2)) in (0, (0, 0, 0))
+    assert page.mode == ("L" if channels < 3 else "RGB")
 
 
 def test_small_pictures_are_enlarged_by_whole_factors_and_captions_are_below() -> None:
@@ -26,7 +27,7 @@ def test_small_pictures_are_enlarged_by_whole_factors_and_captions_are_below() -
 
 @pytest.mark.parametrize("caption", ["", "é ß 日本 \x1b[31m", "x" * 5000, "\n\n"])
 def test_any_caption_is_printed(caption: str) -> None:
-    assert sheets.sheet(np.zeros((1, 1, 8, 8), np.uint8), [caption], wrong=[True]).width > 0
+    assert sheets.sheet(np.zeros((1, 1, 8, 8), np.uint8), [caption]).width > 0
 
 
 def test_there_may_be_no_picture() -> None:

@@ -1,7 +1,7 @@
 """What a network makes of a set of pictures: accuracy, top-5, confusion, its most confident mistakes."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,23 +65,27 @@ def examine(
     Args:
         prepare: uint8 pictures (N, C, H, W) to what the network takes.
     """
-    parts: list[tuple[Tensor, ...]] = []
-    loss = torch.zeros((), dtype=torch.float64)
-    classes = 0
+    batches: list[Tensor] = []
     with evaluating(model), torch.inference_mode():
         for start in range(0, len(split), batch_size):
-            labels = split.labels[start : start + batch_size]
             with precision.autocast():
                 logits = model(prepare(split.images[start : start + batch_size]))
-            logits = logits.float()
-            classes = logits.shape[1]
-            loss += F.cross_entropy(logits, labels, reduction="sum").double().cpu()
-            parts.append(_judged(logits, labels))
+            batches.append(logits.float())
             if stop():
                 return None
+    return judged(batches, split.labels)
+
+
+@torch.inference_mode()
+def judged(batches: Sequence[Tensor], labels: Tensor) -> Outcome:
+    """The outcome of logits, float (N, classes) in one or more batches, for labels int64 (N,)."""
+    sizes = [len(logits) for logits in batches]
+    pairs = list(zip(batches, labels.split(sizes), strict=True))
+    losses = [F.cross_entropy(logits.float(), true, reduction="sum").double() for logits, true in pairs]
+    parts = [_judged(logits.float(), true) for logits, true in pairs]
     predicted, confidence, among_top = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
-    mean = loss.item() / len(split)
-    return Outcome(mean, split.labels.cpu(), predicted, confidence, among_top, classes)
+    loss = torch.stack(losses).sum().item() / len(labels)
+    return Outcome(loss, labels.cpu(), predicted, confidence, among_top, batches[0].shape[1])
 
 
 def _judged(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -23,7 +23,6 @@ def sheet(
     captions: Sequence[str] = (),
     columns: int | None = None,
     tile: int | None = None,
-    wrong: Sequence[bool] = (),
 ) -> Image.Image:
     """Pictures in rows, each with its caption of one or more lines below.
 
@@ -32,7 +31,6 @@ def sheet(
         columns: Pictures in a row (None: about as many rows as columns).
         tile: Least width in pixels to which a picture is enlarged, by a whole factor (None: as it is, or
             wide enough for a caption).
-        wrong: Which captions are printed in red; those of the others are green. None are coloured if empty.
     """
     count, _, height, width = images.shape
     columns = max(1, min(columns or math.ceil(math.sqrt(count)), count))
@@ -40,15 +38,16 @@ def sheet(
     factor = max(1, math.ceil(wanted / width))
     lines = max((caption.count("\n") + 1 for caption in captions), default=0)
     cell = (width * factor + 4, height * factor + 4 + LINE * lines)
-    page = Image.new("RGB", (columns * cell[0], max(1, math.ceil(count / columns)) * cell[1]), PAPER)
+    # Grey pages are a third of the work to compress.
+    size = (columns * cell[0], max(1, math.ceil(count / columns)) * cell[1])
+    page = Image.new("L" if images.shape[1] < 3 else "RGB", size, "white")
     draw = ImageDraw.Draw(page)
     for number in range(count):
         x, y = number % columns * cell[0] + 2, number // columns * cell[1] + 2
         picture = picture_of(images[number]).resize((width * factor, height * factor), Image.Resampling.NEAREST)
         page.paste(picture, (x, y))
         if captions:
-            colour = INK if not wrong else WRONG if wrong[number] else RIGHT
-            _write(draw, (x, y + height * factor), captions[number], cell[0] - 4, colour)
+            _write(draw, (x, y + height * factor), captions[number], cell[0] - 4)
     return page
 
 
@@ -104,24 +103,22 @@ def _name_axes(
     page: Image.Image, draw: ImageDraw.ImageDraw, classes: Sequence[str], side: int, corner: tuple[int, int]
 ) -> None:
     left, top = corner
-    _write(draw, (2, 2), "rows: true class, columns: predicted", page.width, INK)
+    _write(draw, (2, 2), "rows: true class, columns: predicted", page.width)
     for number, name in enumerate(classes):
-        _write(draw, (2, top + number * side + side // 2 - 7), name, left - 6, INK)
+        _write(draw, (2, top + number * side + side // 2 - 7), name, left - 6)
         label = Image.new("RGB", (top - LINE - 4, LINE), PAPER)
-        _write(ImageDraw.Draw(label), (0, 0), name, label.width, INK)
+        _write(ImageDraw.Draw(label), (0, 0), name, label.width)
         page.paste(label.rotate(90, expand=True), (left + number * side + side // 2 - 7, LINE + 2))
 
 
-def _write(
-    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int, colour: tuple[int, int, int]
-) -> None:
+def _write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int) -> None:
     """Each line of `text`, cut to `width` pixels; what the font can't show becomes a question mark."""
     letters = font()
     for number, line in enumerate(text.split("\n")):
         shown = "".join(letter if letter.isprintable() else "?" for letter in line)[: width // 3]
         while shown and letters.getlength(shown) > width:
             shown = shown[:-1]
-        draw.text((place[0], place[1] + number * LINE), shown, fill=colour, font=letters)
+        draw.text((place[0], place[1] + number * LINE), shown, fill="#202020", font=letters)
 
 
 @functools.cache

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from dlrun.sinks.event_file import Histogram
 
-BUCKETS = 48
+BUCKETS = 32
 SAMPLE = 1 << 16
 """Values of a tensor that are counted; of larger tensors every so-manieth one."""
 MOST_SNAPSHOTS = 30
-BYTES_EACH, MOST_BYTES = 900, 2_000_000
+BYTES_EACH, MOST_BYTES = 650, 2_000_000
 
 
 def epochs_to_log(epochs: int, tensors: int) -> frozenset[int]:

@@ -27,7 +27,7 @@ from dlrun.training import State
 
 log = logging.getLogger("dlrun")
 
-SAMPLES = 36
+SAMPLES = 25
 SAMPLE_PIXELS = 300_000
 """Pixels of a sheet of samples; of large pictures there are fewer."""
 
@@ -174,7 +174,7 @@ def mistakes_sheet(outcome: Outcome, test: Split, classes: tuple[str, ...]) -> I
         )
     ]
     images = test.images[chosen.to(test.images.device)].cpu().numpy()
-    return sheets.sheet(images, captions, wrong=[True] * len(captions))
+    return sheets.sheet(images, captions)
 
 
 def _table(confusion: Tensor, classes: tuple[str, ...]) -> str:
