@@ -1,0 +1,233 @@
+"""What the documents say is so: commands run, links resolve, the reference is that of the code.
+
+A ```console block is run: each line after `$ `, in a folder of its own that has the examples and the files that
+earlier ```yaml and ```python blocks of the page begin with the names of. Runs are shortened, run on synthetic
+data, and folders named after times and hashes stand for the latest of their kind. A command whose printed
+output begins with `dlrun: ` must fail with just these words. ```text blocks are only shown.
+"""
+
+import dataclasses
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dlrun import config
+from dlrun.compose import configs_dir
+from dlrun.data.catalogue import ENTRIES
+from dlrun.slurm.settings import Settings
+from dlrun.verbs import VERBS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FILES = {name for name, entry in ENTRIES.items() if entry.mirrors or entry.page}
+SHORT = {"epochs": "1", "limit": "256", "tensorboard": "off", "data": "synthetic", "validation": None}
+
+
+@dataclasses.dataclass
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for found in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield Block(page, text[: found.start()].count("\n") + 1, found[1], found[2])
+
+
+def commands(block: Block) -> Iterator[tuple[str, str]]:
+    """Every command with the output that is printed below it."""
+    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+# --- running a page ---------------------------------------------------------------------------------------
+
+
+def shortened(words: list[str]) -> list[str]:
+    """A dlrun command as the test runs it: short, and on synthetic data."""
+    verb = words[1] if words[1:] and words[1] in VERBS else ""
+    if verb == "resume":
+        return [re.sub(r"^epochs=.*", "epochs=2", word) for word in words]
+    if verb in ("reproduce", "plan") or not (verb or "--version" in words or "--help" in words):
+        return _short_run(words)
+    return words
+
+
+def _short_run(words: list[str]) -> list[str]:
+    if "--quick" in words:
+        words.remove("--quick")
+    own = {word.partition("=")[2] for word in words if word.startswith("data=")} - FILES
+    kept = [word for word in words if word.partition("=")[0] not in SHORT]
+    short = SHORT | ({"data": own.pop()} if own else {})
+    if any(word.startswith("experiment=") for word in words):
+        del short["data"]
+    return [*kept, *(f"{key}={value}" for key, value in short.items() if value)]
+
+
+def existing(word: str, folder: Path) -> str:
+    """A word of a command; the folder of a run becomes that of the latest run."""
+    if re.match(r"outputs/\d{4}-\d\d-\d\d/", word):
+        runs = [path.parent for path in folder.glob("outputs/2*/*/result.json")]
+        return str(max(runs, key=lambda run: run.stat().st_mtime).relative_to(folder)) + word[27:]
+    return word
+
+
+def run_page(page: Path, folder: Path) -> None:
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    for block in blocks(page):
+        here = folder
+        if block.language == "console":
+            for command, output in commands(block):
+                words = shlex.split(command)
+                if words[0] == "cd":
+                    here = here / words[1]
+                else:
+                    run_command(words, output, here, f"{page.name}:{block.line}: {command}")
+        elif block.language in ("yaml", "python"):
+            write_file(block, folder)
+
+
+def write_file(block: Block, folder: Path) -> None:
+    named = re.match(r"# (\S+\.(?:yaml|py))\n", block.text)
+    assert named, f"{block.page.name}:{block.line}: the first line does not name the file"
+    path = folder / named[1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The comment that @package asks for must come first.
+    content = block.text.removeprefix(named[0])
+    path.write_text(content.replace("/data: mnist", "/data: synthetic"), encoding="utf-8")
+
+
+def run_command(words: list[str], output: str, here: Path, where: str) -> None:
+    words = [existing(word, here) for word in words]
+    if words[0] == "dlrun":
+        words = [sys.executable, "-m", *shortened(words)]
+    elif words[0] == "python":
+        words = [sys.executable, *words[1:]]
+    if needs_files(words):
+        return
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+    done = subprocess.run(words, cwd=here, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    if output.startswith("dlrun: "):
+        assert done.returncode == 2, where
+        assert done.stderr == output.rstrip() + "\n", where
+    else:
+        assert done.returncode == 0, f"{where}\n{shlex.join(words)}\n{done.stdout}{done.stderr}"
+
+
+def needs_files(words: list[str]) -> bool:
+    """Whether the command wants a real data set and there is none."""
+    return "data" in words[:4] and not FILES.isdisjoint(words) and not os.environ.get("DLRUN_DATA")
+
+
+def test_readme_runs(tmp_path: Path) -> None:
+    run_page(ROOT / "README.md", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES[1:] if "```console" in page.read_text()], ids=lambda page: page.stem
+)
+def test_page_runs(page: Path, tmp_path: Path) -> None:
+    run_page(page, tmp_path)
+
+
+# --- links ------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, made as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_links_resolve(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_that_are_named_exist(page: Path) -> None:
+    named = re.findall(r"`((?:docs|scripts|configs|src|tests|benchmarks|examples)/[\w./-]+)`", page.read_text("utf-8"))
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert [name for name in missing if not re.search(r"NAME|/mine\.|configs/$|docs/results/$", name)] == []
+
+
+# --- reference --------------------------------------------------------------------------------------------
+
+
+def test_reference_is_up_to_date() -> None:
+    made = subprocess.run(
+        [sys.executable, ROOT / "scripts/reference"], capture_output=True, text=True, encoding="utf-8", check=True
+    )
+    assert made.stdout == (ROOT / "docs/reference.md").read_text("utf-8"), "run: scripts/reference > docs/reference.md"
+
+
+def test_everything_is_in_the_reference() -> None:
+    text = (ROOT / "docs/reference.md").read_text("utf-8")
+    assert [verb for verb in VERBS if f"### dlrun {verb}\n" not in text] == []
+    shipped = [path.stem for group in config.GROUPS for path in (configs_dir() / group).glob("*.yaml")]
+    assert [name for name in shipped if f"| `{name}` | " not in text or f"| `{name}` |  |" in text] == []
+    assert [name for name, prefix in every_field() if f"| `{prefix}{name}` | " not in text] == []
+    assert not re.search(r"^\| `[^|]+` \|  \|$", text, re.MULTILINE), "something has no meaning beside it"
+
+
+def every_field() -> Iterator[tuple[str, str]]:
+    """Every field that can be typed, with the prefix it is typed with."""
+    specs = [("", config.Config), ("checkpoint.", config.Checkpoint), ("sweep.", config.Sweep)]
+    specs += [("data.", spec) for spec in config.DATA.values()] + [("model.", config.Layers)]
+    specs += [("optimizer.", spec) for spec in config.OPTIMIZERS.values()]
+    specs += [("scheduler.", spec) for spec in config.SCHEDULERS.values()]
+    specs += [("augment.", config.Augment), ("hydra.launcher.", Settings)]
+    for prefix, spec in specs:
+        for name, item in config.fields_of(spec).items():
+            chosen = name == "name" and prefix not in ("", "sweep.")
+            if "help" in item.metadata and not chosen and name not in ("choices", "named"):
+                assert item.metadata["help"], name
+                yield name, prefix
+
+
+def test_variables_of_the_environment_are_in_the_reference() -> None:
+    sources = [path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py")]
+    named = {name for text in sources for name in re.findall(r"environ[^\n]*?\"(DLRUN_\w+)\"", text)}
+    assert {"DLRUN_DATA", "DLRUN_OFFLINE"} <= named
+    text = (ROOT / "docs/reference.md").read_text("utf-8")
+    assert [name for name in named if f"`{name}`" not in text] == []
+
+
+def test_files_of_a_run_are_in_the_reference(tmp_path: Path) -> None:
+    words = [
+        "model=cnn_1layer",
+        "data=synthetic",
+        "epochs=2",
+        "limit=64",
+        "profile=true",
+        f"hydra.run.dir={tmp_path}/run",
+    ]
+    subprocess.run([sys.executable, "-m", "dlrun", *words], cwd=tmp_path, check=True, capture_output=True)
+    text = (ROOT / "docs/reference.md").read_text("utf-8")
+    table = text[text.index("### Its files") : text.index("### history.csv")]
+    named = set(re.findall(r"^\| `([^`]+)`", table, re.MULTILINE))
+    top = {path.name + "/" if path.is_dir() else path.name for path in (tmp_path / "run").iterdir()}
+    found = (top - {"checkpoints/"}) | {f"checkpoints/{path.name}" for path in (tmp_path / "run/checkpoints").iterdir()}
+    assert found == named
