@@ -19,7 +19,10 @@ from dlrun.result import Result
 log = logging.getLogger("dlrun")
 
 SEAL = b"# sha256: "
-"""Begins the first line of config.yaml and overrides.yaml, a comment: the checksum of the lines below."""
+"""Begins the first and the last line of config.yaml and overrides.yaml, comments: the checksum of those between.
+
+It stands at both ends, so that a file that lost one of them is known to have had it.
+"""
 
 LARGEST = 1_000_000
 """Bytes of the largest config that is read."""
@@ -72,7 +75,8 @@ def write_config(run_dir: Path, config: Config, overrides: Sequence[str]) -> Non
     """
     for name, values in (("overrides.yaml", list(overrides)), ("config.yaml", plain(config))):
         body = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True).encode()
-        write_atomically(run_dir / name, SEAL + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+        seal = SEAL + hashlib.sha256(body).hexdigest().encode() + b"\n"
+        write_atomically(run_dir / name, seal + body + seal)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -106,7 +110,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_sealed(path: Path) -> str:
-    """The text of a YAML file of a run folder, less the checksum in its first line, which must fit if it is there.
+    """The text of a YAML file of a run folder, less its checksums, which must fit if they are there.
 
     Raises:
         Damaged: It is not as it was written.
@@ -114,16 +118,24 @@ def read_sealed(path: Path) -> str:
     """
     try:
         content = read_regular(path, LARGEST)
-        seal, _, body = content.partition(b"\n") if content.startswith(SEAL) else (b"", b"", content)
-        if seal and seal != SEAL + hashlib.sha256(body).hexdigest().encode():
-            raise Damaged(f"{path}: changed since it was written (delete its first line to accept it as it is)")
-        return body.decode()
+        return _unsealed(content, path).decode()
     except FileNotFoundError:
         raise UsageError(f"{path}: not found; is this the folder of a run?") from None
     except UnicodeDecodeError:
         raise Damaged(f"{path}: no text in UTF-8") from None
     except OSError as error:
         raise UsageError(f"{path}: can't be read ({error.strerror})") from None
+
+
+def _unsealed(content: bytes, path: Path) -> bytes:
+    lines = content.splitlines(keepends=True)
+    if not any(line.startswith(SEAL) for line in (*lines[:1], *lines[-1:])):
+        return content
+    body = b"".join(lines[1:-1])
+    seal = SEAL + hashlib.sha256(body).hexdigest().encode() + b"\n"
+    if content != seal + body + seal:
+        raise Damaged(f"{path}: changed since it was written (delete its first and last line to accept it as it is)")
+    return body
 
 
 def read_config(run_dir: Path) -> Config:

@@ -189,7 +189,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
             overrides=[HOSTILE],
         )
         config = folder / "config.yaml"
-        unsealed = config.read_text().partition("\n")[2]
+        unsealed = "".join(config.read_text().splitlines(keepends=True)[1:-1])
         config.write_text(unsealed + f'"<i>": {json.dumps(HOSTILE)}\n')
     found, _ = runs_on_disk.read(runs_on_disk.find([tmp_path]))
     text = page(found, [HOSTILE], title=HOSTILE, folder=tmp_path)
