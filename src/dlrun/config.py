@@ -291,7 +291,12 @@ class Config:
         None, "decay of an exponential average of the weights, used for evaluation", above=0, below=1
     )
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    tensorboard: str = option("full", "what to log for TensorBoard", choices=("full", "scalars", "off"), hashed=False)
+    tensorboard: str = option(
+        "full",
+        "what to log for TensorBoard; off leaves out figures/, too",
+        choices=("full", "scalars", "off"),
+        hashed=False,
+    )
     profile: bool = option(False, "record a torch.profiler trace of some steps", hashed=False)
     log_every: int = option(100, "steps between two updates of the console and TensorBoard", low=1, hashed=False)
     name: str | None = option(None, "a name for the run", hashed=False)

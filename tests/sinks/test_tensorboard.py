@@ -221,7 +221,7 @@ def test_histograms_are_bounded_in_number_and_bytes(epochs: int, tensors: int) -
         ([5.0], 1),
         ([2.0, 2.0], 2),
         ([1.0, float("nan"), float("inf")], 1),
-        ([0.0] * 200_000, 50_000),
+        ([0.0] * 200_000, 28_572),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -230,4 +230,5 @@ def test_every_finite_value_is_counted_or_every_so_manieth(values: list[float], 
     assert histogram is not None
     assert sum(histogram.counts) == count
     assert len(histogram.limits) == len(histogram.counts)
-    assert counted(torch.tensor([float("nan")])) is None
+    for nothing in ([], [float("nan")], [float("inf"), float("-inf")]):
+        assert counted(torch.tensor(nothing)) is None

@@ -43,13 +43,20 @@ def test_digits_dark_on_white_and_light_on_black_are_recognised(
 @pytest.mark.real_data
 def test_a_network_trained_on_mnist_recognises_drawn_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_dir = tmp_path / "run"
-    words = ["data=mnist", "model=cnn_dropout", "optimizer=adam", "epochs=2", "limit=12000", "batch_size=64"]
+    words = ["data=mnist", "model=cnn_1layer", "optimizer=adam", "epochs=3", "limit=10000", "batch_size=64"]
     assert main([*words, f"hydra.run.dir={run_dir}", "tensorboard=off"]) == 0
     capsys.readouterr()
-    for number in (2, 3, 5):
-        paths = [digit(number, 200, 255, 0, tmp_path / "dark.png"), digit(number, 28, 0, 255, tmp_path / "light.png")]
-        for entry in predicted(run_dir, *paths, capsys=capsys):
-            assert entry["top"][0]["class"] == str(number)  # type: ignore[index]
+    (tmp_path / "pictures").mkdir()
+    for number in range(10):
+        digit(number, 200, 255, 0, tmp_path / "pictures" / f"dark{number}.png")
+        digit(number, 28, 0, 255, tmp_path / "pictures" / f"light{number}.png")
+    found = predicted(run_dir, tmp_path / "pictures", capsys=capsys)
+    answers = {Path(str(entry["file"])).stem: entry["top"][0]["class"] for entry in found}  # type: ignore[index]
+    assert len(answers) == 20
+    # Printed digits are not handwriting: one of them may be taken for another.
+    assert sum(answer == name[-1] for name, answer in answers.items()) >= 18
+    for number in (1, 2, 3, 4, 5):
+        assert answers[f"dark{number}"] == answers[f"light{number}"] == str(number)
 
 
 def test_people_get_bars_and_hear_of_inversion(

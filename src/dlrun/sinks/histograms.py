@@ -1,5 +1,6 @@
 """Weights, biases and gradients as histograms, cheap enough for every epoch."""
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from dlrun.sinks.event_file import Histogram
 
 BUCKETS = 32
-SAMPLE = 1 << 16
+SAMPLE = 1 << 15
 """Values of a tensor that are counted; of larger tensors every so-manieth one."""
 MOST_SNAPSHOTS = 30
 BYTES_EACH, MOST_BYTES = 650, 2_000_000
@@ -44,10 +45,10 @@ def counted(values: Tensor) -> Histogram | None:
     """
     flat = values.reshape(-1)
     sample = flat[:: max(1, -(-len(flat) // SAMPLE))].float().cpu()
-    sample = sample[sample.isfinite()]
-    if not len(sample):
-        return None
-    low, high = (limit.item() for limit in sample.aminmax())
+    low, high = (limit.item() for limit in sample.aminmax()) if len(sample) else (math.nan, math.nan)
+    if not math.isfinite(high - low):
+        finite = sample[sample.isfinite()]
+        return counted(finite) if 0 < len(finite) < len(sample) else None
     if high <= low:
         limits, counts = [low, low], [0.0, float(len(sample))]
     else:
