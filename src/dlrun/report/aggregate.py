@@ -49,9 +49,7 @@ def _write_group(histories: Sequence[Sequence[Mapping[str, float]]], place: Path
             _write_curve(epochs, split, distance, place / curve / split)
 
 
-def _write_curve(
-    epochs: Sequence[Sequence[Mapping[str, float]]], split: str, distance: float, folder: Path
-) -> None:
+def _write_curve(epochs: Sequence[Sequence[Mapping[str, float]]], split: str, distance: float, folder: Path) -> None:
     for earlier in folder.glob("events.out.tfevents.*"):
         earlier.unlink()
     file = EventFile(folder)
