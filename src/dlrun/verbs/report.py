@@ -51,7 +51,9 @@ def _report_table(options: argparse.Namespace) -> int:
         raise UsageError("--table: the runs of a table lie in one folder; name one PATH")
     published = table.load(options.table)
     measured, damaged = runs.read(runs.find(folders))
-    seeds = max((int(run.fields.get("seed", 0)) for run in measured), default=0) + 1
+    for sentence in damaged:
+        print(visible(f"not on the page: {sentence}"), file=sys.stderr)
+    seeds = max(published.seeds, 1 + max((int(run.fields.get("seed", 0)) for run in measured), default=0))
     planned = _measured_seeds(plan.find(plan.plan(published, published.rows, seeds, own), runs=folders[0]))
     changes = plan.changes(published, [one.planned for one in planned], own)
     comparison = compare(published, published.rows, planned, changes)
@@ -80,9 +82,10 @@ def _write_page(path: Path, **content: Any) -> None:
 
     try:
         write_page(path, **content)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # pathlib's error of a link to itself is a RuntimeError
         # The tables are printed; folders of results are often read-only.
-        print(visible(f"no page: {path}: {error.strerror}; --html FILE puts it elsewhere"), file=sys.stderr)
+        reason = getattr(error, "strerror", None) or error
+        print(visible(f"no page: {path}: {reason}; --html FILE puts it elsewhere"), file=sys.stderr)
     else:
         print(visible(f"page: {path}"), file=sys.stderr)
 
