@@ -63,9 +63,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
         (["model=fc_64"], 3, 1e-6),
         # Without the kinks of ReLU, rounding errors stay what they are.
         (["model=cnn_2layer", "model.activation=tanh", "optimizer.lr=0.001"], 3, 1e-6),
-        pytest.param(
-            ["model=cnn_2layer", "data=mnist", "limit=2000"], 1, 1e-5, marks=pytest.mark.real_data
-        ),
+        pytest.param(["model=cnn_2layer", "data=mnist", "limit=2000"], 1, 1e-5, marks=pytest.mark.real_data),
     ],
 )
 def test_two_ranks_follow_the_curve_of_one(tmp_path, dlrun, words, epochs, loss):

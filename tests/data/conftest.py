@@ -69,9 +69,7 @@ def write_idx(digits: SimpleNamespace, idx_bytes: Callable[[np.ndarray], bytes])
 
 
 @pytest.fixture
-def official(
-    write_idx: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], Path]:
+def official(write_idx: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Makes the catalogue take small idx files for the official ones; returns the folder that holds them."""
 
     def declare(name: str, contents: bool = True) -> Path:
@@ -91,11 +89,7 @@ def official(
 
 
 def _string(value: bytes) -> bytes:
-    return (
-        b"U" + bytes([len(value)]) + value
-        if len(value) < 256
-        else b"T" + struct.pack("<i", len(value)) + value
-    )
+    return b"U" + bytes([len(value)]) + value if len(value) < 256 else b"T" + struct.pack("<i", len(value)) + value
 
 
 @pytest.fixture
@@ -116,12 +110,7 @@ def cifar_batch() -> Callable[..., bytes]:
             _string(key.encode()) + b"](" + b"".join(b"K" + bytes([n]) for n in value) + b"e"
             for key, value in labels.items()
         ]
-        names = (
-            _string(b"filenames")
-            + b"]("
-            + b"".join(_string(b"%d.png" % n) for n in range(len(pixels)))
-            + b"e"
-        )
+        names = _string(b"filenames") + b"](" + b"".join(_string(b"%d.png" % n) for n in range(len(pixels))) + b"e"
         return b"\x80\x02}q\x00(" + _string(b"data") + array + b"".join(lists) + names + b"u."
 
     return encode

@@ -31,14 +31,8 @@ def test_inconsistent_data(train, test, said):
 
 def test_the_fingerprint_is_of_the_content():
     one = Decoded(pictures(), pictures(), ("a",))
-    assert (
-        fingerprint(one)
-        == fingerprint(one)
-        != fingerprint(Decoded(pictures(), pictures(labels=[0] * 4), ("a",)))
-    )
-    assert fingerprint(Decoded(pictures(shape=(1, 4, 1)), pictures(shape=(1, 4, 1)), ("a",))) != fingerprint(
-        one
-    )
+    assert fingerprint(one) == fingerprint(one) != fingerprint(Decoded(pictures(), pictures(labels=[0] * 4), ("a",)))
+    assert fingerprint(Decoded(pictures(shape=(1, 4, 1)), pictures(shape=(1, 4, 1)), ("a",))) != fingerprint(one)
 
 
 def test_moments_are_numpys():

@@ -116,9 +116,7 @@ def test_where_nothing_helps_a_person_is_told_what_to_do(official, folders):
 
 def test_asl_without_kaggles_client(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(
-        DataError, match=r"sign_mnist_train\.csv, sign_mnist_test\.csv \(or Kaggle's zip file"
-    ):
+    with pytest.raises(DataError, match=r"sign_mnist_train\.csv, sign_mnist_test\.csv \(or Kaggle's zip file"):
         fetch("asl")
 
 
@@ -154,9 +152,7 @@ catalogue.ENTRIES["kmnist"] = {entry!r}
 from dlrun.data.fetch import fetch
 print(fetch("kmnist")[1])
 """
-    running = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
+    running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     said = sorted(process.communicate(timeout=100)[0].strip() for process in running)
     assert said == ["already there", "already there", "from its mirror"]
     assert len([path for path in mirror.requests if "dead" not in path]) == 4
@@ -172,8 +168,7 @@ def apt(tmp_path, official, monkeypatch):
     root = tmp_path / "package"
     (root / "DEBIAN").mkdir(parents=True)
     (root / "DEBIAN" / "control").write_text(
-        "Package: dataset-fashion-mnist\nVersion: 1\nArchitecture: all\n"
-        "Maintainer: a <a@b.c>\nDescription: d\n"
+        "Package: dataset-fashion-mnist\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b.c>\nDescription: d\n"
     )
     (root / debian.INSTALLED).parent.mkdir(parents=True)
     files.rename(root / debian.INSTALLED)

@@ -71,9 +71,7 @@ def test_mismatch_names_file_expected_and_found(tmp_path, write_idx, official):
     expected = catalogue.ENTRIES["mnist"].files["t10k-images-idx3-ubyte.gz"].md5
     path = folder / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(
-        DataError, match=f"{path}: checksum mismatch: expected md5 {expected}, found [0-9a-f]{{32}}"
-    ):
+    with pytest.raises(DataError, match=f"{path}: checksum mismatch: expected md5 {expected}, found [0-9a-f]{{32}}"):
         idx.read(files_in(folder), catalogue.ENTRIES["mnist"], verify=True)
     with pytest.raises(DataError, match="truncated gzip file"):
         idx.read(files_in(folder), catalogue.ENTRIES["mnist"], verify=False)

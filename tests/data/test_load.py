@@ -78,9 +78,7 @@ def test_cifar10_archive(tmp_path, write_tar, cifar10_members):
 def test_cifar100_fine_and_coarse(tmp_path, write_tar, cifar_batch):
     pixels = np.zeros((2, 3072), dtype=np.uint8)
     batch = cifar_batch(pixels, fine_labels=[99, 0], coarse_labels=[19, 3])
-    write_tar(
-        tmp_path / "cifar100" / "a.tar.gz", {"cifar-100-python/train": batch, "cifar-100-python/test": batch}
-    )
+    write_tar(tmp_path / "cifar100" / "a.tar.gz", {"cifar-100-python/train": batch, "cifar-100-python/test": batch})
     fine = load(Cifar100("cifar100", root=str(tmp_path), verify=False))
     coarse = load(Cifar100("cifar100", root=str(tmp_path), verify=False, labels="coarse"))
     assert (fine.train.labels.tolist(), fine.classes[99]) == ([99, 0], "worm")
@@ -172,9 +170,7 @@ def test_the_real_data(name, real):
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(
-    "config", [Data("cifar10"), Cifar100("cifar100"), Cifar100("cifar100", labels="coarse")]
-)
+@pytest.mark.parametrize("config", [Data("cifar10"), Cifar100("cifar100"), Cifar100("cifar100", labels="coarse")])
 def test_the_real_subsets(config, real):
     with pytest.raises(DataError, match="checksum mismatch"):
         load(config)
@@ -205,7 +201,5 @@ def test_nothing_is_said_on_the_second_start(tmp_path, write_idx):
         "from dlrun.config import Data; from dlrun.data.load import load; "
         f"[load(Data('mnist', root={str(tmp_path / 'data')!r}, verify=False)) for _ in range(2)]"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert "Warning" not in done.stderr

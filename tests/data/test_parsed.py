@@ -153,9 +153,7 @@ def build():
 source = locate(config)
 print(cached(config, source, build).decoded.train.images.sum())
 """
-    running = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
+    running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     said = [process.communicate(timeout=100)[0].split() for process in running]
     assert sorted(map(len, said)) == [1, 1, 2]
     assert {words[-1] for words in said} == {str(load(config).train.images.sum().item())}

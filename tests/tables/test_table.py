@@ -227,9 +227,7 @@ def test_own_table_in_the_working_directory(mine):
 
 def test_unknown_table_names_those_there_are(mine):
     mine()
-    with pytest.raises(
-        UsageError, match="nope: no such table; there are: mine, nvidia_dli, psc_fashion_baseline"
-    ):
+    with pytest.raises(UsageError, match="nope: no such table; there are: mine, nvidia_dli, psc_fashion_baseline"):
         tables.load("nope")
 
 
@@ -331,11 +329,7 @@ def test_any_yaml_is_read_or_refused_in_a_sentence(tmp_path_factory, place, valu
     assert said_of(path).startswith(str(path))
 
 
-@given(
-    row=st.dictionaries(
-        st.sampled_from(["label", "overrides", "published", "note", "x"]), yaml_values, max_size=4
-    )
-)
+@given(row=st.dictionaries(st.sampled_from(["label", "overrides", "published", "note", "x"]), yaml_values, max_size=4))
 def test_any_row_is_read_or_refused_in_a_sentence(tmp_path_factory, row):
     path = tmp_path_factory.mktemp("table") / "any.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(MINE), "rows": [row], "lessons": []}), encoding="utf-8")
@@ -395,9 +389,7 @@ def test_rows_are_chosen_in_the_order_of_the_table(text, numbers):
     assert [row.number for row in tables.choose(tables.load("psc_mnist"), text)] == numbers
 
 
-@pytest.mark.parametrize(
-    "text", ["", "0", "8", "5-8", "4-1", "a", "1-", "1,,2", "-1", "1-2-3", "²", "99999999999"]
-)
+@pytest.mark.parametrize("text", ["", "0", "8", "5-8", "4-1", "a", "1-", "1,,2", "-1", "1-2-3", "²", "99999999999"])
 def test_rows_that_cannot_be_chosen(text):
     with pytest.raises(UsageError, match="--rows"):
         tables.choose(tables.load("psc_mnist"), text)

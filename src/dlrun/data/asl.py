@@ -102,17 +102,14 @@ def _skips_nine(labels: npt.NDArray[np.int64], name: str) -> bool:
         return True
     if there <= set(range(24)) and SKIPPED in there:
         return False
-    raise DataError(
-        f"{name}: labels {sorted(there)} are neither Kaggle's (0-24 without 9) nor NVIDIA's (0-23)"
-    )
+    raise DataError(f"{name}: labels {sorted(there)} are neither Kaggle's (0-24 without 9) nor NVIDIA's (0-23)")
 
 
 def _check(pictures: Pictures, name: str, expected: str, entry: Entry, split: int) -> None:
     rows = (entry.pictures or (0, 0))[split]
     if len(pictures.images) != rows:
         raise DataError(
-            f"{name}: expected {rows} rows, found {len(pictures.images)}; "
-            "accept a partial copy with data.verify=false"
+            f"{name}: expected {rows} rows, found {len(pictures.images)}; accept a partial copy with data.verify=false"
         )
     found = content.md5(pictures.images.tobytes() + pictures.labels.astype(np.uint8).tobytes())
     content.demand(f"{name} (its decoded pixels and labels)", expected, found)

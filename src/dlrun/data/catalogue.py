@@ -49,18 +49,10 @@ MNIST = Entry(
     std=(0.3081,),
     pictures=(60_000, 10_000),
     files={
-        "train-images-idx3-ubyte.gz": File(
-            "f68b3c2dcbeaaa9fbdd348bbdeb94873", "6bbc9ace898e44ae57da46a324031adb"
-        ),
-        "train-labels-idx1-ubyte.gz": File(
-            "d53e105ee54ea40749a09fcbcd1e9432", "a25bea736e30d166cdddb491f175f624"
-        ),
-        "t10k-images-idx3-ubyte.gz": File(
-            "9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"
-        ),
-        "t10k-labels-idx1-ubyte.gz": File(
-            "ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"
-        ),
+        "train-images-idx3-ubyte.gz": File("f68b3c2dcbeaaa9fbdd348bbdeb94873", "6bbc9ace898e44ae57da46a324031adb"),
+        "train-labels-idx1-ubyte.gz": File("d53e105ee54ea40749a09fcbcd1e9432", "a25bea736e30d166cdddb491f175f624"),
+        "t10k-images-idx3-ubyte.gz": File("9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"),
+        "t10k-labels-idx1-ubyte.gz": File("ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"),
     },
     # The second host has been dead for long; it stays last because it was the original one.
     mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
@@ -86,18 +78,10 @@ FASHION_MNIST = Entry(
     std=(0.3530,),
     pictures=(60_000, 10_000),
     files={
-        "train-images-idx3-ubyte.gz": File(
-            "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"
-        ),
-        "train-labels-idx1-ubyte.gz": File(
-            "25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"
-        ),
-        "t10k-images-idx3-ubyte.gz": File(
-            "bef4ecab320f06d8554ea6380940ec79", "8181f5470baa50b63fa0f6fddb340f0a"
-        ),
-        "t10k-labels-idx1-ubyte.gz": File(
-            "bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965"
-        ),
+        "train-images-idx3-ubyte.gz": File("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
+        "train-labels-idx1-ubyte.gz": File("25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"),
+        "t10k-images-idx3-ubyte.gz": File("bef4ecab320f06d8554ea6380940ec79", "8181f5470baa50b63fa0f6fddb340f0a"),
+        "t10k-labels-idx1-ubyte.gz": File("bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965"),
     },
     mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     folder="FashionMNIST/raw",

@@ -95,9 +95,7 @@ def unpickled(data: bytes, name: str) -> dict[str, Any]:
         raise DataError(f"{name}: not a CIFAR batch: {error}") from error
     if not isinstance(values, dict):
         raise DataError(f"{name}: not a CIFAR batch: it holds no dictionary")
-    plain = (
-        (key.decode("latin1") if isinstance(key, bytes) else str(key), value) for key, value in values.items()
-    )
+    plain = ((key.decode("latin1") if isinstance(key, bytes) else str(key), value) for key, value in values.items())
     return {key: value.pixels if _is_array(value) else value for key, value in plain}
 
 

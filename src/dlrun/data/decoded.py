@@ -38,9 +38,7 @@ def checked(decoded: Decoded, where: str) -> Decoded:
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(decoded.classes):
             wrong = low if low < 0 else high
-            raise DataError(
-                f"{where}: label {wrong} in the {name} set; expected 0-{len(decoded.classes) - 1}"
-            )
+            raise DataError(f"{where}: label {wrong} in the {name} set; expected 0-{len(decoded.classes) - 1}")
     sizes = decoded.train.images.shape[1:], decoded.test.images.shape[1:]
     if sizes[0] != sizes[1]:
         raise DataError(f"{where}: training pictures are {sizes[0]}, test pictures {sizes[1]} (C, H, W)")

@@ -97,9 +97,7 @@ def _obtain(config: Data, place: Path, offline: Path | None) -> str:
             return origin
     if not failures:
         failures.append("nothing, for want of the package kagglehub")
-    raise DataError(
-        f"{config.name} could not be fetched. Tried: {'; '.join(failures)}.\n{by_hand(config.name, place)}"
-    )
+    raise DataError(f"{config.name} could not be fetched. Tried: {'; '.join(failures)}.\n{by_hand(config.name, place)}")
 
 
 def _sources(config: Data, place: Path) -> Iterator[tuple[str, Callable[[], None]]]:

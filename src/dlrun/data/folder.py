@@ -32,9 +32,7 @@ def picture(path: Path, config: ImageFolder) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             if image.width * image.height > PIXEL_LIMIT:
-                raise DataError(
-                    f"{path}: {image.width}x{image.height} pixels; at most {PIXEL_LIMIT} are read"
-                )
+                raise DataError(f"{path}: {image.width}x{image.height} pixels; at most {PIXEL_LIMIT} are read")
             return _pixels(image, config)
     except DataError:
         raise

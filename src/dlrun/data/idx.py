@@ -32,9 +32,7 @@ def parse(data: bytes, name: str) -> npt.NDArray[np.uint8]:
         raise DataError(f"{name}: truncated inside the header ({len(data)} bytes)")
     shape = struct.unpack(f">{data[3]}I", data[4:start])
     if len(data) - start != math.prod(shape):
-        raise DataError(
-            f"{name}: the header says {shape}, {math.prod(shape)} bytes; found {len(data) - start}"
-        )
+        raise DataError(f"{name}: the header says {shape}, {math.prod(shape)} bytes; found {len(data) - start}")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 

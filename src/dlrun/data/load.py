@@ -37,9 +37,7 @@ def load(config: Data | Target) -> Dataset:
         return _own(config)
     source = locate(config)
     if not config.verify:
-        log.warning(
-            "data.verify=false: the checksums of %s in %s are not checked", config.name, source.folder
-        )
+        log.warning("data.verify=false: the checksums of %s in %s are not checked", config.name, source.folder)
     try:
         parsed = (
             _build(config, source)
@@ -47,9 +45,7 @@ def load(config: Data | Target) -> Dataset:
             else cached(config, source, lambda: _build(config, source))
         )
     except OSError as error:
-        raise DataError(
-            f"{config.name}: can't read {error.filename or source.folder}: {error.strerror}"
-        ) from error
+        raise DataError(f"{config.name}: can't read {error.filename or source.folder}: {error.strerror}") from error
     train, test = (_split(pictures) for pictures in (parsed.decoded.train, parsed.decoded.test))
     return Dataset(
         name=config.name,
@@ -75,8 +71,7 @@ def _resized(decoded: Decoded, config: Data) -> Decoded:
     if config.size is None or isinstance(config, ImageFolder):
         return decoded
     train, test = (
-        Pictures(_resize(pictures.images, config.size), pictures.labels)
-        for pictures in (decoded.train, decoded.test)
+        Pictures(_resize(pictures.images, config.size), pictures.labels) for pictures in (decoded.train, decoded.test)
     )
     return Decoded(train, test, decoded.classes)
 
@@ -107,9 +102,7 @@ def _own(config: Target) -> Dataset:
     except TypeError as error:
         raise ConfigError(f"data {config.target}: {error}") from error
     if not isinstance(made, Dataset):
-        raise ConfigError(
-            f"data: {config.target} returned {type(made).__name__}; expected dlrun.data.dataset.Dataset"
-        )
+        raise ConfigError(f"data: {config.target} returned {type(made).__name__}; expected dlrun.data.dataset.Dataset")
     for split in (made.train, made.test):
         _check_own(split, config.target, len(made.classes))
     return made
@@ -122,9 +115,5 @@ def _check_own(split: Split, target: str, classes: int) -> None:
             f"{target}: expected uint8 images (N, C, H, W) and int64 labels; "
             f"found {images.dtype} {tuple(images.shape)} and {labels.dtype}"
         )
-    if (
-        len(images) != len(labels)
-        or not len(labels)
-        or not 0 <= int(labels.min()) <= int(labels.max()) < classes
-    ):
+    if len(images) != len(labels) or not len(labels) or not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise DataError(f"{target}: expected as many labels as images, at least one, each 0-{classes - 1}")

@@ -54,9 +54,7 @@ def locate(config: Data) -> Source:
         return Source(Path(), {})
     found = find(config.name, searched, explicit=config.root is not None)
     if found is None:
-        raise DataError(
-            f"{config.name}: no data in {' or '.join(map(str, searched))}. {_advice(config, entry)}"
-        )
+        raise DataError(f"{config.name}: no data in {' or '.join(map(str, searched))}. {_advice(config, entry)}")
     return found
 
 
@@ -140,11 +138,7 @@ def _archives(entry: Entry, folder: Path) -> Iterator[Path]:
         yield folder / official
     start = "" if ENTRIES.get(folder.name) == entry else official.partition("python")[0]
     for path in sorted(folder.iterdir()):
-        if (
-            path.name.startswith(start)
-            and path.name.endswith((".tar.gz", ".tar.xz", ".tgz"))
-            and path.is_file()
-        ):
+        if path.name.startswith(start) and path.name.endswith((".tar.gz", ".tar.xz", ".tgz")) and path.is_file():
             yield path
 
 

@@ -24,9 +24,7 @@ class Spread:
         """The spread of the values, None of none."""
         if not values:
             return None
-        return cls(
-            len(values), statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-        )
+        return cls(len(values), statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
     @property
     def half_width(self) -> float | None:

@@ -107,9 +107,7 @@ def _cell(item: Column, record: Record) -> Cell:
 def _tone(text: str) -> str:
     """A badge's colour: of the verdict, or of the worst part ("2 completed, 1 failed")."""
     verdict = text.partition(";")[0]
-    found = [
-        tone for tone in ("bad", "unsure", "near", "good") if any(word in verdict for word in TONES[tone])
-    ]
+    found = [tone for tone in ("bad", "unsure", "near", "good") if any(word in verdict for word in TONES[tone])]
     return found[0] if found else ""
 
 

@@ -113,9 +113,7 @@ def compare(
         changes=tuple(changes),
         lines=tuple(lines),
         lessons=() if quick else tuple(_lessons(table, main)),
-        tau=arithmetic.kendall_tau(
-            [line.published or 0 for line in ranked], [line.mean or 0 for line in ranked]
-        ),
+        tau=arithmetic.kendall_tau([line.published or 0 for line in ranked], [line.mean or 0 for line in ranked]),
         tau_rows=len(ranked),
         failures=tuple(_failure(one) for one in found if one.status == "failed"),
         made=_made(completed),
@@ -125,9 +123,7 @@ def compare(
 def _failure(found: Found) -> str:
     error = (found.result.error if found.result else None) or {}
     planned = found.planned
-    return (
-        f"Row {planned.row.number} ({planned.row.label}), seed {planned.seed} failed: {error.get('message')}"
-    )
+    return f"Row {planned.row.number} ({planned.row.label}), seed {planned.seed} failed: {error.get('message')}"
 
 
 def _lines(table: Table, row: Row, runs: Sequence[Found], quick: bool) -> list[Line]:
@@ -140,9 +136,7 @@ def _lines(table: Table, row: Row, runs: Sequence[Found], quick: bool) -> list[L
 
 def _line(table: Table, row: Row, runs: Sequence[Found], metric: str, quick: bool) -> Line:
     results = {one.planned.seed: one.result for one in runs if one.status == "completed" and one.result}
-    measured = {
-        seed: value for seed, result in results.items() if (value := _value(result, metric)) is not None
-    }
+    measured = {seed: value for seed, result in results.items() if (value := _value(result, metric)) is not None}
     trained = [result.train["accuracy"] for result in results.values() if result.train]
     spread = arithmetic.spread(list(measured.values()), table.digits)
     published = getattr(row.published, metric)

@@ -35,9 +35,7 @@ def hydra_value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(hydra_value, value)) + "]"
     if isinstance(value, dict):
-        return (
-            "{" + ", ".join(f"{hydra_value(key)}: {hydra_value(item)}" for key, item in value.items()) + "}"
-        )
+        return "{" + ", ".join(f"{hydra_value(key)}: {hydra_value(item)}" for key, item in value.items()) + "}"
     if not isinstance(value, str) or _is_plain(value):
         return str(value)
     escaped = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)

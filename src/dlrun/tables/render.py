@@ -34,9 +34,7 @@ def lessons_table(comparison: Comparison) -> Table:
     columns = [
         column("lesson", "claim"),
         Column("means", lambda record: _claimed(record), ("first", "direction", "second")),
-        Column(
-            "difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True
-        ),
+        Column("difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True),
         Column("standard error", lambda record: _points(record["error"], sign=""), ("error",), right=True),
         column("n", right=True),
         column("outcome"),
@@ -51,18 +49,14 @@ def _columns(digits: int) -> list[Column]:
         column("published", digits=digits, right=True),
         Column("measured", lambda record: _measured(record, digits), ("mean", "std"), right=True),
         column("n", right=True),
-        Column(
-            "difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True
-        ),
+        Column("difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True),
         Column(
             "half-width (points)",
             lambda record: _points(record["half_width"], sign=""),
             ("half_width",),
             right=True,
         ),
-        Column(
-            "verdict", _verdict, ("verdict", "completed", "failed", "interrupted", "missing", "other_data")
-        ),
+        Column("verdict", _verdict, ("verdict", "completed", "failed", "interrupted", "missing", "other_data")),
         column("epochs", right=True),
         column("seconds", digits=1, right=True),
     ]

@@ -85,9 +85,7 @@ def available() -> dict[str, Path]:
         for path in sorted((folder / "table").glob("*.yaml")):
             shipped = found.setdefault(path.stem, path)
             if shipped.read_bytes() != path.read_bytes():
-                raise ConfigError(
-                    f"{path}: dlrun ships another table of this name; give yours a name of its own"
-                )
+                raise ConfigError(f"{path}: dlrun ships another table of this name; give yours a name of its own")
     return found
 
 
@@ -122,9 +120,7 @@ def _table(path: Path, values: Any) -> Table:
     common = read_overrides(top.get("common", {}), "common")
     rows = tuple(_row(number, item, common) for number, item in enumerate(top["rows"], start=1))
     _refuse_repeated(rows)
-    lessons = tuple(
-        _lesson(number, item, rows) for number, item in enumerate(top.get("lessons", []), start=1)
-    )
+    lessons = tuple(_lesson(number, item, rows) for number, item in enumerate(top.get("lessons", []), start=1))
     if not rows:
         raise ConfigError("rows: there are none")
     return Table(
@@ -191,9 +187,7 @@ def _lesson(number: int, values: Any, rows: Sequence[Row]) -> Lesson:
     for label in pair:
         if label not in labels:
             raise ConfigError(f"{where}: rows: no row is labelled {label!r}{did_you_mean(label, labels)}")
-    return Lesson(
-        lesson["claim"], (pair[0], pair[1]), _one_of(lesson["direction"], DIRECTIONS, f"{where}: direction")
-    )
+    return Lesson(lesson["claim"], (pair[0], pair[1]), _one_of(lesson["direction"], DIRECTIONS, f"{where}: direction"))
 
 
 def _refuse_repeated(rows: Sequence[Row]) -> None:
@@ -207,9 +201,7 @@ def _refuse_repeated(rows: Sequence[Row]) -> None:
 def _keys(values: Any, kinds: _Kinds, required: Sequence[str], where: str) -> dict[str, Any]:
     """The values of a mapping whose keys and types are as they should be."""
     if not isinstance(values, dict):
-        raise ConfigError(
-            f"{where.rstrip('.: ') or 'content'}: expected keys with values, got {shortened(values)}"
-        )
+        raise ConfigError(f"{where.rstrip('.: ') or 'content'}: expected keys with values, got {shortened(values)}")
     for key, value in values.items():
         if key not in kinds:
             raise ConfigError(f"{where}{key}: no such key{did_you_mean(str(key), kinds)}")

@@ -54,9 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         if action != "list":
             words.add_argument("names", nargs="+", metavar="NAME", help=", ".join(FETCHED))
         if action == "fetch":
-            words.add_argument(
-                "--from", dest="offline", type=Path, help="take the files from this folder only"
-            )
+            words.add_argument("--from", dest="offline", type=Path, help="take the files from this folder only")
     return parser
 
 

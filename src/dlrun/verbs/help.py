@@ -29,7 +29,9 @@ def main(arguments: list[str]) -> int:
     for title, prefix, spec in _sections():
         print(f"\n{title}")
         for name, item in fields_of(spec).items():
-            if ("help" in item.metadata and name not in ("name", "named", "choices")) or (name == "name" and not prefix):
+            if ("help" in item.metadata and name not in ("name", "named", "choices")) or (
+                name == "name" and not prefix
+            ):
                 _entry(prefix + name, _meaning(spec, name, item), width)
     print("\nHydra's own options: dlrun --hydra-help")
     return 0

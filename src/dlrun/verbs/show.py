@@ -110,8 +110,7 @@ def _settings(run: Run, config: Config | None) -> dict[str, str]:
     return {
         **facts,
         "data": f"{result.data.get('name')}, {verified}, {str(result.data.get('fingerprint'))[:8]}",
-        "model": f"{result.model}, {total:,} parameters"
-        + (f", {fixed:,} of them not trainable" if fixed else ""),
+        "model": f"{result.model}, {total:,} parameters" + (f", {fixed:,} of them not trainable" if fixed else ""),
         "device": f"{result.device}, {result.precision}, {result.threads} threads, {result.cpu_capability}",
         "versions": ", ".join(f"{name} {version}" for name, version in result.versions.items()),
         **_git(result),
@@ -135,11 +134,7 @@ def changes(config: Config) -> list[str]:
         # An option of the user's own that is not at hand here: everything is told apart from the defaults.
         standard = base = compose([])
     known = flat(plain(base))
-    groups = [
-        f"{group}={option}"
-        for group, option in config.choices.items()
-        if standard.choices.get(group) != option
-    ]
+    groups = [f"{group}={option}" for group, option in config.choices.items() if standard.choices.get(group) != option]
     fields = [
         f"{name}={_typed(value)}"
         for name, value in flat(plain(config)).items()
@@ -149,13 +144,7 @@ def changes(config: Config) -> list[str]:
 
 
 def _typed(value: Any) -> str:
-    text = (
-        "null"
-        if value is None
-        else f"[{plain_text(value)}]"
-        if isinstance(value, list)
-        else plain_text(value)
-    )
+    text = "null" if value is None else f"[{plain_text(value)}]" if isinstance(value, list) else plain_text(value)
     return shlex.quote(text) if isinstance(value, list) else text
 
 
@@ -173,9 +162,7 @@ def _outcome(run: Run) -> dict[str, str]:
         selected = result.best.get("selected_on")
         accuracy = f"{selected} accuracy {result.best.get('accuracy', 0):.4f}"
         facts["best"] = f"epoch {result.best.get('epoch')}: {accuracy} (selected on {selected})"
-    parts = ", ".join(
-        f"{name} {duration(value)}" for name, value in result.seconds.items() if name != "total"
-    )
+    parts = ", ".join(f"{name} {duration(value)}" for name, value in result.seconds.items() if name != "total")
     speed = f"; {result.images_per_second:,.0f} images/s" if result.images_per_second else ""
     return {**facts, "time": f"{duration(result.seconds.get('total'))} ({parts}){speed}"}
 

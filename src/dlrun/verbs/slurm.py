@@ -39,13 +39,9 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("dlrun slurm", description=__doc__)
-    actions = parser.add_subparsers(
-        dest="action", required=True, metavar="submit | status | collect | cancel"
-    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="submit | status | collect | cancel")
     what = "-m OVERRIDE …, or TABLE [OVERRIDE …] [--rows 1-4,7] [--seeds N] [--quick]"
-    submit = actions.add_parser(
-        "submit", help="submit the runs that are missing, and return", description=what
-    )
+    submit = actions.add_parser("submit", help="submit the runs that are missing, and return", description=what)
     submit.add_argument("words", nargs="*", metavar="WORD", help="as for dlrun -m, or dlrun reproduce")
     named = (
         ("status", "queued, running, done, failed, preempted, lost"),
@@ -91,9 +87,7 @@ def _typed_folder(typed: Sequence[str]) -> Path | None:
         if word.startswith("hydra.sweep.dir="):
             found = Path(word.partition("=")[2].strip("'\""))
         elif word.startswith(HYDRA_FIELDS):
-            raise UsageError(
-                f"{word}: submit knows hydra/launcher, hydra.launcher.… and hydra.sweep.dir only"
-            )
+            raise UsageError(f"{word}: submit knows hydra/launcher, hydra.launcher.… and hydra.sweep.dir only")
     return found
 
 
@@ -125,9 +119,7 @@ def _send(name: str, words: list[str], jobs: Sequence["Job"], settings: Settings
 def _chosen(name: str | None) -> manifest.Manifest:
     known = manifest.names()
     if name is None and len(known) != 1:
-        raise UsageError(
-            f"which? {' '.join(known)}" if known else "nothing was submitted from this folder yet"
-        )
+        raise UsageError(f"which? {' '.join(known)}" if known else "nothing was submitted from this folder yet")
     return manifest.read(name or known[0])
 
 
