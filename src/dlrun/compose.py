@@ -86,6 +86,9 @@ def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
         return hydra_compose("config", overrides=permit(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error)) from error
+    # Hydra lets these through on numbers of thousands of digits, lists a thousand deep, groups that are no names.
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"the overrides can't be read: {sentence(error)}") from error
 
 
 def settle(composed: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str]) -> Config:

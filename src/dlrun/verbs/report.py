@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     for sentence in damaged:
         print(visible(f"left out: {sentence}"), file=sys.stderr)
     if not found:
-        print(f"no runs below {' '.join(map(str, options.path))}", file=sys.stderr)
+        print(visible(f"no runs below {' '.join(map(str, options.path))}"), file=sys.stderr)
         return 1 if damaged else 2
     table = leaderboard.leaderboard(found, options.sort, options.columns, options.only_changed, options.hide_failed)
     print(write(table, options.form, _width()), end="")

@@ -13,6 +13,7 @@ from dlrun import runs
 from dlrun.compose import compose_with_hydra, configs_dir, settle
 from dlrun.config import Config
 from dlrun.distributed import ALONE, Ranks, joined
+from dlrun.errors import UsageError
 from dlrun.events import Sink
 from dlrun.folders import claim
 from dlrun.outcome import device_name, model_name
@@ -36,6 +37,8 @@ def train_typed(overrides: Sequence[str]) -> Result:
     """
     with initialize_config_dir(str(configs_dir()), version_base="1.3"):
         composed = compose_with_hydra(overrides)
+        if not composed.hydra.run.dir:
+            raise UsageError("hydra.run.dir: expected the name of a folder")
         wished = Path(composed.hydra.run.dir)
         choices = composed.hydra.runtime.choices
     with open_dict(composed):
