@@ -50,7 +50,7 @@ def test_a_damaged_last_falls_back_to_the_previous_and_says_so(
 def test_no_checkpoint_and_no_good_checkpoint_are_different(tmp_path: Path) -> None:
     assert load_last(tmp_path) is None
     (tmp_path / "last.pt").write_bytes(b"x")
-    with pytest.raises(CheckpointError, match="last.pt"):
+    with pytest.raises(CheckpointError, match=r"last\.pt"):
         load_last(tmp_path)
 
 

@@ -18,6 +18,9 @@ Dlrun = Callable[..., subprocess.CompletedProcess[str]]
         (["optimizer.lrr=1"], "optimizer.lrr: no such field; did you mean lr?"),
         (["+model.bogus=1"], "model.bogus: no such field"),
         (["model=nope"], "model=nope: no such option; there are: asl_cnn, cnn_1layer"),
+        (["lr=0.1"], "lr: no such field; did you mean optimizer.lr?"),
+        (["model=fc_64,fc_512"], "dlrun -m runs every combination"),
+        (["fc_64"], "fc_64: no such verb; did you mean model=fc_64?"),
         (["epoch=4"], "epoch: no such field; did you mean epochs?"),
         (["epochs=four"], "epochs=four: expected a whole number >= 1"),
         (["epochs=0"], "epochs=0: expected a whole number >= 1"),
@@ -42,7 +45,11 @@ def test_a_mistake_is_answered_in_words(dlrun: Dlrun, tmp_path: Path, words: lis
     assert not list(tmp_path.rglob("*.yaml")), "nothing has been started"
 
 
-WITHOUT_TORCH = "import sys; sys.argv = ['dlrun', *{words!r}]\nfrom dlrun.cli import main\ncode = main()\nprint(code, 'torch' in sys.modules)"
+WITHOUT_TORCH = """
+import sys
+from dlrun.cli import main
+print(main({words!r}), 'torch' in sys.modules)
+"""
 
 
 @pytest.mark.parametrize(

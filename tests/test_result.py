@@ -49,14 +49,14 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_a_wrong_field_is_an_error(tmp_path: Path, change: dict[str, Any]) -> None:
     values = {**dataclasses.asdict(example()), **change}
     (tmp_path / "result.json").write_text(json.dumps(values))
-    with pytest.raises(UsageError, match="result.json"):
+    with pytest.raises(UsageError, match=r"result\.json"):
         Result.read(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"schema": 1}', b"[" * 100_000])
 def test_no_result_at_all_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "result.json").write_bytes(content)
-    with pytest.raises(UsageError, match="result.json"):
+    with pytest.raises(UsageError, match=r"result\.json"):
         Result.read(tmp_path)
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from dlrun import __version__
+from dlrun.config import GROUPS
 from dlrun.errors import DlrunError, UsageError, did_you_mean
 from dlrun.verbs import VERBS
 
@@ -78,12 +79,21 @@ def _dispatch(words: list[str]) -> int:
     if first in VERBS:
         return _verb(first).main(words[1:])
     if first and "=" not in first and first[0] not in "-+~":
-        raise UsageError(
-            f"{first}: no such verb{did_you_mean(first, VERBS)}\nA field is set with KEY=VALUE; see dlrun --help"
-        )
+        raise UsageError(_unknown_word(first))
     if any(word.startswith("-") for word in words):
         return _verb("multirun").main(words)
     return _verb("train").main(words)
+
+
+def _unknown_word(word: str) -> str:
+    from dlrun.compose import options
+
+    for group in GROUPS:
+        if word in options(group):
+            return f"{word}: no such verb; did you mean {group}={word}?"
+    if word == "train":
+        return "train: no such verb; to train, type overrides alone, such as dlrun model=fc_64"
+    return f"{word}: no such verb{did_you_mean(word, VERBS)}\nA field is set with KEY=VALUE; see dlrun --help"
 
 
 def _verb(name: str) -> "importlib.types.ModuleType":  # type: ignore[name-defined]

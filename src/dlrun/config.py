@@ -342,7 +342,16 @@ def parse(values: Mapping[str, Any]) -> Config:
         "checkpoint": fill(Checkpoint, given.pop("checkpoint", {}), "checkpoint."),
         "sweep": fill(Sweep, given.pop("sweep", {}), "sweep."),
     }
+    for key in given:
+        _refuse_if_of_a_group(str(key), parts)
     return typing.cast(Config, fill(Config, {**given, **parts}, ""))
+
+
+def _refuse_if_of_a_group(key: str, parts: Mapping[str, Any]) -> None:
+    """`lr=0.1` means `optimizer.lr=0.1`, and the nearest flat field would be no help."""
+    inside = [f"{group}.{key}" for group, part in parts.items() if key in fields_of(type(part)) and key != "name"]
+    if key not in fields_of(Config) and inside:
+        raise ConfigError(f"{key}: no such field; did you mean {' or '.join(inside)}?")
 
 
 def plain(config: Config) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The user's own pictures: a folder a class, perhaps below `train/` and `test/`; read with Pillow."""
 
+import itertools
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -61,8 +62,10 @@ def read(folder: Path, config: ImageFolder) -> Decoded:
 
 
 def _split(listing: Mapping[str, Sequence[Path]], classes: Sequence[str], config: ImageFolder) -> Pictures:
-    paths = [path for name in classes for path in listing.get(name, ())]
-    labels = [number for number, name in enumerate(classes) for _ in listing.get(name, ())]
+    # The classes take turns, so that the first `limit` pictures have all of them.
+    turns = itertools.zip_longest(*(listing.get(name, ()) for name in classes))
+    found = [(path, number) for turn in turns for number, path in enumerate(turn) if path is not None]
+    paths, labels = [path for path, _ in found], [number for _, number in found]
     arrays = _arrays(paths, config)
     sizes = {array.shape: path for array, path in zip(arrays, paths, strict=True)}
     if len(sizes) > 1:

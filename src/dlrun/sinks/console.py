@@ -16,8 +16,7 @@ from dlrun.sinks.curve import accuracy_curve
 
 def make_console(quiet: bool = False) -> Console:
     """Standard output as rich sees it; on a pipe nothing is wrapped at 80 columns."""
-    console = Console(highlight=False, quiet=quiet, soft_wrap=not sys.stdout.isatty())
-    return console
+    return Console(highlight=False, quiet=quiet, soft_wrap=not sys.stdout.isatty())
 
 
 def header(console: Console, facts: dict[str, str]) -> None:
@@ -109,5 +108,6 @@ def summary(console: Console, result: Result, run_dir: Path) -> None:
         for line in accuracy_curve(read_history(run_dir), console.encoding):
             console.print(line)
     console.print(f"next: dlrun show {run_dir}", markup=False)
-    console.print(f"      tensorboard --logdir {run_dir}", markup=False)
+    if (run_dir / "tensorboard").is_dir():
+        console.print(f"      tensorboard --logdir {run_dir}", markup=False)
     console.print(f"{result.status} in {result.seconds['total']:.1f} s: {run_dir.resolve()}", markup=False)
