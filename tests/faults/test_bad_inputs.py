@@ -182,7 +182,7 @@ def clean(place: Path) -> None:
 PARTS = ["config.yaml", "overrides.yaml", "result.json", "history.csv", "checkpoints/last.pt", "checkpoints"]
 
 
-@pytest.mark.parametrize("verb", ["resume", "show", "report", "evaluate", "export"])
+@pytest.mark.parametrize("verb", ["resume", "show", "report", "evaluate"])
 def test_runs_with_a_bad_part(verb: str, said: Any, stage: Path, counts: Any, few_or: Any) -> None:
     shutil.rmtree(stage / "bad", ignore_errors=True)
     for part in PARTS:

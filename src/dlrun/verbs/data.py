@@ -20,6 +20,7 @@ from dlrun.config import DATA
 from dlrun.data.catalogue import ENTRIES, Entry
 from dlrun.data.places import find, locate, roots
 from dlrun.errors import DataError, UsageError, did_you_mean
+from dlrun.report.output import visible
 from dlrun.verbs import data_show
 
 FETCHED = [name for name in ENTRIES if name not in ("image_folder", "synthetic")]
@@ -90,7 +91,7 @@ def _attempt(act: Callable[[str, argparse.Namespace], str], name: str, options: 
     try:
         print(f"{name}: {act(name, options)}")
     except DataError as error:
-        print(f"dlrun data {options.action}: {error}", file=sys.stderr)
+        print("\n".join(map(visible, f"dlrun data {options.action}: {error}".splitlines())), file=sys.stderr)
         return error.exit_status
     return 0
 
