@@ -121,26 +121,29 @@ def usr2(cluster, job):
 
 
 def kill(cluster, job):
-    for process in processes_of(job):
-        os.kill(process, signal.SIGKILL)
+    """The process that srun started."""
+    os.kill(process_of(job, b"submitit.core._submit"), signal.SIGKILL)
 
 
-def processes_of(job: str) -> list[int]:
-    """The process that srun started for a job, and all that it started."""
-    found = []
+def kill_training(cluster, job):
+    """What has forked the process that trains; that goes with it."""
+    os.kill(process_of(job, b"dlrun.sweeps.server"), signal.SIGKILL)
+
+
+def process_of(job: str, module: bytes) -> int:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             environment = (folder / "environ").read_bytes().split(b"\0")
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if f"SLURM_JOB_ID={job}".encode() in environment and b"python" in command and b"dlrun" in command:
-            found.append(int(folder.name))
-    assert found
-    return found
+        ours = f"SLURM_JOB_ID={job}".encode() in environment and b"SLURM_PROCID=0" in environment
+        if ours and module in command.split(b"\0"):
+            return int(folder.name)
+    raise AssertionError(f"no process of job {job} runs {module!r}")
 
 
-@pytest.mark.parametrize("disturb", [requeue, usr1, usr2, kill])
+@pytest.mark.parametrize("disturb", [requeue, usr1, usr2, kill, kill_training])
 def test_a_disturbed_run_ends_with_the_same_bits(dlrun, cluster, wait_until, tmp_path, disturb):
     ok(dlrun(*LONG, "hydra.run.dir=undisturbed"))
     submit = ["slurm", "submit", "-m", *LONG, "sweep.name=disturbed", *JOB]
@@ -150,7 +153,7 @@ def test_a_disturbed_run_ends_with_the_same_bits(dlrun, cluster, wait_until, tmp
     (job,) = cluster.states()
     disturb(cluster, job)
     folder = folder_of(tmp_path, "disturbed")
-    if disturb is kill:
+    if disturb in (kill, kill_training):
         wait_until(lambda: not cluster.states())
         assert "1 run: 1 lost" in ok(dlrun("slurm", "status"))
         assert "1 run submitted" in ok(dlrun(*submit))

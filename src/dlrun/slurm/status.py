@@ -67,9 +67,15 @@ def _seen(run: Run, job: str | None, waiting: Mapping[str, str]) -> Seen:
 
 
 def _note(status: str, result: Result | None) -> str:
+    failure = reason_of(result) if result and result.status == "failed" else ""
     if status == "lost":
-        return "no job has it: submit again"
-    return reason_of(result) if status == "failed" and result else ""
+        return f"{failure or 'no job has it'}: submit again"
+    return failure if status == "failed" else ""
+
+
+def was_killed(result: Result) -> bool:
+    """Whether the run's process was killed, which says nothing against its configuration."""
+    return result.status == "failed" and (result.error or {}).get("type") == "Killed"
 
 
 ACCURACIES = ("test_accuracy", "val_accuracy")
@@ -78,7 +84,7 @@ ACCURACIES = ("test_accuracy", "val_accuracy")
 def _status(folder: Path, result: Result | None, state: str | None) -> str:
     if result and result.status == "completed":
         return "done"
-    if result and result.status == "failed":
+    if result and result.status == "failed" and not was_killed(result):
         return "failed"
     if state is None:
         return "lost"

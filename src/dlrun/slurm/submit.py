@@ -13,6 +13,7 @@ from dlrun.errors import UsageError
 from dlrun.slurm.manifest import Manifest, Run, Submitted, names, read
 from dlrun.slurm.queue import queue
 from dlrun.slurm.settings import Settings
+from dlrun.slurm.status import was_killed
 from dlrun.slurm.work import work
 from dlrun.sweeps.jobs import Job, complete, read_result
 
@@ -93,9 +94,7 @@ def sort_out(jobs: Iterable[Job], sweep: Sweep) -> Sorted:
 
 def _failed(job: Job) -> bool:
     result = read_result(job.run_dir)
-    if result is None or result.hash != job.hash or result.status != "failed":
-        return False
-    return (result.error or {}).get("type") != "Killed"
+    return result is not None and result.hash == job.hash and result.status == "failed" and not was_killed(result)
 
 
 def _folders_in_queue() -> set[str]:
