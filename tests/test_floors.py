@@ -10,7 +10,7 @@ FLOORS = [
     {"config", "events"},
     {"result", "environment", "targets"},
     {"compose", "folders", "distributed"},
-    {"precision", "checkpoint", "data", "models", "optim"},
+    {"precision", "randomness", "checkpoint", "data", "models", "optim"},
     {"training", "evaluation"},
     {"sinks", "sheets", "parts", "loading"},
     {"runs", "outcome", "exporting"},
