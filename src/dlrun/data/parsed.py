@@ -55,6 +55,8 @@ def cached(config: Data, source: Source, build: Callable[[], Parsed]) -> Parsed:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{place}.lock"):
+            for left in place.parent.glob(f".{place.name}-*"):
+                shutil.rmtree(left, ignore_errors=True)  # by a process that was killed: this one has the lock
             found = _open(place, state, config.verify)
             return found if found is not None else _stored(place, state, build())
     except (OSError, NotImplementedError) as error:
