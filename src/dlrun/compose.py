@@ -165,5 +165,7 @@ def sentence(error: Exception) -> str:
         return f"{group or 'config'}={option}: no such option{did_you_mean(option, error.options or [])}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: can't be read as KEY=VALUE (put quotes around a value with special characters)"
+    if "Ambiguous value" in str(error):
+        return "several values for one field: dlrun -m runs every combination (a text with a comma needs quotes)"
     lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
