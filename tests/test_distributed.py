@@ -123,7 +123,7 @@ def test_another_number_of_ranks_goes_on_and_says_so(tmp_path, dlrun):
     assert Result.read(tmp_path / "run").status == "interrupted"
     done = dlrun("resume", "run")
     assert done.returncode == 0, done.stderr
-    assert "saved by 2 ranks, going on with 1" in (tmp_path / "run" / "run.log").read_text()
+    assert "ranks 2 is now 1: the run goes on the same within rounding" in (tmp_path / "run" / "run.log").read_text()
     assert len(curves(tmp_path / "run")) == 3
 
 
