@@ -1,6 +1,7 @@
 """`dlrun report` as a command: formats, options, exit status, no torch."""
 
 import csv
+import dataclasses
 import io
 import json
 import subprocess
@@ -108,3 +109,18 @@ def test_no_torch(folder: Path) -> None:
     code = "import sys; from dlrun.verbs.report import main; main([sys.argv[1], '--md']); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, folder], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_runs_that_differ_in_their_seed_get_a_mean_curve(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = compose([*TYPED, "batch_size=32", "seed=1"])
+    first, second = folder / "b32", folder / "b32s1"
+    result = Result.read(first)
+    second.mkdir()
+    write_config(second, config, TYPED)
+    dataclasses.replace(result, seed=1, hash=identity(config)).write(second)
+    for run in (first, second):
+        (run / "history.csv").write_text("epoch,train_loss,train_accuracy,test_loss,test_accuracy\n1,0.5,0.8,0.4,0.9\n")
+    assert main([str(folder)]) == 0
+    assert "curves over seeds" in capsys.readouterr().err
+    assert list(folder.glob("aggregated/*, 2 seeds/mean/test/events.*"))
+    assert main([str(folder), "--csv"]) == 0, "the folders of curves are no runs"

@@ -36,7 +36,26 @@ def main(arguments: list[str]) -> int:
         _print_failures(leaderboard.failures(found))
     if options.html or options.form == "text":
         _write_page(options.html or _beside(options.path), runs=found, damaged=damaged)
+    if options.form == "text" and len(options.path) == 1:
+        _average_seeds(found, options.path[0] / "aggregated")
     return 0
+
+
+def _average_seeds(found: Sequence[runs.Run], folder: Path) -> None:
+    """Curves of the mean over seeds for TensorBoard, beside the runs."""
+    from dlrun.report.aggregate import aggregate
+
+    groups = [group for group in leaderboard.grouped(found) if len(group.completed()) > 1]
+    names = leaderboard.varying(groups)
+    labels = [" ".join(str(group.fields.get(name)) for name in names) or "runs" for group in groups]
+    folders = [[run.folder for run in group.completed()] for group in groups]
+    try:
+        written = aggregate(dict(zip(labels, folders, strict=True)), folder)
+    except OSError as error:
+        print(visible(f"no curves over seeds: {folder}: {error.strerror}"), file=sys.stderr)
+        return
+    if written:
+        print(visible(f"curves over seeds for TensorBoard: {folder}"), file=sys.stderr)
 
 
 def _report_table(options: argparse.Namespace) -> int:
