@@ -74,9 +74,16 @@ def write_config(run_dir: Path, config: Config, overrides: Sequence[str]) -> Non
     The config comes last: where it is, both are.
     """
     for name, values in (("overrides.yaml", list(overrides)), ("config.yaml", plain(config))):
-        body = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True).encode()
+        body = _dumped(values, readable=True)
+        if yaml.load(body, _Loader) != values:
+            body = _dumped(values, readable=False)  # PyYAML leaves some line breaks of Unicode as they are
         seal = SEAL + hashlib.sha256(body).hexdigest().encode() + b"\n"
         write_atomically(run_dir / name, seal + body + seal)
+
+
+def _dumped(values: Any, readable: bool) -> bytes:
+    text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=readable)
+    return text.encode()
 
 
 class _Dumper(yaml.SafeDumper):

@@ -47,9 +47,7 @@ def unzipped(content: bytes, path: Path) -> bytes:
             raise DataError(f"{path}: damaged gzip file: {error}") from error
         room -= len(parts[-1])
         if not unzip.eof:
-            raise DataError(
-                f"{path}: " + ("truncated gzip file" if room else f"unfolds to more than {LIMIT} bytes")
-            )
+            raise DataError(f"{path}: " + ("truncated gzip file" if room else f"unfolds to more than {LIMIT} bytes"))
         content = unzip.unused_data
     return b"".join(parts)
 
