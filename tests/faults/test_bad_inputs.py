@@ -73,7 +73,7 @@ MAKERS = [
     pipe,
     folder_of_folders,
 ]
-NAMES = ["bad", "bäd ☃", "bad\n\x1b[31m", "b" * 300]
+NAMES = ["bad", "bäd ☃", "bad\x1b[31m", "b" * 300]
 TINY = ["model=fc_64", "epochs=1", "limit=16", "threads=1", "device=cpu", "tensorboard=off"]
 PLACES: dict[str, list[list[str]]] = {
     "reproduce": [["{}"], ["{}", "--dry-run"]],
