@@ -241,7 +241,7 @@ def _subject(parts: Parts) -> "Subject":
     facts = {
         "data": f"{parts.dataset.name}, {len(parts.train)} train + {len(parts.test)} test",
         "parameters": str(parts.parameters["total"]),
-        "device": f"{device_name(parts.state.device)}, {parts.threads} threads",
+        "device": f"{device_name(parts.state.device)}, {parts.threads} {'thread' if parts.threads == 1 else 'threads'}",
     }
     return Subject(
         train=parts.train,

@@ -101,6 +101,6 @@ def _facts(parts: Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, s
         f"{len(data.classes)} classes{unverified}",
         "training": f"{optimizer}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
         f"batch {config.batch_size}, {config.epochs} epochs, seed {config.seed}",
-        "device": f"{device_name(parts.state.device)}, {config.precision}, {parts.threads} threads",
+        "device": f"{device_name(parts.state.device)}, {config.precision}, {parts.threads} {'thread' if parts.threads == 1 else 'threads'}",
         "folder": str(run_dir),
     }
