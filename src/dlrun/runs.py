@@ -15,7 +15,7 @@ from dlrun.events import Event, Metrics, Sink
 from dlrun.folders import finished, hold, logged_to, read_config, write_config
 from dlrun.outcome import Report, device_name, explain, is_out_of_memory
 from dlrun.parts import Parts, build, resume
-from dlrun.precision import settle_precision
+from dlrun.precision import in_words, settle_precision
 from dlrun.result import Result, release_history
 from dlrun.signals import Noticed, noticing_signals
 
@@ -241,7 +241,7 @@ def _subject(parts: Parts) -> "Subject":
     facts = {
         "data": f"{parts.dataset.name}, {len(parts.train)} train + {len(parts.test)} test",
         "parameters": str(parts.parameters["total"]),
-        "device": f"{device_name(parts.state.device)}, {parts.threads} {'thread' if parts.threads == 1 else 'threads'}",
+        "device": f"{device_name(parts.state.device)}, {in_words(parts.threads)}",
     }
     return Subject(
         train=parts.train,

@@ -11,7 +11,7 @@ from dlrun.config import Data
 from dlrun.data import parsed
 from dlrun.data.load import load
 
-FAULTS = int(os.environ.get("DLRUN_FAULTS", "30"))
+FAULTS = 200 if os.environ.get("DLRUN_FAULTS") == "all" else 30
 
 
 @pytest.fixture

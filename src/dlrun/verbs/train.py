@@ -18,7 +18,7 @@ from dlrun.events import Sink
 from dlrun.folders import claim
 from dlrun.outcome import device_name, model_name
 from dlrun.parts import Parts
-from dlrun.precision import settle_precision
+from dlrun.precision import in_words, settle_precision
 from dlrun.result import Result
 from dlrun.sinks.console import ConsoleSink, header, make_console, summary
 
@@ -101,6 +101,6 @@ def _facts(parts: Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, s
         f"{len(data.classes)} classes{unverified}",
         "training": f"{optimizer}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
         f"batch {config.batch_size}, {config.epochs} epochs, seed {config.seed}",
-        "device": f"{device_name(parts.state.device)}, {config.precision}, {parts.threads} {'thread' if parts.threads == 1 else 'threads'}",
+        "device": f"{device_name(parts.state.device)}, {config.precision}, {in_words(parts.threads)}",
         "folder": str(run_dir),
     }
