@@ -68,10 +68,17 @@ def test_yaml_that_trips_its_reader(tmp_path: Path, text: str) -> None:
         read_yaml(tmp_path / "config.yaml")
 
 
+@pytest.fixture(scope="module")
+def base() -> Config:
+    return compose(["data=synthetic", "precision=float32"])
+
+
 @SAME_FOLDER
 @given(st.lists(st.text(max_size=10), max_size=4), st.text(max_size=10), st.lists(st.text(max_size=5), max_size=3))
-def test_what_was_typed_comes_back(tmp_path: Path, overrides: list[str], name: str, tags: list[str]) -> None:
-    config = parse({**plain(compose(["data=synthetic", "precision=float32"])), "name": name, "tags": tags})
+def test_what_was_typed_comes_back(
+    tmp_path: Path, base: Config, overrides: list[str], name: str, tags: list[str]
+) -> None:
+    config = dataclasses.replace(base, name=name, tags=tags)
     write_config(tmp_path, config, overrides)
     assert read_config(tmp_path) == config
     assert read_overrides(tmp_path) == overrides
