@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from dlrun.errors import UsageError
+from dlrun.errors import RunFailed, UsageError
 from dlrun.files import read_regular, sync_folder, write_atomically
 
 log = logging.getLogger("dlrun")
@@ -39,11 +39,14 @@ def save_last(folder: Path, content: dict[str, Any]) -> None:
 
     Raises:
         OSError: As `save`; the earlier checkpoints are still there.
-        CheckpointError: What the disk gives back is not what was written.
+        RunFailed: What the disk gives back is not what was written.
     """
     last, previous, new = folder / "last.pt", folder / "previous.pt", folder / "new.pt"
     save(new, content)
-    _proven(new)
+    try:
+        _proven(new)
+    except CheckpointError as error:
+        raise RunFailed(f"{error}, right after it was written") from None
     if last.exists():
         last.replace(previous)
     new.replace(last)

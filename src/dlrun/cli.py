@@ -64,7 +64,7 @@ def _say(text: str, status: int) -> int:
     """Print an error: the text of a file or an argument may be in it, so it is cut and spelt out."""
     from dlrun.report.output import visible
 
-    lines = [f"{line[:LONGEST]}…" if len(line) > LONGEST else line for line in text.splitlines()]
+    lines = [f"{line[:LONGEST]}…" if len(line) > LONGEST else line for line in text.split("\n")]
     print("dlrun: " + "\n".join(map(visible, lines)), file=sys.stderr)
     return status
 

@@ -107,7 +107,7 @@ texts = st.text(st.sampled_from("0123456789.-+e[]{}(),:'\"\\$&| \tabcnfalsetrue"
 def test_any_overrides(overrides: list[str]) -> None:
     made: list[Config] = []
     said = refusal(lambda: made.append(compose(["data=synthetic", "precision=float32", *overrides])))
-    assert said is None or 1 <= len(said.splitlines()) <= 2
+    assert said is None or said.count("\n") <= 1 + "".join(overrides).count("\n")
     for config in made:
         assert parse(plain(config)) == config
         assert len(identity(settle_precision(config))) == 8
