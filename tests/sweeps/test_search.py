@@ -44,7 +44,7 @@ def test_runs_that_fall_behind_are_pruned(workplace: Path, sweep: Run) -> None:
     (workplace / "repaired").unlink(missing_ok=True)
     done = sweep(
         *("hydra/sweeper=search", "data=small", "model.how=slow", "optimizer.lr=tag(log,interval(1e-9,0.1))"),
-        *("epochs=8", "sweep.trials=16", "sweep.slots=2", "sweep.sampler=random", "sweep.name=s", "log_every=1"),
+        *("epochs=120", "sweep.trials=16", "sweep.slots=2", "sweep.sampler=random", "sweep.name=s", "log_every=1"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "  pruned" in done.stdout
