@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from dlrun.compose import compose
 from dlrun.environment import versions
 from dlrun.events import EpochEnded
+from dlrun.models import torchvision_ops
 from dlrun.parts import Parts, build
 from dlrun.training import evaluate, train
 
@@ -81,11 +82,10 @@ def floor_epochs(overrides: list[str], threads: int) -> Epoch:
 
 def usual_epochs(overrides: list[str], threads: int) -> Epoch:
     """What most scripts do: Dataset, transforms on PIL pictures, DataLoader, `.item()` every step."""
+    torchvision_ops.prepare()
     from PIL import Image
     from torch.utils.data import DataLoader, Dataset
     from torchvision import transforms
-
-    import dlrun.models.torchvision_ops  # noqa: F401  (torchvision's import needs it where torch has no CUDA)
 
     parts = parts_of(overrides, threads)
     to_tensor = transforms.ToTensor()
@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--keras", help="a Python that has tensorflow")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
-    options.output.mkdir(exist_ok=True)
+    options.output.mkdir(parents=True, exist_ok=True)
     results = {}
     for name in options.networks.split(","):
         print(name, flush=True)

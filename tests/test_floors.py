@@ -11,6 +11,7 @@ FLOORS = [
     {"result", "environment", "targets"},
     {"compose", "folders", "distributed"},
     {"precision", "randomness", "checkpoint", "data", "models", "optim"},
+    {"state"},
     {"training", "evaluation"},
     {"sinks", "sheets", "parts", "loading"},
     {"runs", "outcome", "exporting"},

@@ -86,8 +86,8 @@ from dlrun.training import Step
 
 step = Step.__call__
 
-def step_and_signal(self, indices):
-    step(self, indices)
+def step_and_signal(self, *batch):
+    step(self, *batch)
     if self.state.step == {step} - 1:
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from dlrun.data.dataset import Split
+from dlrun.data.prepare import Prepare
 from dlrun.errors import RunFailed
 from dlrun.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
 from dlrun.precision import Precision
-from dlrun.training import Settings, State, Totals, evaluate, shuffled, train
+from dlrun.state import State, Totals
+from dlrun.training import Settings, evaluate, shuffled, train
 
 CPU = torch.device("cpu")
 
@@ -23,8 +25,7 @@ def split(count: int = 50) -> Split:
     return Split(images, torch.randint(0, 3, (count,), generator=generator))
 
 
-def prepare(images: Tensor) -> Tensor:
-    return images.float() / 255
+prepare = Prepare()
 
 
 def state(lr: float = 0.1) -> State:

@@ -38,6 +38,10 @@ class Ranks:
         """This rank's part of a batch, split along the first dimension; sizes differ by one at most."""
         return batch if self.count == 1 else batch.tensor_split(self.count)[self.rank]
 
+    def share_of(self, count: int) -> int:
+        """The size of this rank's part of a batch of `count`."""
+        return count // self.count + (self.rank < count % self.count)
+
     def wrapped(self, model: "nn.Module") -> "nn.Module":
         """`model` such that its backward pass averages gradients over the ranks; the weights are shared."""
         if self.count == 1:

@@ -16,7 +16,8 @@ from dlrun.result import read_history
 if TYPE_CHECKING:
     from dlrun.data.dataset import Dataset, Split
     from dlrun.data.prepare import Prepare
-    from dlrun.training import Settings, State
+    from dlrun.state import State
+    from dlrun.training import Settings
 
 log = logging.getLogger("dlrun")
 
@@ -96,7 +97,8 @@ def build(config: Config, ranks: Ranks = ALONE) -> Parts:
     from dlrun.optim.average import Average
     from dlrun.optim.build import build as build_optimizer
     from dlrun.optim.quick_start import without_compiler
-    from dlrun.training import Settings, State, Totals
+    from dlrun.state import State, Totals
+    from dlrun.training import Settings
 
     device = pick_device(config.device)
     threads = set_threads(config.threads)

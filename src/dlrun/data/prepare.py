@@ -13,9 +13,14 @@ from dlrun.data.dataset import Dataset
 class Prepare:
     """uint8 images (N, C, H, W) to float32 of the same shape: x/255, and (x - mean) / std under `standard`."""
 
-    shift: Tensor | None
-    scale: Tensor | None
+    shift: Tensor | None = None
+    scale: Tensor | None = None
     changes: Augment | None = None
+
+    @property
+    def draws(self) -> bool:
+        """Whether it draws random numbers, so that the order of calls matters."""
+        return self.changes is not None
 
     def __call__(self, images: Tensor) -> Tensor:
         scaled = images.float().div_(255)
@@ -34,6 +39,6 @@ def prepare_for(
     """What `config.normalize` asks for on `device`; `changes` augments and is for training only."""
     active = changes if changes is not None and changes != Augment() else None
     if getattr(config, "normalize", "unit") == "unit":
-        return Prepare(None, None, active)
+        return Prepare(changes=active)
     mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (dataset.mean, dataset.std))
     return Prepare(mean, std, active)

@@ -8,7 +8,7 @@ from dlrun import checkpoint
 from dlrun.config import Checkpoint
 from dlrun.events import EpochEnded, Event, StepsTaken, Stopped
 from dlrun.files import sync_folder
-from dlrun.training import State
+from dlrun.state import State
 
 
 class Checkpoints:

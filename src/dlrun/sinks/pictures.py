@@ -14,7 +14,8 @@ from dlrun.randomness import undisturbed_random
 from dlrun.result import read_history
 from dlrun.sinks import Guarded, attempt
 from dlrun.sinks.tensorboard import Subject, TensorBoard
-from dlrun.training import Settings, State
+from dlrun.state import State
+from dlrun.training import Settings
 
 RATES = 400
 """Points of the learning-rate curve."""

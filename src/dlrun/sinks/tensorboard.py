@@ -23,7 +23,7 @@ from dlrun.sinks.event_file import EventFile
 from dlrun.sinks.graph import graph_of
 from dlrun.sinks.histograms import counted, epochs_to_log, tagged
 from dlrun.sinks.hyperparameters import FIRST, METRICS
-from dlrun.training import State
+from dlrun.state import State
 
 log = logging.getLogger("dlrun")
 

@@ -1,0 +1,157 @@
+"""All that changes during training: weights, optimizer, sums, counters and random numbers."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.distributed import ALONE, Ranks
+from dlrun.events import Metrics
+from dlrun.optim.average import Average
+
+
+@dataclass
+class Totals:
+    """Sums over the images seen so far in an epoch, on the device."""
+
+    loss: Tensor
+    correct: Tensor
+    images: int = 0
+
+    @classmethod
+    def zero(cls, device: torch.device) -> "Totals":
+        """Empty sums; float64, since float32 would round a sum over 60,000 images (MPS has no float64)."""
+        kind = torch.float32 if device.type == "mps" else torch.float64
+        return cls(torch.zeros((), dtype=kind, device=device), torch.zeros((), dtype=torch.int64, device=device))
+
+    def metrics(self) -> Metrics:
+        """The means; waits for the device."""
+        count = max(self.images, 1)
+        return Metrics(self.loss.item() / count, self.correct.item() / count)
+
+    def clear(self) -> None:
+        """Begin anew, in place."""
+        self.loss.zero_()
+        self.correct.zero_()
+        self.images = 0
+
+    def over(self, ranks: Ranks) -> "Totals":
+        """The sums over all ranks of a run on several devices."""
+        if ranks.count == 1:
+            return self
+        images = torch.tensor(self.images, device=self.loss.device)
+        summed = Totals(self.loss.clone(), self.correct.clone())
+        ranks.add(summed.loss, summed.correct, images)
+        summed.images = int(images.item())
+        return summed
+
+
+@dataclass
+class Best:
+    """The most accurate epoch so far."""
+
+    epoch: int = 0
+    accuracy: float = -1.0
+
+
+COUNTERS = ("epoch", "steps_done", "step", "lr", "seconds", "train_seconds", "evaluate_seconds")
+
+
+@dataclass
+class State:
+    """All that changes during training, and so all that a checkpoint must hold."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    average: Average | None
+    totals: Totals
+    epoch: int = 1
+    """The epoch that is under way, from 1."""
+    steps_done: int = 0
+    """Steps of this epoch that are done."""
+    step: int = 0
+    """Steps since the start of the run."""
+    best: Best = field(default_factory=Best)
+    lr: float = 0.0
+    seconds: float = 0.0
+    """Seconds of training this epoch has had so far, before an interruption included."""
+    train_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+    """Seconds of all epochs that are behind."""
+    others: list[dict[str, Any]] = field(default_factory=list)
+    """What the other ranks of a run on several devices have of their own (see `own`), by rank."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.totals.loss.device
+
+    def evaluated_model(self) -> nn.Module:
+        """The network whose accuracy counts: the averaged one if there is one."""
+        return self.average.model if self.average else self.model
+
+    def tensors(self) -> dict[str, Any]:
+        """Tensors and plain values only, for a checkpoint that is loaded without unpickling code."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "counters": {name: getattr(self, name) for name in COUNTERS},
+            "best": {"epoch": self.best.epoch, "accuracy": self.best.accuracy},
+            **self.own(),
+            "others": self.others,
+        }
+
+    def own(self) -> dict[str, Any]:
+        """What differs between the ranks of a run on several devices."""
+        totals = {"loss": self.totals.loss, "correct": self.totals.correct, "images": self.totals.images}
+        return {"totals": totals, "random": _random_state(self.device)}
+
+    def gather(self, ranks: Ranks) -> None:
+        """Fetch what the other ranks have of their own, so that the first can save it."""
+        if ranks.count > 1:
+            self.others = ranks.gather(self.own())[1:]
+
+    def load(self, saved: dict[str, Any], ranks: Ranks = ALONE) -> None:
+        """Put everything back as `tensors` saw it; weights are copied into the tensors that are there.
+
+        With another number of ranks than before, sums go to the first rank and further ranks keep the random
+        state they have.
+        """
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scaler.load_state_dict(saved["scaler"])
+        if self.average:
+            self.average.load_state_dict(saved["average"])
+        for name, value in saved["counters"].items():
+            setattr(self, name, value)
+        self.best = Best(**saved["best"])
+        self.totals.clear()
+        self.others = saved.get("others", [])
+        by_rank = [saved, *self.others]
+        mine = by_rank[ranks.rank :][:1] if len(by_rank) == ranks.count else by_rank if ranks.first else []
+        for number, one in enumerate(mine):
+            self.totals.loss.add_(one["totals"]["loss"].to(self.device))
+            self.totals.correct.add_(one["totals"]["correct"].to(self.device))
+            self.totals.images += one["totals"]["images"]
+            if number == 0:
+                _set_random_state(one["random"], self.device)
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def _set_random_state(states: dict[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"].cpu(), device)
+    if device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"].cpu())
