@@ -164,3 +164,8 @@ class RMSprop(torch.optim.Optimizer):
             if name not in self.state[p]:
                 self.state[p][name] = torch.zeros_like(p)
         return [self.state[p][name] for p in params]
+
+
+for _optimizer in (SGD, Adam, RMSprop):
+    # Else PyTorch wraps the step for its hooks, which dlrun has none of: 3 % of the time of the slides' FC 64.
+    _optimizer.step.hooked = True  # type: ignore[union-attr]
