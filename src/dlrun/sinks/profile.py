@@ -34,14 +34,22 @@ def profiled(optimizer: torch.optim.Optimizer, folder: Path) -> Iterator[None]:
         on_trace_ready=lambda done: _save(done, folder),
         record_shapes=True,
     )
-    hook = optimizer.register_step_post_hook(lambda *_: profiler.step())
+    step = optimizer.step
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        done = step(*arguments, **options)
+        profiler.step()
+        return done
+
+    # Not register_step_post_hook: dlrun's own optimizers go without PyTorch's hooks.
+    optimizer.step = counted  # type: ignore[method-assign]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a run that ends before the last recorded step
         profiler.start()
     try:
         yield
     finally:
-        hook.remove()
+        del optimizer.step
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             profiler.stop()
