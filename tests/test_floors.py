@@ -12,6 +12,8 @@ FLOORS = [
     {"compose", "folders", "distributed"},
     {"precision", "randomness", "checkpoint", "data", "models", "optim"},
     {"state"},
+    {"step"},
+    {"graph"},
     {"training", "evaluation"},
     {"sinks", "sheets", "parts", "loading"},
     {"runs", "outcome", "exporting"},

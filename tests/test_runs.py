@@ -82,7 +82,7 @@ EVERYTHING = [
 STOPPED_AT = """
 import os, signal
 from dlrun.cli import main
-from dlrun.training import Step
+from dlrun.step import Step
 
 step = Step.__call__
 

@@ -14,7 +14,8 @@ from dlrun.errors import RunFailed
 from dlrun.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
 from dlrun.precision import Precision
 from dlrun.state import State, Totals
-from dlrun.training import Settings, evaluate, shuffled, train
+from dlrun.step import Settings
+from dlrun.training import evaluate, shuffled, train
 
 CPU = torch.device("cpu")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dlrun.data.dataset import Dataset, Split
     from dlrun.data.prepare import Prepare
     from dlrun.state import State
-    from dlrun.training import Settings
+    from dlrun.step import Settings
 
 log = logging.getLogger("dlrun")
 
@@ -98,7 +98,7 @@ def build(config: Config, ranks: Ranks = ALONE) -> Parts:
     from dlrun.optim.build import build as build_optimizer
     from dlrun.optim.quick_start import without_compiler
     from dlrun.state import State, Totals
-    from dlrun.training import Settings
+    from dlrun.step import Settings
 
     device = pick_device(config.device)
     threads = set_threads(config.threads)

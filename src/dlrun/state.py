@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dlrun.distributed import ALONE, Ranks
 from dlrun.events import Metrics
 from dlrun.optim.average import Average
+from dlrun.randomness import random_state, set_random_state
 
 
 @dataclass
@@ -95,7 +96,7 @@ class State:
         """Tensors and plain values only, for a checkpoint that is loaded without unpickling code."""
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": _with_plain_rates(self.optimizer.state_dict()),
             "scaler": self.scaler.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "counters": {name: getattr(self, name) for name in COUNTERS},
@@ -107,7 +108,7 @@ class State:
     def own(self) -> dict[str, Any]:
         """What differs between the ranks of a run on several devices."""
         totals = {"loss": self.totals.loss, "correct": self.totals.correct, "images": self.totals.images}
-        return {"totals": totals, "random": _random_state(self.device)}
+        return {"totals": totals, "random": random_state(self.device)}
 
     def gather(self, ranks: Ranks) -> None:
         """Fetch what the other ranks have of their own, so that the first can save it."""
@@ -137,21 +138,10 @@ class State:
             self.totals.correct.add_(one["totals"]["correct"].to(self.device))
             self.totals.images += one["totals"]["images"]
             if number == 0:
-                _set_random_state(one["random"], self.device)
+                set_random_state(one["random"], self.device)
 
 
-def _random_state(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    if device.type == "mps":
-        states["mps"] = torch.mps.get_rng_state()
-    return states
-
-
-def _set_random_state(states: dict[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"].cpu())
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"].cpu(), device)
-    if device.type == "mps" and "mps" in states:
-        torch.mps.set_rng_state(states["mps"].cpu())
+def _with_plain_rates(saved: dict[str, Any]) -> dict[str, Any]:
+    """The learning rates as numbers: a CUDA graph keeps them in tensors, which no other run could use."""
+    groups = [{**group, "lr": float(group["lr"])} for group in saved["param_groups"]]
+    return {**saved, "param_groups": groups}

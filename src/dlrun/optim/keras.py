@@ -3,7 +3,9 @@
 SGD is the same in both. It stands here because the step of PyTorch's class imports the compiler (0.7 s).
 
 No step waits for the device, and every step reads the learning rate from `param_groups`, where it may be a
-number or a tensor. State and groups are saved by `state_dict` as those of PyTorch's own optimizers.
+number or a tensor. State and groups are saved by `state_dict` as those of PyTorch's own optimizers; state that
+is not there yet is 0. SGD and Adam leave it to their kernels to unscale gradients and to skip a step whose
+gradients overflowed, so that float16 needs no waiting either (`_scaling`).
 """
 
 import math
@@ -16,6 +18,8 @@ from torch import Tensor
 
 class SGD(torch.optim.Optimizer):
     """v = momentum * v + g, w -= lr * v; with `nesterov` w -= lr * (g + momentum * v) (Sutskever et al. 2013)."""
+
+    _step_supports_amp_scaling = True
 
     def __init__(self, params: Any, lr: float, momentum: float, nesterov: bool, weight_decay: float = 0.0) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay})
@@ -44,6 +48,7 @@ class SGD(torch.optim.Optimizer):
             nesterov=group["nesterov"],
             maximize=False,
             is_first_step=False,
+            **_scaling(self),
         )
 
 
@@ -54,6 +59,8 @@ class Adam(torch.optim.Optimizer):
         weight_decay: Factor of the weights added to the gradient or, if `decoupled`, share of them that is
             taken off, times the learning rate (Loshchilov & Hutter 2019).
     """
+
+    _step_supports_amp_scaling = True
 
     def __init__(
         self,
@@ -91,8 +98,11 @@ class Adam(torch.optim.Optimizer):
             states[0]["step"] = torch.zeros((), device=params[0].device)
         beta1, beta2 = group["betas"]
         decay = group["weight_decay"]
+        scaling = _scaling(self)
+        # 1, or 0 for a step that is skipped because a gradient overflowed.
+        taken = 1 - scaling["found_inf"] if "found_inf" in scaling else 1
         if group["decoupled"] and decay:
-            torch._foreach_mul_(params, 1 - group["lr"] * decay)
+            torch._foreach_mul_(params, 1 - group["lr"] * decay * taken)
         # PyTorch's kernel divides v by its bias correction before eps is added. Told that t is past counting,
         # it corrects nothing; both corrections are in the rate instead, which is Keras' formula.
         endless = torch.full((), 1e9, device=params[0].device)
@@ -103,14 +113,21 @@ class Adam(torch.optim.Optimizer):
             [state["exp_avg_sq"] for state in states],
             [],
             [endless] * len(params),
-            lr=_corrected(group["lr"], states[0]["step"].add_(1), beta1, beta2),
+            lr=_corrected(group["lr"], states[0]["step"].add_(taken), beta1, beta2),
             beta1=beta1,
             beta2=beta2,
             weight_decay=0.0 if group["decoupled"] else decay,
             eps=group["eps"],
             amsgrad=False,
             maximize=False,
+            **scaling,
         )
+
+
+def _scaling(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What GradScaler has told the optimizer for this step: `found_inf`, and `grad_scale` if still to be undone."""
+    told = {name: getattr(optimizer, name, None) for name in ("grad_scale", "found_inf")}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _gradients(params: list[Tensor]) -> list[Tensor]:
@@ -120,7 +137,7 @@ def _gradients(params: list[Tensor]) -> list[Tensor]:
 def _corrected(lr: float | Tensor, step: Tensor, beta1: float, beta2: float) -> Any:
     """lr * sqrt(1 - beta2^t) / (1 - beta1^t): a number on a CPU, else a tensor, so that nothing waits."""
     if step.device.type == "cpu":
-        t = step.item()
+        t = max(step.item(), 1)
         return float(lr) * math.sqrt(1 - beta2**t) / (1 - beta1**t)
     return (1 - beta2**step).sqrt_() / (1 - beta1**step) * lr
 

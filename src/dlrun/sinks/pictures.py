@@ -15,7 +15,7 @@ from dlrun.result import read_history
 from dlrun.sinks import Guarded, attempt
 from dlrun.sinks.tensorboard import Subject, TensorBoard
 from dlrun.state import State
-from dlrun.training import Settings
+from dlrun.step import Settings
 
 RATES = 400
 """Points of the learning-rate curve."""
