@@ -128,6 +128,14 @@ def test_sbatch_that_refuses_is_quoted(slurm, tmp_path, capsys):
     assert "Slurm refuses the job: sbatch: error: invalid partition specified: x" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("said", ["squeue: error: no controller", "error: no controller"])
+def test_squeue_that_fails_is_quoted_with_its_name_once(slurm, tmp_path, capsys, said):
+    assert main(["slurm", "submit", *SWEEP]) == 0
+    _program(tmp_path / "commands" / "squeue", f"echo '{said}' >&2; exit 1")
+    assert main(["slurm", "status"]) == 2
+    assert capsys.readouterr().err == "dlrun: squeue: error: no controller\n"
+
+
 def test_without_slurm_nothing_is_submitted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "/nowhere")

@@ -21,7 +21,11 @@ def queue() -> dict[str, str]:
 
 
 def cancel(jobs: Iterable[str]) -> None:
-    """End jobs; what runs gets the time to save that Slurm gives (KillWait)."""
+    """End jobs; what runs gets the time to save that Slurm gives (KillWait).
+
+    Raises:
+        UsageError: There is no Slurm here, or it refuses.
+    """
     ids = list(jobs)
     if ids:
         _call(["scancel", *ids])
@@ -35,5 +39,7 @@ def _call(command: Sequence[str]) -> str:
     except subprocess.TimeoutExpired:
         raise UsageError(f"{command[0]}: Slurm's controller does not answer; try again later") from None
     if done.returncode != 0:
-        raise UsageError(f"{command[0]}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}")
+        said = done.stderr.strip().splitlines() or ["failed"]
+        # Slurm's commands mostly begin with their own name.
+        raise UsageError(f"{command[0]}: {said[-1].removeprefix(f'{command[0]}: ')}")
     return done.stdout
