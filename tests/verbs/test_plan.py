@@ -25,7 +25,7 @@ def test_a_plan_estimates_what_is_missing_and_the_sweep_reports_its_error(dlrun:
     assert all(0 < one < 60 for one in seconds.values())
     assert not list(tmp_path.glob("outputs/sweeps/s/*/result.json"))
     done = dlrun("-m", *WORDS)
-    assert re.search(r"planned \S+ s for these 2 runs, they took \S+ s \([+-]\d+ %\)", done.stdout), done.stdout
+    assert re.search(r"planned \S+ s for 2 runs that took \S+ s \([+-]\d+ %\)", done.stdout), done.stdout
     again = dlrun("plan", "-m", *WORDS)
     assert again.stdout == "0 of 2 runs are missing in outputs/sweeps/s\n"
 

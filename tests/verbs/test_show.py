@@ -48,7 +48,7 @@ def test_completed_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = next(line.split()[1:] for line in text.splitlines() if line.startswith("settings"))
     assert sorted(settings) == sorted([*WORDS, "tensorboard=off", "threads=1"])
     assert "fc_64, 55,050 parameters" in text
-    assert "cpu, float32, 1 threads" in text
+    assert "cpu, float32, 1 thread," in text
     assert "dense 64" in text
     assert "50,240" in text
     assert "accuracy by epoch" in text

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 LEFT, RIGHT = 4.0, 96.0
 """Where the axis begins and ends, in percent of the drawing's width."""
@@ -16,7 +16,7 @@ class Dots:
     mean: float | None = None
     half_width: float | None = None
     """Half the interval around the mean."""
-    values: Sequence[float] = field(default=())
+    values: Sequence[float] = ()
     """The single seeds."""
     published: float | None = None
 

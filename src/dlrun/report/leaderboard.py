@@ -9,7 +9,7 @@ from typing import Any
 from dlrun.config import DATA, Checkpoint, Config, Sweep
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.fields import fields_of
-from dlrun.report.output import Column, Record, Table, column, plain_text
+from dlrun.report.output import Column, Record, Table, column, duration, plain_text
 from dlrun.report.runs import Run
 from dlrun.report.seeds import Spread
 
@@ -201,20 +201,6 @@ def _with_spread(record: Record, name: str) -> str:
 
 def _accuracy(record: Record) -> str:
     return ("≈ " if record["tied_with_best"] else "") + _with_spread(record, "test_accuracy")
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as people say them: `4.1 s`, `12 min 5 s`, `3 h 20 min`.
-
-    >>> duration(4.13), duration(725), duration(12000), duration(59.97)
-    ('4.1 s', '12 min 5 s', '3 h 20 min', '1 min 0 s')
-    """
-    if seconds is None:
-        return ""
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 METRICS = {

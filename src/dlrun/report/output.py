@@ -5,8 +5,10 @@ import io
 import json
 import math
 import re
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rich.cells import cell_len
@@ -36,7 +38,7 @@ class Table:
     columns: Sequence[Column]
     records: Sequence[Record]
     title: str = ""
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
 
 
 def column(title: str, name: str = "", digits: int | None = None, right: bool = False) -> Column:
@@ -62,8 +64,36 @@ def plain_text(value: Any, digits: int | None = None) -> str:
     return str(value)
 
 
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: `4.1 s`, `12 min 5 s`, `3 h 20 min`.
+
+    >>> duration(4.13), duration(725), duration(12000), duration(59.97)
+    ('4.1 s', '12 min 5 s', '3 h 20 min', '1 min 0 s')
+    """
+    if seconds is None:
+        return ""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, whose plural ends in s.
+
+    >>> counted(1, "run"), counted(2000, "run")
+    ('1 run', '2,000 runs')
+    """
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
+
+
+def terminal_width() -> int | None:
+    """Characters in a line of the terminal; None where standard output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def write(table: Table, form: str, width: int | None = None) -> str:
-    """The table as text of one of `FORMATS`; `width` (characters) only matters to `text`."""
+    """The table as text of one of `FORMATS`; `width` (characters; None: all it takes) only matters to `text`."""
     if form == "text":
         return _terminal(table, width)
     return {"md": _markdown, "csv": _csv, "json": _json, "latex": _latex}[form](table)

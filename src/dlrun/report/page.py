@@ -9,7 +9,7 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from dlrun.errors import UsageError
 from dlrun.files import write_atomically
 from dlrun.report import leaderboard
 from dlrun.report.dots import Dots
-from dlrun.report.output import Column, Record, Table, column, plain_text, visible
+from dlrun.report.output import Column, Record, Table, column, duration, plain_text, visible
 from dlrun.report.pictures import pictures
 from dlrun.report.runs import Run
 from dlrun.report.seeds import Spread
@@ -209,7 +209,7 @@ def _runs(entries: Sequence[Entry], folder: Path | None) -> Sheet:
         column("test accuracy", "test", digits=4, right=True),
         Column("best epoch's", _best, ("best", "selected_on"), right=True),
         column("epochs", right=True),
-        Column("time", lambda record: leaderboard.duration(record["seconds"]), ("seconds",), right=True),
+        Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True),
         column("hash"),
         column("folder", "name"),
     ]
@@ -302,7 +302,7 @@ class Settings:
 
     label: str
     command: str
-    fields: Sequence[tuple[str, str]] = field(default=())
+    fields: Sequence[tuple[str, str]]
 
 
 def _varying(runs: Sequence[Run]) -> list[str]:

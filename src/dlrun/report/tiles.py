@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlrun.report import leaderboard
+from dlrun.report.output import counted, duration
 from dlrun.report.runs import Run
 from dlrun.report.seeds import Spread
 from dlrun.tables.compare import NOT_COMPARABLE, Comparison
@@ -46,7 +46,7 @@ def tiles(runs: Sequence[Run], entries: Sequence[Entry], comparison: Comparison 
         if len(runs) == 1
         else Tile("runs completed", f"{counts['completed']} of {len(runs)}", others),
         *([Tile("parameters", size)] if size else []),
-        Tile("time of all runs" if len(runs) > 1 else "time", leaderboard.duration(seconds)),
+        Tile("time of all runs" if len(runs) > 1 else "time", duration(seconds)),
     ]
 
 
@@ -69,7 +69,8 @@ def _verdict_tiles(comparison: Comparison) -> list[Tile]:
         held = sum(lesson.outcome == "holds" for lesson in comparison.lessons)
         tiles.append(Tile("lessons that hold", f"{held} of {len(comparison.lessons)}"))
     if comparison.tau is not None:
-        tiles.append(Tile("rank agreement", f"{comparison.tau:+.2f}", f"Kendall's tau, {comparison.tau_rows} rows"))
+        rows = counted(comparison.tau_rows, "row")
+        tiles.append(Tile("rank agreement", f"{comparison.tau:+.2f}", f"Kendall's tau, {rows}"))
     return tiles
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlrun.errors import UsageError
-from dlrun.report.output import Table, column
+from dlrun.report.output import Table, column, counted
 from dlrun.result import Result, read_history
 from dlrun.slurm.manifest import Manifest, Run
 from dlrun.slurm.queue import queue
@@ -131,7 +131,7 @@ def summary(seen: Sequence[Seen]) -> str:
     """`12 runs: 3 done, 2 running, 7 queued`."""
     counts = Counter(one.status for one in seen)
     parts = [f"{counts[status]} {status}" for status in STATUSES if counts[status]]
-    return f"{len(seen)} {'run' if len(seen) == 1 else 'runs'}: {', '.join(parts)}"
+    return f"{counted(len(seen), 'run')}: {', '.join(parts)}"
 
 
 def wait(manifest: Manifest, folders: Sequence[str], tell: Callable[[str], None]) -> None:

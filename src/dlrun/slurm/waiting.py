@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from dlrun.config import Sweep
 from dlrun.errors import Interrupted
+from dlrun.report.output import counted
 from dlrun.slurm.manifest import begun
 from dlrun.slurm.settings import Settings
 from dlrun.slurm.status import wait
@@ -36,7 +37,7 @@ def told(sort: Sorted, settings: Settings) -> str:
     """What was submitted and what was not, in one line."""
     runs = len(sort.missing)
     jobs = -(-runs // settings.runs_per_job)
-    parts = [f"{runs} {'run' if runs == 1 else 'runs'} submitted in {jobs} {'job' if jobs == 1 else 'jobs'}"]
+    parts = [f"{counted(runs, 'run')} submitted in {counted(jobs, 'job')}"]
     parts += [f"{len(sort.queued)} in the queue already"] if sort.queued else []
     parts += [f"{len(sort.done)} complete before"] if sort.done else []
     parts += [f"{len(sort.failed)} failed before (again with sweep.failed=retry)"] if sort.failed else []

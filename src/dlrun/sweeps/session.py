@@ -1,7 +1,6 @@
 """A sweep from its jobs to its answer: header, live display, leaderboard, failures, exit status."""
 
 import json
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,8 +11,9 @@ from dlrun.config import Sweep
 from dlrun.errors import Interrupted, RunFailed
 from dlrun.files import write_atomically
 from dlrun.report import runs
-from dlrun.report.leaderboard import duration, failures, leaderboard
-from dlrun.report.output import visible, write
+from dlrun.report.leaderboard import failures, leaderboard
+from dlrun.report.output import counted, duration, terminal_width, visible, write
+from dlrun.sinks.console import make_console
 from dlrun.sweeps.display import Display
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.launch import Watcher, launch
@@ -37,10 +37,10 @@ def run_sweep(
     Raises:
         Interrupted: As `launch`.
     """
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = make_console()
     listed = jobs if isinstance(jobs, Sequence) else []
     count = total or len(listed)
-    console.print(f"{count} {'run' if count == 1 else 'runs'} in {visible(str(folder))}", markup=False)
+    console.print(f"{counted(count, 'run')} in {visible(str(folder))}", markup=False)
     planned = read_plan(folder)
     started = time.monotonic()
     try:
@@ -62,7 +62,7 @@ def demand_success(outcomes: Sequence[Outcome], folder: Path) -> None:
         return
     kept = any(outcome.status == "kept" for outcome in bad)
     never = sum(outcome.status == "waiting" for outcome in bad)
-    words = [f"{len(bad) - never} of {len(outcomes)} runs failed"]
+    words = [f"{len(bad) - never} of {counted(len(outcomes), 'run')} failed"]
     if never:
         words.append(f"{never} were not started: {next(one.reason for one in bad if one.status == 'waiting')}")
     if kept:
@@ -77,7 +77,7 @@ def print_answer(console: Console, folders: Sequence[Path]) -> None:
         console.print(visible(f"left out: {sentence}"), markup=False)
     if not found:
         return
-    width = console.width if console.is_terminal else None
+    width = terminal_width()
     console.print()
     console.out(write(leaderboard(found), "text", width), end="", highlight=False)
     failed = failures(found)
@@ -111,7 +111,7 @@ def _print_plan_error(console: Console, outcomes: Sequence[Outcome], planned: di
     expected = sum(planned[outcome.job.hash] for outcome in ran)
     took = sum(outcome.seconds for outcome in ran)
     console.print(
-        f"planned {duration(expected)} for these {len(ran)} runs, they took {duration(took)} "
+        f"planned {duration(expected)} for {counted(len(ran), 'run')} that took {duration(took)} "
         f"({(took / expected - 1) * 100:+.0f} %); wall time {duration(wall)}",
         markup=False,
     )

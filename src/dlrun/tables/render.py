@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from dlrun.report.output import Column, Record, Table, column, write
+from dlrun.report.output import Column, Record, Table, column, counted, write
 from dlrun.tables.compare import Comparison, LessonLine, Line
 
 
@@ -124,7 +124,7 @@ def _summary(comparison: Comparison) -> list[str]:
         notes.append(f"Not the published settings: run with {' '.join(comparison.changes)}.")
     notes += comparison.failures
     if comparison.tau is not None:
-        notes.append(f"Rank agreement over {comparison.tau_rows} rows: Kendall's tau {comparison.tau:+.2f}.")
+        notes.append(f"Rank agreement over {counted(comparison.tau_rows, 'row')}: Kendall's tau {comparison.tau:+.2f}.")
     made = "; ".join(f"{name} {', '.join(values)}" for name, values in comparison.made.items() if values)
     return [*notes, f"Measured on: {made}."] if made else notes
 

@@ -22,7 +22,7 @@ from dlrun.data.catalogue import ENTRIES
 from dlrun.data.places import find, roots
 from dlrun.errors import DlrunError
 from dlrun.files import cache_home
-from dlrun.report.output import visible
+from dlrun.report.output import counted, visible
 
 SLURM_COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
 
@@ -86,7 +86,7 @@ def _pip(*packages: str) -> str:
 def _program() -> Iterator[Found]:
     yield Found("ok", "dlrun", f"{metadata.version('dlrun')}, configs in {configs_dir()}")
     yield Found("ok", "python", f"{platform.python_version()}, {sys.executable}")
-    yield Found("ok", "system", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores")
+    yield Found("ok", "system", f"{platform.system()} {platform.machine()}, {counted(os.cpu_count() or 1, 'core')}")
     yield _torch()
     yield _torchvision()
     for name in ("hydra-core", "tensorboard", "matplotlib"):
@@ -100,7 +100,7 @@ def _torch() -> Found:
         advice = _pip("--force-reinstall", *_requirements("", "torch"))
         return Found("broken", "torch", f"can't be imported: {_first_line(error)}", advice)
     capability = torch.backends.cpu.get_cpu_capability()
-    return Found("ok", "torch", f"{torch.__version__}, {torch.get_num_threads()} threads, {capability}")
+    return Found("ok", "torch", f"{torch.__version__}, {counted(torch.get_num_threads(), 'thread')}, {capability}")
 
 
 def _torchvision() -> Found:
@@ -240,7 +240,7 @@ def _slurm() -> Iterator[Found]:
     except DlrunError as error:
         yield Found("broken", "controller", _first_line(error), "sinfo")
     else:
-        yield Found("ok", "controller", f"answers; {len(jobs)} jobs of yours")
+        yield Found("ok", "controller", f"answers; {counted(len(jobs), 'job')} of yours")
 
 
 # --- folders ----------------------------------------------------------------------------------------------
@@ -258,9 +258,8 @@ def _folders() -> Iterator[Found]:
         yield Found("ok", "$DLRUN_DATA", data)
     own = Path.cwd() / "configs"
     files = len(list(own.rglob("*.yaml"))) if own.is_dir() else 0
-    yield Found(
-        "ok", "./configs", f"{files} YAML files of yours" if files else "none of your own; they would join here"
-    )
+    joining = f"{counted(files, 'YAML file')} of yours" if files else "none of your own; they would join here"
+    yield Found("ok", "./configs", joining)
 
 
 def _writable(name: str, folder: Path, advice: str) -> Found:

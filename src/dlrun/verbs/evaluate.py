@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import ConfigError
-from dlrun.report.output import Column, Record, Table, column, visible, write
+from dlrun.report.output import Column, Record, Table, column, counted, visible, write
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _as_text(about: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
     top5 = "" if numbers["top5"] is None else f", top-5 {numbers['top5']:.4f}"
     head = (
         f"{about['run']}, {about['weights']}\n"
-        f"{about['data']} {about['split']}: {numbers['pictures']:,} pictures, "
+        f"{about['data']} {about['split']}: {counted(numbers['pictures'], 'picture')}, "
         f"accuracy {numbers['accuracy']:.4f}, loss {numbers['loss']:.4f}{top5}"
     )
     numeric = [column(name, digits=4, right=True) for name in ("pictures", "precision", "recall")]

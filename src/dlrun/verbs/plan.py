@@ -12,8 +12,7 @@ from pathlib import Path
 
 from dlrun.config import Sweep
 from dlrun.errors import UsageError
-from dlrun.report.leaderboard import duration
-from dlrun.report.output import Column, Table, column, write
+from dlrun.report.output import Column, Table, column, counted, duration, terminal_width, write
 from dlrun.sweeps.jobs import Job, complete
 
 
@@ -28,7 +27,7 @@ def main(arguments: list[str]) -> int:
     sweeping = words[0] in ("-m", "--multirun")
     folder, settings, jobs = _sweep(words[1:]) if sweeping else _table(words)
     missing = [job for job in jobs if complete(job) is None]
-    print(f"{len(missing)} of {len(jobs)} runs are missing in {folder}")
+    print(f"{len(missing)} of {counted(len(jobs), 'run')} {'is' if len(missing) == 1 else 'are'} missing in {folder}")
     if missing:
         _estimate(missing, settings, folder)
     return 0
@@ -74,7 +73,7 @@ def _estimate(missing: Sequence[Job], settings: Sweep, folder: Path) -> None:
     write_plan(folder, seconds)
     records = [{"run": job.run_dir.name, "seconds": seconds[job.hash]} for job in missing]
     time = Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True)
-    print(write(Table([column("run"), time], records), "text"), end="")
+    print(write(Table([column("run"), time], records), "text", terminal_width()), end="")
     slots = len(slots_for([job.config for job in missing if job.config], settings, len(missing)))
     total, wall = sum(seconds.values()), wall_time([seconds[job.hash] for job in missing], slots)
     print(f"together {duration(total)}; {slots} at a time, so about {duration(wall)} from start to end")

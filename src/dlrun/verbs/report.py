@@ -1,7 +1,6 @@
 """Compare finished and running runs below one or more folders: a leaderboard, averaged over seeds."""
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import UsageError
 from dlrun.report import leaderboard, runs
-from dlrun.report.output import Table, visible, write
+from dlrun.report.output import Table, terminal_width, visible, write
 
 if TYPE_CHECKING:
     from dlrun.tables.plan import Found
@@ -29,7 +28,7 @@ def main(arguments: list[str]) -> int:
         print(visible(f"no runs below {' '.join(map(str, options.path))}"), file=sys.stderr)
         return 1 if damaged else 2
     table = leaderboard.leaderboard(found, options.sort, options.columns, options.only_changed, options.hide_failed)
-    print(write(table, options.form, _width()), end="")
+    print(write(table, options.form, terminal_width()), end="")
     if options.form == "text":
         _print_searches(options.path)
     if options.form == "text" and not options.hide_failed:
@@ -76,7 +75,7 @@ def _report_table(options: argparse.Namespace) -> int:
     planned = _measured_seeds(plan.find(plan.plan(published, published.rows, seeds, own), runs=folders[0]))
     changes = plan.changes(published, [one.planned for one in planned], own)
     comparison = compare(published, published.rows, planned, changes)
-    print(render(comparison, options.form, _width()), end="")
+    print(render(comparison, options.form, terminal_width()), end="")
     labels = {folders[0] / one.planned.folder.name: one.planned.row.label for one in planned if one.status != "missing"}
     shown = [run for run in measured if run.folder in labels]
     if shown and (options.html or options.form == "text"):
@@ -111,7 +110,7 @@ def _write_page(path: Path, **content: Any) -> None:
 
 def _print_failures(table: Table) -> None:
     if table.records:
-        print("\n" + write(table, "text", _width()), end="")
+        print("\n" + write(table, "text", terminal_width()), end="")
 
 
 def _print_searches(paths: Sequence[Path]) -> None:
@@ -122,10 +121,6 @@ def _print_searches(paths: Sequence[Path]) -> None:
 
             for sentence in sentences(read_summary(path)):
                 print(visible(sentence))
-
-
-def _width() -> int | None:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _parser() -> argparse.ArgumentParser:

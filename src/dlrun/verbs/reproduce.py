@@ -5,15 +5,13 @@ and are shared by all tables.
 """
 
 import argparse
-import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlrun.config import Sweep
 from dlrun.errors import UsageError
-from dlrun.report.output import visible
+from dlrun.report.output import terminal_width, visible
 from dlrun.result import Result
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
@@ -69,7 +67,7 @@ def request(arguments: Sequence[str]) -> Request:
 def show(asked: Request, found: Sequence[Found]) -> int:
     """Print published beside measured; the exit status is 1 if a run is not complete."""
     changed = changes(asked.table, asked.planned, asked.own)
-    print(render(compare(asked.table, asked.rows, found, changed, asked.quick), "text", _width()), end="")
+    print(render(compare(asked.table, asked.rows, found, changed, asked.quick), "text", terminal_width()), end="")
     print(f"\nThe same as a page that opens in a browser: dlrun report --table {visible(asked.table.name)}")
     return 0 if all(one.status == "completed" for one in found) else 1
 
@@ -89,10 +87,6 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1 to 1000")
     return int(text)
-
-
-def _width() -> int | None:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def complete(asked: Request, slurm: settings.Settings | None) -> list[Found]:

@@ -14,6 +14,7 @@ from dlrun.distributed import Ranks, joined
 from dlrun.errors import ConfigError, UsageError
 from dlrun.folders import finished, read_config, read_overrides
 from dlrun.precision import settle_precision
+from dlrun.report.output import counted
 from dlrun.verbs.train import train
 
 
@@ -41,7 +42,8 @@ def _go_on(before: Config, after: Config, run_dir: Path, overrides: Sequence[str
         return
     _check_extension(before, after, run_dir)
     if getattr(after.scheduler, "name", "") in ("cosine", "one_cycle"):
-        print(f"The schedule is recomputed for {after.epochs} epochs; the steps so far followed the shorter one.")
+        length = counted(after.epochs, "epoch")
+        print(f"The schedule is recomputed for {length}; the steps so far followed the shorter one.")
     train(after, run_dir, overrides, {"hash": identity(before), "epochs": before.epochs}, ranks)
 
 

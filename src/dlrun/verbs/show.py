@@ -15,8 +15,7 @@ from dlrun.config import Config, Layers, Target, parse, plain
 from dlrun.errors import DlrunError, UsageError
 from dlrun.folders import read_yaml
 from dlrun.report import runs
-from dlrun.report.leaderboard import duration
-from dlrun.report.output import Table, column, plain_text, visible, write
+from dlrun.report.output import Table, column, counted, duration, plain_text, terminal_width, visible, write
 from dlrun.report.runs import Run, flat
 from dlrun.result import Result, read_history
 from dlrun.sinks.console import make_console
@@ -87,10 +86,9 @@ def _head(run: Run, damaged: Sequence[str]) -> dict[str, str]:
     result = run.result
     if damaged:
         return {"run": str(run.folder), "status": f"damaged: {'; '.join(damaged)}"}
-    facts = {
-        "run": str(run.folder),
-        "status": f"{run.status}, {run.epoch} of {run.fields.get('epochs', '?')} epochs",
-    }
+    epochs = run.fields.get("epochs")
+    planned = counted(epochs, "epoch") if isinstance(epochs, int) else "? epochs"
+    facts = {"run": str(run.folder), "status": f"{run.status}, {run.epoch} of {planned}"}
     if result and result.error:
         facts["error"] = f"{result.error.get('type')}: {result.error.get('message')}"
     if run.status != "completed":
@@ -111,7 +109,7 @@ def _settings(run: Run, config: Config | None) -> dict[str, str]:
         **facts,
         "data": f"{result.data.get('name')}, {verified}, {str(result.data.get('fingerprint'))[:8]}",
         "model": f"{result.model}, {total:,} parameters" + (f", {fixed:,} of them not trainable" if fixed else ""),
-        "device": f"{result.device}, {result.precision}, {result.threads} threads, {result.cpu_capability}",
+        "device": f"{result.device}, {result.precision}, {counted(result.threads, 'thread')}, {result.cpu_capability}",
         "versions": ", ".join(f"{name} {version}" for name, version in result.versions.items()),
         **_git(result),
         "hash": result.hash,
@@ -187,10 +185,9 @@ def _next(run: Run) -> list[str]:
 
 def _print_tables(console: Console, run: Run, config: Config | None) -> None:
     history = _history(run)
-    width = console.width if console.is_terminal else None
     for table in (_layers(config), _epochs(history, run)):
         if table.records:
-            console.print(Text("\n" + write(table, "text", width).rstrip()))
+            console.print(Text("\n" + write(table, "text", terminal_width()).rstrip()))
     lines = accuracy_curve(history, console.encoding)
     for line in [Text(), *lines] if lines else []:
         console.print(line)

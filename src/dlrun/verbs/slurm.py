@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlrun.errors import UsageError
-from dlrun.report.output import visible, write
+from dlrun.report.output import counted, visible, write
 from dlrun.slurm import manifest, queue, status
 from dlrun.slurm.settings import Settings, asked
 
@@ -163,5 +163,5 @@ def _cancel(name: str | None) -> int:
     waiting = queue.queue()
     jobs = [job.id for job in found.jobs if job.id in waiting]
     queue.cancel(jobs)
-    print(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} cancelled")
+    print(f"{counted(len(jobs), 'job')} cancelled")
     return 0

@@ -19,6 +19,7 @@ from dlrun.folders import claim
 from dlrun.outcome import device_name, model_name
 from dlrun.parts import Parts
 from dlrun.precision import in_words, settle_precision
+from dlrun.report.output import counted
 from dlrun.result import Result
 from dlrun.sinks.console import ConsoleSink, header, make_console, summary
 
@@ -100,7 +101,7 @@ def _facts(parts: Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, s
         "data": f"{data.name}, {len(parts.train):,} train + {len(parts.test):,} test, {shape}, "
         f"{len(data.classes)} classes{unverified}",
         "training": f"{optimizer}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
-        f"batch {config.batch_size}, {config.epochs} epochs, seed {config.seed}",
+        f"batch {config.batch_size}, {counted(config.epochs, 'epoch')}, seed {config.seed}",
         "device": f"{device_name(parts.state.device)}, {config.precision}, {in_words(parts.threads)}",
         "folder": str(run_dir),
     }

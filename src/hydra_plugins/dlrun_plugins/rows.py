@@ -51,6 +51,7 @@ class PointSweeper(Sweeper):
 
     def _launch_elsewhere(self, jobs: Sequence["Job"], folder: Path) -> Sequence[JobReturn]:
         from dlrun.errors import RunFailed
+        from dlrun.report.output import counted
         from dlrun.sweeps.jobs import complete
 
         assert self.launcher is not None
@@ -58,7 +59,7 @@ class PointSweeper(Sweeper):
         returned = self.launcher.launch([overrides_of(job) for job in missing], initial_job_idx=0)
         failed = [one for one in returned if one.status != JobStatus.COMPLETED]
         if failed:
-            raise RunFailed(f"{len(failed)} of {len(missing)} runs failed ({folder})")
+            raise RunFailed(f"{len(failed)} of {counted(len(missing), 'run')} failed ({folder})")
         return returned
 
 
