@@ -51,7 +51,7 @@ def _own_table():
 def write(planned, test=0.9, status="completed", fingerprint="abcd", best=None):
     """A run folder as a run leaves it."""
     config = planned.config
-    planned.folder.mkdir(parents=True)
+    planned.folder.mkdir(parents=True, exist_ok=True)
     done = status == "completed"
     Result(
         status=status,
@@ -182,14 +182,35 @@ def test_a_copied_folder_can_be_compared(table, tmp_path):
     assert find(planned, runs=tmp_path / "copied")[0].status == "completed"
 
 
-def test_quick_runs_get_no_verdict_and_no_lessons(table):
-    planned = plan(table, table.rows, 1, ["epochs=1"])
+def measured_with(table, *own):
+    """The comparison of one seed a row, run with the user's overrides."""
+    planned = plan(table, table.rows, 1, own)
     for one in planned:
         write(one)
-    comparison = compare(table, table.rows, find(planned), ["epochs=1"], quick=True)
+    return compare(table, table.rows, find(planned), own)
+
+
+def test_other_experiments_than_the_published_ones_get_no_verdict_and_no_lessons(table):
+    comparison = measured_with(table, "epochs=1")
     assert {line.verdict for line in comparison.lines if line.published} == {"not comparable"}
     assert comparison.lessons == ()
     assert "Not the published settings: run with epochs=1." in render(comparison, "text")
+
+
+def test_a_change_counts_for_the_rows_that_it_changes(table):
+    comparison = measured_with(table, "batch_size=16")
+    verdicts = [line.verdict for line in comparison.lines]
+    assert verdicts == ["close", "not comparable", "not comparable", None]
+    assert comparison.changes == ("batch_size=16",)
+    assert comparison.lessons == ()
+
+
+@pytest.mark.parametrize("own", ["device=cpu", "threads=2", "precision=bfloat16", "sweep.slots=2", "epochs=2"])
+def test_how_a_run_is_computed_changes_no_experiment(table, own):
+    comparison = measured_with(table, own)
+    assert [line.verdict for line in comparison.lines] == ["close", "differs", "differs", None]
+    assert comparison.changes == ()
+    assert len(comparison.lessons) == 1
 
 
 # --- formats ----------------------------------------------------------------------------------------------

@@ -176,6 +176,15 @@ def test_a_line_typed_by_hand_counts_and_another_run_in_its_folder_is_left_alone
     assert Result.read(folder).hash == "00000000"
 
 
+def test_progress_names_the_rows(work, capsys):
+    assert main(["reproduce", "mine", "--seeds", "1", "epochs=1"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^\[1/2\]  narrow seed 0  completed  test accuracy", out, re.MULTILINE)
+    assert re.search(r"^\[2/2\]  wide seed 0  completed  test accuracy", out, re.MULTILINE)
+    assert "not comparable" in out
+    assert "Wider helps" not in out
+
+
 def test_quick_is_marked(work, capsys):
     assert main(["reproduce", "mine", "epochs=1", "--quick", "--seeds", "1"]) == 0
     out = capsys.readouterr().out
@@ -194,6 +203,7 @@ def test_a_row_that_fails_is_shown_and_the_others_go_on(work, capsys):
         out = capsys.readouterr().out
         assert re.search(r"broken\s+0\.500\s.*1 failed", out)
         assert "Row 3 (broken), seed 0 failed:" in out
+        assert re.search(r"^\[\d/3\]  broken seed 0  (failed|kept): .*it broke", out, re.MULTILINE)
         assert "it broke" in out
     assert sorted(result.status for result, _ in results().values()) == ["completed", "completed", "failed"]
 

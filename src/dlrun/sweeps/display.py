@@ -79,7 +79,7 @@ class Display:
         done = sum(self.counts.values())
         width = len(str(self.total))
         accuracy = outcome.result.test["accuracy"] if outcome.result and outcome.result.test else None
-        words = [f"[{done:>{width}}/{self.total}]", outcome.job.run_dir.name, outcome.status]
+        words = [f"[{done:>{width}}/{self.total}]", outcome.job.name, outcome.status]
         if outcome.good and accuracy is not None:
             words.append(f"test accuracy {accuracy:.4f}")
         if outcome.reason:
@@ -106,7 +106,7 @@ def _running_table(running: Sequence[Running]) -> Table:
         row = one.rows[-1] if one.rows else {}
         accuracy = row.get("test_accuracy", row.get("val_accuracy"))
         table.add_row(
-            Text(visible(one.job.run_dir.name)),
+            Text(visible(one.job.name)),
             f"{len(one.rows)}/{one.job.config.epochs}",
             "" if accuracy is None else f"{accuracy:.4f}",
             duration(left(one, now)) + (" (stopping)" if one.asked_to_stop else ""),

@@ -21,6 +21,13 @@ class Job:
     overrides: tuple[str, ...]
     run_dir: Path
     config: Config | None = None
+    label: str = ""
+    """What people know it by, where that is not the name of its folder."""
+
+    @property
+    def name(self) -> str:
+        """What it is called where it is shown."""
+        return self.label or self.run_dir.name
 
     def settled(self) -> "Job":
         """The job with a config whose precision has a name, so that it has an identity."""

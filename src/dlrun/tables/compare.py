@@ -33,7 +33,7 @@ class Line:
     difference: float | None
     """Measured mean less published, as a fraction."""
     verdict: str | None
-    """None where nothing is published or measured."""
+    """As of `dlrun.tables.statistics.verdict`, or `NOT_COMPARABLE`; None where nothing is published or measured."""
     statuses: dict[str, int]
     """How many seeds are `completed`, `failed`, `interrupted`, `missing`, `other data`."""
     epochs: int
@@ -71,7 +71,7 @@ class Comparison:
     digits: int
     seeds: int
     changes: tuple[str, ...]
-    """The user's overrides that make these other experiments than the published ones."""
+    """The user's overrides, where they make a row another experiment than the published one."""
     lines: tuple[Line, ...]
     lessons: tuple[LessonLine, ...]
     tau: float | None
@@ -88,17 +88,15 @@ def compare(
     table: Table,
     rows: Sequence[Row],
     found: Sequence[Found],
-    changes: Sequence[str] = (),
-    quick: bool = False,
+    own: Sequence[str] = (),
 ) -> Comparison:
     """Compare some rows of a table with the runs found for them.
 
-    Args:
-        changes: The user's overrides, if they change what is run.
-        quick: Runs are cut short, so no verdict is given.
+    Rows that the user's `own` overrides make other experiments get no verdict, and no lesson rests on them.
     """
     by_row = {row.number: [one for one in found if one.planned.row.number == row.number] for row in rows}
-    lines = [line for row in rows for line in _lines(table, row, by_row[row.number], quick)]
+    changed = {one.planned.row.number for one in found if one.planned.changed}
+    lines = [line for row in rows for line in _lines(table, row, by_row[row.number])]
     main = {line.label: line for line in lines if line.metric == table.metric}
     ranked = [line for line in main.values() if line.published is not None and line.mean is not None]
     completed = [one.result for one in found if one.status == "completed" and one.result]
@@ -110,9 +108,9 @@ def compare(
         heading=table.heading,
         digits=table.digits,
         seeds=max((len(runs) for runs in by_row.values()), default=0),
-        changes=tuple(changes),
+        changes=tuple(own) if changed else (),
         lines=tuple(lines),
-        lessons=() if quick else tuple(_lessons(table, main)),
+        lessons=_lessons(table, {label: line for label, line in main.items() if line.row not in changed}),
         tau=arithmetic.kendall_tau([line.published or 0 for line in ranked], [line.mean or 0 for line in ranked]),
         tau_rows=len(ranked),
         failures=tuple(_failure(one) for one in found if one.status == "failed"),
@@ -126,15 +124,15 @@ def _failure(found: Found) -> str:
     return f"Row {planned.row.number} ({planned.row.label}), seed {planned.seed} failed: {error.get('message')}"
 
 
-def _lines(table: Table, row: Row, runs: Sequence[Found], quick: bool) -> list[Line]:
+def _lines(table: Table, row: Row, runs: Sequence[Found]) -> list[Line]:
     """A line for the table's metric and one for every other published accuracy on the test set."""
     metrics = [table.metric]
     metrics += [name for name in ("test_accuracy", "best_accuracy") if name not in metrics]
     kept = [name for name in metrics if name == table.metric or getattr(row.published, name) is not None]
-    return [_line(table, row, runs, metric, quick) for metric in kept]
+    return [_line(table, row, runs, metric) for metric in kept]
 
 
-def _line(table: Table, row: Row, runs: Sequence[Found], metric: str, quick: bool) -> Line:
+def _line(table: Table, row: Row, runs: Sequence[Found], metric: str) -> Line:
     results = {one.planned.seed: one.result for one in runs if one.status == "completed" and one.result}
     measured = {seed: value for seed, result in results.items() if (value := _value(result, metric)) is not None}
     trained = [result.train["accuracy"] for result in results.values() if result.train]
@@ -152,7 +150,7 @@ def _line(table: Table, row: Row, runs: Sequence[Found], metric: str, quick: boo
         std=spread.std if spread else None,
         half_width=spread.half_width if spread else None,
         difference=spread.mean - published if spread and published is not None else None,
-        verdict=_verdict(published, spread, quick),
+        verdict=_verdict(published, spread, changed=any(one.planned.changed for one in runs)),
         statuses=dict(sorted(Counter(one.status for one in runs).items())),
         epochs=runs[0].planned.config.epochs if runs else 0,
         seconds=_mean([result.seconds["total"] for result in results.values() if "total" in result.seconds]),
@@ -171,37 +169,27 @@ def _selected_on(results: Sequence[Result]) -> str:
     return ", ".join(sorted({result.best["selected_on"] for result in results if result.best})) or "test"
 
 
-def _verdict(published: float | None, spread: arithmetic.Spread | None, quick: bool) -> str | None:
+def _verdict(published: float | None, spread: arithmetic.Spread | None, changed: bool) -> str | None:
     if published is None or spread is None:
         return None
-    return NOT_COMPARABLE if quick else arithmetic.verdict(published, spread)
+    return NOT_COMPARABLE if changed else arithmetic.verdict(published, spread)
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def _lessons(table: Table, lines: dict[str, Line]) -> list[LessonLine]:
-    """The lessons both of whose rows are compared; seeds are paired by their number."""
-    judged = []
+def _lessons(table: Table, lines: dict[str, Line]) -> tuple[LessonLine, ...]:
+    """The lessons both of whose rows are among the lines (by label); seeds are paired by their number."""
+    judged: list[LessonLine] = []
     for lesson in table.lessons:
         if not all(label in lines for label in lesson.rows):
             continue
         first, second = (lines[label].measured for label in lesson.rows)
         both = sorted(first.keys() & second.keys())
         paired = arithmetic.lesson([first[seed] - second[seed] for seed in both], lesson.direction)
-        judged.append(
-            LessonLine(
-                lesson.claim,
-                lesson.rows,
-                lesson.direction,
-                paired.n,
-                paired.difference,
-                paired.error,
-                paired.outcome,
-            )
-        )
-    return judged
+        judged.append(LessonLine(lesson.claim, lesson.rows, lesson.direction, **vars(paired)))
+    return tuple(judged)
 
 
 def _made(results: Sequence[Result]) -> dict[str, list[str]]:

@@ -17,6 +17,8 @@ from dlrun.tables.table import Row, Table
 RUNS = Path("outputs/runs")
 QUICK = ("epochs=2",)
 """What `--quick` puts over every row."""
+COMPUTED = ("precision", "deterministic", "compile", "profile", "eval_batch_size")
+"""Fields of a run's hash that say how it is computed; a source prints what is computed."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,13 @@ class Planned:
     config: Config
     hash: str
     folder: Path
+    changed: bool
+    """Whether the user's overrides make it another experiment than the published one."""
+
+    @property
+    def name(self) -> str:
+        """What people know it by: `FC (64,64) seed 0`."""
+        return f"{self.row.label} seed {self.seed}"
 
     def command(self) -> str:
         """The line to type for this run."""
@@ -53,15 +62,23 @@ def plan(table: Table, rows: Sequence[Row], seeds: int, own: Sequence[str] = ())
         overrides = merged(row.overrides, own)
         try:
             config = compose(overrides)
-            planned += [_planned(row, seed, overrides, config) for seed in range(seeds)]
+            changed = bool(own) and _differ(config, compose(row.overrides))
+            planned += [_planned(row, seed, overrides, config, changed) for seed in range(seeds)]
         except ConfigError as error:
             raise ConfigError(f"{table.shown_path}: row {row.number} ({row.label}): {error}") from None
     return planned
 
 
-def _planned(row: Row, seed: int, overrides: Sequence[str], config: Config) -> Planned:
+def _differ(config: Config, published: Config) -> bool:
+    """Whether two configs are different experiments: `epochs` makes one, `device` and `precision` do not."""
+    computed = {name: getattr(config, name) for name in COMPUTED}
+    return identity(config) != identity(replace(published, **computed))
+
+
+def _planned(row: Row, seed: int, overrides: Sequence[str], config: Config, changed: bool) -> Planned:
     seeded = replace(config, seed=seed)
-    return Planned(row, seed, merged(overrides, [f"seed={seed}"]), seeded, identity(seeded), folder(seeded))
+    every = merged(overrides, [f"seed={seed}"])
+    return Planned(row, seed, every, seeded, identity(seeded), folder(seeded), changed)
 
 
 def folder(config: Config) -> Path:
@@ -78,15 +95,6 @@ def _word(part: object) -> str:
     if layers is None:
         return str(getattr(part, "name", ""))
     return "cnn" if any(phrase.startswith("conv") for phrase in layers) else "fc"
-
-
-def changes(table: Table, planned: Sequence[Planned], own: Sequence[str]) -> Sequence[str]:
-    """The overrides, if they make other runs than the published ones (`device=cuda` does not)."""
-    if not own:
-        return ()
-    first = planned[0]
-    published = plan(table, [first.row], first.seed + 1)[-1]
-    return () if identity(published.config) == first.hash else own
 
 
 @dataclass(frozen=True)

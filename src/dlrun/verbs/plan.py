@@ -71,7 +71,7 @@ def _estimate(missing: Sequence[Job], settings: Sweep, folder: Path) -> None:
 
     seconds = estimate(missing, settings)
     write_plan(folder, seconds)
-    records = [{"run": job.run_dir.name, "seconds": seconds[job.hash]} for job in missing]
+    records = [{"run": job.name, "seconds": seconds[job.hash]} for job in missing]
     time = Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True)
     print(write(Table([column("run"), time], records), "text", terminal_width()), end="")
     slots = len(slots_for([job.config for job in missing if job.config], settings, len(missing)))

@@ -73,8 +73,7 @@ def _report_table(options: argparse.Namespace) -> int:
         print(visible(f"not on the page: {sentence}"), file=sys.stderr)
     seeds = max(published.seeds, 1 + max((int(run.fields.get("seed", 0)) for run in measured), default=0))
     planned = _measured_seeds(plan.find(plan.plan(published, published.rows, seeds, own), runs=folders[0]))
-    changes = plan.changes(published, [one.planned for one in planned], own)
-    comparison = compare(published, published.rows, planned, changes)
+    comparison = compare(published, published.rows, planned, own)
     print(render(comparison, options.form, terminal_width()), end="")
     labels = {folders[0] / one.planned.folder.name: one.planned.row.label for one in planned if one.status != "missing"}
     shown = [run for run in measured if run.folder in labels]

@@ -16,7 +16,7 @@ from dlrun.result import Result
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
 from dlrun.tables.compare import compare
-from dlrun.tables.plan import QUICK, Found, Planned, changes, find, plan
+from dlrun.tables.plan import QUICK, Found, Planned, find, plan
 from dlrun.tables.render import render
 from dlrun.tables.table import Row, Table, choose, load
 
@@ -46,7 +46,6 @@ class Request:
     rows: Sequence[Row]
     own: Sequence[str]
     planned: Sequence[Planned]
-    quick: bool
     dry_run: bool
 
 
@@ -61,13 +60,12 @@ def request(arguments: Sequence[str]) -> Request:
     rows = choose(table, options.rows)
     own = (*QUICK, *options.override) if options.quick else tuple(options.override)
     planned = plan(table, rows, options.seeds or table.seeds, own)
-    return Request(table, rows, own, planned, options.quick, options.dry_run)
+    return Request(table, rows, own, planned, options.dry_run)
 
 
 def show(asked: Request, found: Sequence[Found]) -> int:
     """Print published beside measured; the exit status is 1 if a run is not complete."""
-    changed = changes(asked.table, asked.planned, asked.own)
-    print(render(compare(asked.table, asked.rows, found, changed, asked.quick), "text", terminal_width()), end="")
+    print(render(compare(asked.table, asked.rows, found, asked.own), "text", terminal_width()), end="")
     print(f"\nThe same as a page that opens in a browser: dlrun report --table {visible(asked.table.name)}")
     return 0 if all(one.status == "completed" for one in found) else 1
 
@@ -122,7 +120,7 @@ def to_run(planned: Sequence[Planned]) -> list["Job"]:
     for config in {one.row.number: one.config for one in lacking}.values():
         check(config)
     ordered = sorted(planned, key=lambda one: one.seed)
-    return [Job(one.overrides, one.folder, one.config) for one in ordered]
+    return [Job(one.overrides, one.folder, one.config, one.name) for one in ordered]
 
 
 def _refuse_foreign(planned: Planned) -> None:
