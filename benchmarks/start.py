@@ -1,0 +1,89 @@
+"""Time from `dlrun` to the first training step of fc_64, against importing torch and loading the same tensors.
+
+    python benchmarks/start.py [--data mnist] [--repeats 7]
+
+Both are fresh processes with a warm cache and take turns in one sitting. Also prints the time of `dlrun --help`
+and the peak memory of a run of one epoch. Writes benchmarks/results/start.json and start.md.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+from dlrun.environment import versions
+
+FIRST_STEP = """
+import os, sys
+from dlrun.step import Step
+
+def leave(*_):
+    os._exit(0)
+
+Step.__call__ = leave
+from dlrun.cli import main
+main()
+"""
+"""`dlrun` that leaves at its first step; the import above it is one that the run would do later."""
+FLOOR = """
+import os
+import torch
+from dlrun.config import Data
+from dlrun.data.load import load
+
+load(Data(name="{data}"))
+os._exit(0)
+"""
+
+
+def seconds(words: list[str], folder: Path) -> float:
+    """Seconds of a Python process."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    options = parser.parse_args()
+    run = ["model=fc_64", f"data={options.data}", "epochs=1", "device=cpu"]
+    commands = {
+        "to the first step": ["-c", FIRST_STEP, *run],
+        "import torch, load the tensors": ["-c", FLOOR.format(data=options.data)],
+        "dlrun --help": ["-m", "dlrun", "--help"],
+    }
+    taken: dict[str, list[float]] = {name: [] for name in commands}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        seconds(["-m", "dlrun", *run], folder)
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        for _ in range(options.repeats):
+            for what, words in commands.items():
+                taken[what].append(seconds(words, folder))
+    first, floor = taken["to the first step"], taken["import torch, load the tensors"]
+    ratios = [own / bare for own, bare in zip(first, floor, strict=True)]
+    lines = ["| | seconds, median (min–max) |", "|---|---:|"]
+    for what, values in taken.items():
+        lines.append(f"| {what} | {statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f}) |")
+    lines += [f"| first step to import and load, ratio | {statistics.median(ratios):.2f} |"]
+    lines += [f"| peak memory of a run of one epoch, GiB | {memory:.2f} |"]
+    print("\n".join(lines))
+    options.output.mkdir(parents=True, exist_ok=True)
+    about = {"date": str(date.today()), "cores": os.cpu_count(), "repeats": options.repeats, "versions": versions()}
+    (options.output / "start.json").write_text(json.dumps({**about, "seconds": taken}, indent=2) + "\n")
+    (options.output / "start.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
