@@ -14,6 +14,8 @@ Dlrun = Callable[..., subprocess.CompletedProcess[str]]
     ("words", "said"),
     [
         (["optimzer=adam"], "optimzer: no such field; did you mean optimizer?"),
+        (["model=resnet34"], "no such option; torchvision has it: model=torchvision model.name=resnet34"),
+        (["model=resnet99"], "model=resnet99: no such option; did you mean resnet9?"),
         (["optimizer=adan"], "optimizer=adan: no such option; did you mean adam?"),
         (["optimizer.lrr=1"], "optimizer.lrr: no such field; did you mean lr?"),
         (["+model.bogus=1"], "model.bogus: no such field"),

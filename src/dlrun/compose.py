@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,8 @@ def sentence(error: Exception) -> str:
     """One or two lines for an error of Hydra's or OmegaConf's."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
+        if group == "model" and _of_torchvision(option):
+            return f"model={option}: no such option; torchvision has it: model=torchvision model.name={option}"
         return f"{group or 'config'}={option}: no such option{did_you_mean(option, error.options or [])}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: can't be read as KEY=VALUE (put quotes around a value with special characters)"
@@ -169,3 +172,12 @@ def sentence(error: Exception) -> str:
         return "several values for one field: dlrun -m runs every combination (a text with a comma needs quotes)"
     lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def _of_torchvision(name: str) -> bool:
+    """Whether torchvision registers a network of this name; read from its source, as its import takes seconds."""
+    package = find_spec("torchvision")
+    if package is None or package.origin is None or not name.isidentifier():
+        return False
+    texts = (path.read_text("utf-8") for path in (Path(package.origin).parent / "models").glob("*.py"))
+    return any("@register_model()" in text and f"\ndef {name}(" in text for text in texts)

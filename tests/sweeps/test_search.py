@@ -24,6 +24,7 @@ def test_a_search_learns_goes_on_and_tells_what_mattered(workplace: Path, sweep:
     first = sweep(*SPACE, "sweep.trials=4", "sweep.name=s")
     assert first.returncode == 0, first.stdout + first.stderr
     assert first.stdout.count("completed  test accuracy") == 4
+    assert "trials are compared on the test images" in first.stdout
     assert summary(folder)["trials"] == {"complete": 4}
     more = sweep(*SPACE, "sweep.trials=8", "sweep.name=s")
     assert more.stdout.count("completed  test accuracy") == 4, more.stdout + more.stderr
