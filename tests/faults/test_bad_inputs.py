@@ -83,7 +83,7 @@ PLACES: dict[str, list[list[str]]] = {
     "evaluate": [["{}"]],
     "predict": [["{}", "run/picture.png"], ["run", "{}"]],
     "export": [["{}"], ["run", "--output", "{}/x/y.onnx"]],
-    "data": [["verify", "--root", "{}", "mnist"], ["list", "--root", "{}"]],
+    "data": [["verify", "--root", "{}", "mnist"], ["list", "--root", "{}"], ["show", "--root", "{}", "mnist"]],
     "plan": [["{}"]],
     "slurm": [["status", "{}"], ["collect", "{}"]],
     "doctor": [],
@@ -126,13 +126,16 @@ def said(
 
     def run(words: list[str]) -> tuple[int, list[str]]:
         capsys.readouterr()
-        handlers = logging.getLogger().handlers[:]
+        root = logging.getLogger()
+        # Every call of main adds a handler, whose stream pytest has closed when another test comes.
+        handlers = [one for one in root.handlers if type(one) is not logging.StreamHandler]
+        root.handlers = handlers[:]
         try:
             status = main(words)
         except SystemExit as error:  # argparse
             status = int(error.code or 0)
         finally:
-            logging.getLogger().handlers = handlers
+            root.handlers = handlers
         stdout, stderr = capsys.readouterr()
         assert "\x1b" not in stdout + stderr
         lines = complaints(stderr)

@@ -35,6 +35,15 @@ def test_list_says_what_is_where(cache, capsys):
     assert len(table) == 9
 
 
+def test_list_shows_folders_as_they_are_called(tmp_path, capsys):
+    folder = tmp_path / "[bold]" / "asl"
+    folder.mkdir(parents=True)
+    for split in ("train", "test"):
+        (folder / f"sign_mnist_{split}.csv").write_text("")
+    assert data.main(["list", "--root", str(folder.parent)]) == 0
+    assert rows(capsys)["asl"][-1] == str(folder)
+
+
 def test_list_below_a_root(tmp_path, capsys):
     assert data.main(["list", "--root", str(tmp_path)]) == 0
     assert rows(capsys)["mnist"][-1] == "missing"

@@ -24,6 +24,17 @@ def test_numbers_and_a_sheet_raw_and_augmented(
     assert above.tobytes() != below.tobytes()
 
 
+def test_root_is_where_the_data_are(
+    drawn_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "o'dd, [one] = 1").symlink_to(drawn_digits)
+    assert main(["data", "show", "mnist", "--root", "o'dd, [one] = 1", "data.verify=false"]) == 0
+    assert "600 train + 200 test" in capsys.readouterr().out
+    assert main(["data", "show", "mnist", "--root", "nowhere"]) == 2
+    assert "mnist: no data in nowhere" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [(["nothing"], "no such option"), (["mnist", "epochs=3"], "epochs=3: expected data.FIELD=VALUE")],

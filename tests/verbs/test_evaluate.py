@@ -26,7 +26,7 @@ def test_the_test_set_again_gives_what_the_run_recorded(drawn_run: Path, capsys:
 
 
 def test_people_get_tables(drawn_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", str(drawn_run), "split=train", "limit=100", "--best"]) == 0
+    assert main(["evaluate", str(drawn_run), "split=train", "--best", "limit=100"]) == 0
     out = capsys.readouterr().out
     assert "best epoch" in out
     assert "mnist train: 100 pictures, accuracy" in out

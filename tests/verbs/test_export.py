@@ -40,7 +40,7 @@ def test_onnx_takes_bytes_and_gives_probabilities_with_the_names_inside(
 
 def test_pt2_needs_nothing_of_dlrun(drawn_run: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.pt2"
-    assert main(["export", str(drawn_run), "--format", "pt2", "--output", str(path), "--best"]) == 0
+    assert main(["export", str(drawn_run), "--format", "pt2", "device=cpu", "--output", str(path), "--best"]) == 0
     extra = {"classes": ""}
     module = torch.export.load(path, extra_files=extra).module()
     pixels = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -77,7 +77,7 @@ def test_csv_is_safe_for_spreadsheets(
     monkeypatch.chdir(tmp_path)
     digit(3, 30, 0, 255, Path("=cmd.png"))
     digit(3, 30, 0, 255, Path("a=b.png"))
-    assert main(["predict", str(drawn_run), "=cmd.png", "a=b.png", "--csv"]) == 0
+    assert main(["predict", str(drawn_run), "=cmd.png", "--csv", "a=b.png"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["file"] for row in rows] == ["'=cmd.png", "a=b.png"]
     assert rows[0]["class_1"] == "3"

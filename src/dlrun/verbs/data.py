@@ -13,14 +13,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from dlrun.config import DATA
+from dlrun.config import DATA, Data
 from dlrun.data.catalogue import ENTRIES, Entry
 from dlrun.data.places import find, locate, roots
 from dlrun.errors import DataError, UsageError, did_you_mean
-from dlrun.report.output import visible
+from dlrun.report.output import Table, column, terminal_width, visible, write
 from dlrun.verbs import data_show
 
 FETCHED = [name for name in ENTRIES if name not in ("image_folder", "synthetic")]
@@ -29,9 +26,10 @@ FETCHED = [name for name in ENTRIES if name not in ("image_folder", "synthetic")
 
 def main(arguments: list[str]) -> int:
     """Run `dlrun data ...`; 0, or 2 where data are missing, damaged or out of reach."""
+    parser, actions = _parser()
     if arguments[:1] == ["show"]:
-        return data_show.main(arguments[1:])
-    options = _parser().parse_args(arguments)
+        return data_show.show(actions["show"].parse_intermixed_args(arguments[1:]))
+    options = parser.parse_args(arguments)
     if options.action == "list":
         return _list(options.root)
     for name in options.names:
@@ -43,29 +41,30 @@ def main(arguments: list[str]) -> int:
     return max(_attempt(act, name, options) for name in options.names)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dlrun data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The verb's parser, and those of its actions."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("dlrun data", description=__doc__, formatter_class=raw)
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|verify|show")
-    actions.add_parser("show")  # reads its own words: see `main`
-    for action in ("list", "fetch", "verify"):
-        words = actions.add_parser(action)
+    for action in ("list", "fetch", "verify", "show"):
+        about = data_show.__doc__ if action == "show" else None
+        words = actions.add_parser(action, description=about, formatter_class=raw)
         words.add_argument("--root", type=Path, help="the folder that holds the data sets")
-        if action != "list":
+        if action in ("fetch", "verify"):
             words.add_argument("names", nargs="+", metavar="NAME", help=", ".join(FETCHED))
         if action == "fetch":
             words.add_argument("--from", dest="offline", type=Path, help="take the files from this folder only")
-    return parser
+        if action == "show":
+            data_show.add_arguments(words)
+    return parser, actions.choices
 
 
 def _list(root: Path | None) -> int:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "pictures", "shape", "classes", "where"):
-        table.add_column(heading, overflow="fold", justify="right" if heading == "classes" else "left")
-    for name, entry in ENTRIES.items():
-        table.add_row(name, *_described(entry), _where(name, root))
-    Console().print(table)
+    headings = ("name", "pictures", "shape", "classes", "where")
+    columns = [column(heading, right=heading == "classes") for heading in headings]
+    rows = [(name, *_described(entry), _where(name, root)) for name, entry in ENTRIES.items()]
+    table = Table(columns, [dict(zip(headings, row, strict=True)) for row in rows])
+    print(write(table, "text", terminal_width()), end="")
     return 0
 
 
@@ -76,11 +75,14 @@ def _described(entry: Entry) -> tuple[str, str, str]:
     return f"{train:,} + {test:,}", "x".join(map(str, entry.shape)), str(len(entry.classes))
 
 
+def _config(name: str, root: Path | None) -> Data:
+    return DATA[name](name=name, root=None if root is None else str(root))
+
+
 def _where(name: str, root: Path | None) -> str:
     if name == "synthetic":
         return "made on the spot"
-    config = DATA[name](name=name, root=None if root is None else str(root))
-    found = find(name, roots(config), explicit=root is not None)
+    found = find(name, roots(_config(name, root)), explicit=root is not None)
     if found is not None:
         return str(found.folder)
     return "set data.root" if name == "image_folder" else "missing"
@@ -106,7 +108,7 @@ def _fetch(name: str, options: argparse.Namespace) -> str:
 def _verify(name: str, options: argparse.Namespace) -> str:
     from dlrun.data.read import read  # Imports the readers.
 
-    config = DATA[name](name=name, root=None if options.root is None else str(options.root))
+    config = _config(name, options.root)
     source = locate(config)
     decoded = read(config, source)
     counts = f"{len(decoded.train.labels):,} + {len(decoded.test.labels):,} pictures"

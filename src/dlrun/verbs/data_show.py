@@ -2,7 +2,7 @@
 
 dlrun data show mnist
 dlrun data show cifar10 augment=crop_flip --output sheet.png
-dlrun data show image_folder data.root=pictures
+dlrun data show image_folder --root pictures
 """
 
 import argparse
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dlrun.errors import ConfigError
 from dlrun.report.output import Table, column, visible, write
+from dlrun.tables.overrides import hydra_value
 
 if TYPE_CHECKING:
     from dlrun.config import Augment
@@ -18,12 +19,25 @@ if TYPE_CHECKING:
 
 GROUPS = ("data", "augment")
 MOST_SHOWN = 40
+"""Pictures on each half of the sheet."""
 SAMPLE_PIXELS = 1_000_000
+"""Pixels that they have together; of large pictures there are fewer."""
 
 
-def main(arguments: list[str]) -> int:
-    """Run `dlrun data show`; returns 0."""
-    options = _parser().parse_args(arguments)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `dlrun data show` takes besides --root."""
+    parser.add_argument("name", metavar="NAME", help="the data set")
+    parser.add_argument("fields", nargs="*", metavar="FIELD=VALUE", help="data.…, augment=NAME, augment.…")
+    parser.add_argument("--output", type=Path, metavar="FILE.png", help="the contact sheet (default: NAME.png)")
+
+
+def show(options: argparse.Namespace) -> int:
+    """Run `dlrun data show` with these arguments; returns 0.
+
+    Raises:
+        ConfigError: An unknown data set or field.
+        DataError: The data are missing or damaged.
+    """
     for word in options.fields:
         if word.partition("=")[0].partition(".")[0] not in GROUPS or "=" not in word:
             raise ConfigError(f"{word}: expected data.FIELD=VALUE, augment=NAME or augment.FIELD=VALUE")
@@ -31,24 +45,15 @@ def main(arguments: list[str]) -> int:
     from dlrun.data.load import load
 
     augmented = any(word.startswith("augment") for word in options.fields)
-    words = [f"data={options.name}", *([] if augmented else ["augment=shift_flip"]), *options.fields]
-    config = compose(words)
+    root = [f"data.root={hydra_value(str(options.root))}"] if options.root else []
+    usual = [] if augmented else ["augment=shift_flip"]
+    config = compose([f"data={options.name}", *root, *usual, *options.fields])
     dataset = load(config.data)
     print(_numbers(dataset), end="")
     path = options.output or Path(f"{options.name}.png")
     _write_sheet(dataset, config.augment, path)
     print(f"{path.resolve()}: above as stored, below augmented ({config.choices.get('augment', 'own')})")
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dlrun data show", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("name", metavar="NAME", help="the data set")
-    parser.add_argument("fields", nargs="*", metavar="FIELD=VALUE", help="data.…, augment=NAME, augment.…")
-    parser.add_argument("--output", type=Path, metavar="FILE.png", help="the contact sheet (default: NAME.png)")
-    return parser
 
 
 def _numbers(dataset: "Dataset") -> str:

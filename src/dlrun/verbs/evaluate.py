@@ -31,7 +31,7 @@ CONFUSIONS = 10
 
 def main(arguments: list[str]) -> int:
     """Run `dlrun evaluate`; returns 0."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
     typed = fields(options.fields, (*FIELDS, *OWN_FIELDS), ("data",))
     split = typed.pop("split", "test")
     if split not in ("train", "test"):

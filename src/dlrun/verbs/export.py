@@ -17,7 +17,7 @@ FORMATS = ("onnx", "pt2")
 
 def main(arguments: list[str]) -> int:
     """Run `dlrun export`; returns 0."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
     run = load(options, fields(options.fields, FIELDS))
     from dlrun.exporting import export
 

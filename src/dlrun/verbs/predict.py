@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     """Run `dlrun predict`: 0, or 1 where a picture could not be read (the others are classified)."""
     from dlrun.data.foreign import listed
 
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
     setting, words = apart(options.pictures)
     if not words:
         raise UsageError("predict: name at least one picture or a folder of pictures")
