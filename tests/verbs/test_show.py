@@ -1,7 +1,9 @@
 """`dlrun show`: one real run, and what may become of a run's folder."""
 
+import dataclasses
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from dlrun.compose import compose
+from dlrun.config import Target
+from dlrun.folders import read_config, write_config
 from dlrun.verbs import show
 
 WORDS = ["data=synthetic", "model=fc_64", "epochs=2", "limit=64", "optimizer=adam", "optimizer.lr=0.002"]
@@ -53,6 +58,33 @@ def test_completed_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "50,240" in text
     assert "accuracy by epoch" in text
     assert f"dlrun resume {run} epochs=4" in text
+
+
+def test_settings_can_be_typed_again() -> None:
+    layers = "model.layers=[conv 4 5x5, pool 2, dropout 0.5, flatten]"
+    typed = ["data=synthetic", layers, "optimizer.lr=0.00123456789", "name='a, b'", "tensorboard=off", "limit=9"]
+    config = compose([*typed, "precision=float32"])
+    again = compose([*shlex.split(" ".join(show.changes(config))), "precision=float32"])
+    assert again == config
+
+
+@pytest.mark.parametrize(
+    ("group", "target", "predict", "evaluate"),
+    [
+        ("model", "mine.Network", " trust=true", " trust=true"),
+        ("model", "torchvision.models.alexnet", "", ""),
+        ("model", "dlrun.models.resnet.resnet9", "", ""),
+        ("data", "mine.load", "", " trust=true"),
+    ],
+)
+def test_code_of_ones_own_is_trusted_in_the_lines_to_type(
+    group: str, target: str, predict: str, evaluate: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = read_config(run)
+    write_config(run, dataclasses.replace(config, **{group: Target(target, {})}), WORDS)
+    text = shown(run, capsys)
+    assert f"dlrun predict {run} IMAGE{predict}\n" in text
+    assert f"dlrun evaluate {run}{evaluate}\n" in text
 
 
 def test_failed_run_says_why_and_where_the_log_is(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ def _is_plain(text: str) -> bool:
     """Whether the text needs no quotes: words that are text to Hydra, or a number (1e-3 is text to YAML)."""
     words = re.fullmatch(r"[A-Za-z][\w.+-]*(?:[ /][\w.+-]+)*", text, re.ASCII)
     number = re.fullmatch(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", text, re.ASCII)
-    special = ("null", "true", "false", "on", "off", "yes", "no", "nan", "inf")
+    special = ("null", "true", "false", "nan", "inf")
     return bool(number) or (bool(words) and text.lower() not in special)
 
 

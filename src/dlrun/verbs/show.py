@@ -15,11 +15,12 @@ from dlrun.config import Config, Layers, Target, parse, plain
 from dlrun.errors import DlrunError, UsageError
 from dlrun.folders import read_yaml
 from dlrun.report import runs
-from dlrun.report.output import Table, column, counted, duration, plain_text, terminal_width, visible, write
+from dlrun.report.output import Table, column, counted, duration, terminal_width, visible, write
 from dlrun.report.runs import Run, flat
 from dlrun.result import Result, read_history
 from dlrun.sinks.console import make_console
 from dlrun.sinks.curve import accuracy_curve
+from dlrun.tables.overrides import hydra_value
 
 MOST_EPOCHS = 12
 """Rows of the table of epochs, beyond which its middle is left out."""
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
     config = _config(folder)
     _print_facts(console, _head(run, damaged) | _settings(run, config) | _outcome(run))
     _print_tables(console, run, config)
-    for number, line in enumerate(_next(run)):
+    for number, line in enumerate(_next(run, config)):
         _print_facts(console, {"" if number else "next": line})
     return 1 if damaged else 0
 
@@ -124,7 +125,7 @@ def _git(result: Result) -> dict[str, str]:
 
 
 def changes(config: Config) -> list[str]:
-    """What makes this config another than the default one, as overrides; groups come first."""
+    """What makes this config another than the default one, as one types it in a shell; groups come first."""
     chosen = [f"{group}={option}" for group, option in config.choices.items()]
     try:
         standard, base = compose([]), compose([text for text in chosen if "=" in text])
@@ -134,16 +135,11 @@ def changes(config: Config) -> list[str]:
     known = flat(plain(base))
     groups = [f"{group}={option}" for group, option in config.choices.items() if standard.choices.get(group) != option]
     fields = [
-        f"{name}={_typed(value)}"
+        shlex.quote(f"{name}={hydra_value(value)}")
         for name, value in flat(plain(config)).items()
         if known.get(name) != value and not name.startswith("choices.") and name != "precision"
     ]
     return groups + fields
-
-
-def _typed(value: Any) -> str:
-    text = "null" if value is None else f"[{plain_text(value)}]" if isinstance(value, list) else plain_text(value)
-    return shlex.quote(text) if isinstance(value, list) else text
 
 
 def _outcome(run: Run) -> dict[str, str]:
@@ -165,19 +161,30 @@ def _outcome(run: Run) -> dict[str, str]:
     return {**facts, "time": f"{duration(result.seconds.get('total'))} ({parts}){speed}"}
 
 
-def _next(run: Run) -> list[str]:
+def _next(run: Run, config: Config | None) -> list[str]:
     folder, log = shlex.quote(str(run.folder)), shlex.quote(str(run.folder / "run.log"))
     if run.status == "running":
         return [f"tail -f {log}"]
     if run.status != "completed":
         return [f"dlrun resume {folder}"]
-    more = f"dlrun resume {folder} epochs={2 * run.epoch}"
+    own_model = config is not None and _is_own(config.model)
+    own_data = config is not None and isinstance(config.data, Target)
     return [
-        f"dlrun predict {folder} IMAGE",
-        f"dlrun evaluate {folder}",
-        more,
+        f"dlrun predict {folder} IMAGE{TRUST if own_model else ''}",
+        f"dlrun evaluate {folder}{TRUST if own_model or own_data else ''}",
+        f"dlrun resume {folder} epochs={2 * run.epoch}",
         f"tensorboard --logdir {folder}",
     ]
+
+
+TRUST = " trust=true"
+"""What it takes to load a run that names code of the user's own."""
+LISTED = ("dlrun.models.resnet.", "torch.nn.", "torchvision.models.")
+"""Where the networks on the list of `dlrun.loading` come from; the list itself needs torch."""
+
+
+def _is_own(model: Any) -> bool:
+    return isinstance(model, Target) and not model.target.startswith(LISTED)
 
 
 # --- tables -----------------------------------------------------------------------------------------------
