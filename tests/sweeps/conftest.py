@@ -15,7 +15,7 @@ from dlrun.sweeps.folder import jobs_of
 from dlrun.sweeps.jobs import Outcome
 from dlrun.sweeps.launch import launch
 from dlrun.sweeps.points import expand
-from dlrun.sweeps.processes import Processes, make_processes
+from dlrun.sweeps.processes import Borrowed, Processes, make_processes
 
 SABOTAGE = """
 import os, resource, signal, sys, time
@@ -77,22 +77,12 @@ def workplace(tmp_path: Path) -> Path:
     return furnish(tmp_path)
 
 
-class Kept:
-    """Processes that `launch` does not close."""
-
-    def __init__(self, processes: Processes) -> None:
-        self.start, self.poll = processes.start, processes.poll
-
-    def close(self) -> None:
-        """Leave them open for the next test."""
-
-
 @pytest.fixture(scope="session")
 def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Processes]]:
     """A working directory and processes that start in it, shared by all tests since a start takes seconds."""
     folder = furnish(tmp_path_factory.mktemp("shared"))
     with contextlib.closing(make_processes()) as processes:
-        yield folder, Kept(processes)
+        yield folder, Borrowed(processes)
 
 
 @pytest.fixture

@@ -34,3 +34,8 @@ def test_changed_pictures_are_trained_on_anew_and_nothing_is_lost(
     (again,) = launch([job], Sweep(), processes=processes)
     assert again.status == "completed"
     assert len(list(tmp_path.glob("run*/result.json"))) == 2
+    for count, shade in ((3, 100), (4, 200)):  # back and forth: names for what is put aside recur
+        write_pictures(tmp_path / "pictures", shade)
+        (again,) = launch([job], Sweep(), processes=processes)
+        assert again.status == "completed"
+        assert len(list(tmp_path.glob("run*/result.json"))) == count

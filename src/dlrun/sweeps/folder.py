@@ -16,7 +16,7 @@ from dlrun.files import write_atomically
 from dlrun.folders import slug
 from dlrun.precision import settle_precision
 from dlrun.runs import check
-from dlrun.sweeps.jobs import Job, read_result
+from dlrun.sweeps.jobs import Job, numbered, read_result
 from dlrun.sweeps.points import Point, parse, settings_of
 
 SHAPING = ("sweep.rows", "sweep.zip", "sweep.exclude")
@@ -34,11 +34,7 @@ def sweep_dir(arguments: Sequence[str], settings: Sweep, parent: Path = Path("ou
         raise UsageError(f"sweep.name={name}: not a name for a folder below {parent}")
     if not settings.fresh:
         return parent / name
-    return next(path for path in _numbered(parent / name) if not path.exists())
-
-
-def _numbered(path: Path) -> list[Path]:
-    return [path, *(path.with_name(f"{path.name}-{number}") for number in range(2, 10_000))]
+    return next(path for path in numbered(parent / name) if not path.exists())
 
 
 def default_name(arguments: Sequence[str]) -> str:
@@ -100,7 +96,7 @@ def jobs_of(points: Sequence[Point], folder: Path) -> list[Job]:
 
 def _own(run_dir: Path, hash: str) -> Path:
     """The folder, or one beside it if the run in it was extended and so is another run now."""
-    for path in _numbered(run_dir):
+    for path in numbered(run_dir):
         result = read_result(path)
         if result is None or result.hash == hash:
             return path

@@ -61,10 +61,10 @@ class Outcome:
         """Whether the run has a complete result."""
         return self.status in ("completed", "skipped", "elsewhere")
 
-    @property
-    def bad(self) -> bool:
-        """Whether the run failed, now or before."""
-        return self.status in ("failed", "kept")
+
+def numbered(path: Path) -> list[Path]:
+    """The path, and those with `-2`, `-3` … behind it, to be tried until one is free."""
+    return [path, *(path.with_name(f"{path.name}-{number}") for number in range(2, 10_000))]
 
 
 def read_result(run_dir: Path) -> Result | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 import signal
 import threading
 import time
@@ -18,8 +19,8 @@ from dlrun.result import Result, read_history
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.endings import Running, ending, same_error_throughout
 from dlrun.sweeps.fingerprints import Fingerprints
-from dlrun.sweeps.jobs import Job, Outcome, own_result, reason_of, settled
-from dlrun.sweeps.processes import Processes, make_processes
+from dlrun.sweeps.jobs import Job, Outcome, numbered, own_result, reason_of, settled
+from dlrun.sweeps.processes import KILL, Processes, make_processes
 from dlrun.sweeps.slots import Slot, slots_for
 
 SAVE_SECONDS = 30.0
@@ -29,7 +30,6 @@ LOOK_SECONDS = 1.0
 STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
 ]
-KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
 class Watcher(Protocol):
@@ -200,7 +200,8 @@ class _Session:
         if self.fingerprints.fit(job.config, result):
             return Outcome(job, status, result)
         # Nothing is deleted; the new run needs the name.
-        job.run_dir.rename(job.run_dir.with_name(f"{job.run_dir.name}.{result.data['fingerprint']}"))
+        aside = job.run_dir.with_name(f"{job.run_dir.name}.{_as_name(result.data.get('fingerprint'))}")
+        job.run_dir.rename(next(path for path in numbered(aside) if not path.exists()))
         return None
 
     def _start(self, job: Job, attempt: int, claim: FileLock) -> None:
@@ -306,6 +307,11 @@ def is_held(job: Job) -> bool:
         return True
     lock.release()
     return False
+
+
+def _as_name(fingerprint: object) -> str:
+    """A fingerprint, which data of the user's own make up as they like, as part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", str(fingerprint))[:64]
 
 
 def _ask_to_stop(running: Running, why: str) -> None:

@@ -3,8 +3,9 @@
 import contextlib
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from dlrun.config import Config, Sweep
 from dlrun.errors import RunFailed
@@ -12,7 +13,7 @@ from dlrun.result import read_history
 from dlrun.sweeps.fingerprints import Fingerprints
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.launch import launch
-from dlrun.sweeps.processes import Processes, make_processes
+from dlrun.sweeps.processes import Borrowed, Processes, make_processes
 from dlrun.sweeps.progress import shape
 from dlrun.sweeps.slots import slots_for
 
@@ -106,20 +107,9 @@ def _try(config: Config, train: int, evaluated: int, count: int, settings: Sweep
     with tempfile.TemporaryDirectory() as folder:
         jobs = [Job((), Path(folder) / str(seed), replace(short, seed=seed)) for seed in range(count)]
         trial = replace(settings, slots=count, on_failure="continue", timeout=None)
-        outcomes = launch(jobs, trial, processes=_Shared(processes))
+        outcomes = launch(jobs, trial, processes=Borrowed(processes))
         speeds = [_speed(outcome, train, evaluated) for outcome in outcomes]
-    parts = [(one.start, one.between, one.train, one.evaluate) for one in speeds]
-    return Speed(*(sum(values) / len(values) for values in zip(*parts, strict=True)))
-
-
-class _Shared:
-    """Processes that `launch` must not close, since more is to be measured."""
-
-    def __init__(self, processes: Processes) -> None:
-        self.start, self.poll = processes.start, processes.poll
-
-    def close(self) -> None:
-        """Leave them open."""
+    return Speed(*map(fmean, zip(*map(astuple, speeds), strict=True)))
 
 
 def _speed(outcome: Outcome, train: int, evaluated: int) -> Speed:

@@ -15,6 +15,8 @@ from typing import Protocol
 from dlrun.errors import RunFailed
 from dlrun.sweeps.child import Task
 
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+
 
 @dataclass
 class Process:
@@ -47,6 +49,16 @@ class Processes(Protocol):
 
     def close(self) -> None:
         """End what is left."""
+
+
+class Borrowed:
+    """Another's processes, which stay open when they are closed here, since more is to come."""
+
+    def __init__(self, processes: Processes) -> None:
+        self.start, self.poll = processes.start, processes.poll
+
+    def close(self) -> None:
+        """Leave them open."""
 
 
 def make_processes() -> Processes:
@@ -95,7 +107,7 @@ class Fresh:
     def close(self) -> None:
         """Kill what is left."""
         for process, started in self.running:
-            process.send(getattr(signal, "SIGKILL", signal.SIGTERM))
+            process.send(KILL)
             started.wait()
         self._look()
 
