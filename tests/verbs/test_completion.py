@@ -36,6 +36,12 @@ def test_fields_are_those_of_the_option_chosen() -> None:
     assert candidates("dlrun model=resnet18 model.") == []
 
 
+def test_what_the_choice_of_an_option_sets_is_not_typed() -> None:
+    assert candidates("dlrun sweep.n") == ["sweep.name="]
+    assert candidates("dlrun optimizer.n") == ["optimizer.nesterov="]
+    assert candidates("dlrun model=fc_64 model.n") == []
+
+
 def test_values() -> None:
     assert candidates("dlrun precision=b") == ["precision=bfloat16"]
     assert candidates("dlrun deterministic=") == ["deterministic=false", "deterministic=true"]

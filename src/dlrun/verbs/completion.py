@@ -8,7 +8,6 @@ values of fields, those of your own configs/ included; everything else is comple
 
 import argparse
 import contextlib
-import dataclasses
 import importlib
 import io
 import re
@@ -35,6 +34,7 @@ from dlrun.config import (
     Sweep,
 )
 from dlrun.verbs import VERBS
+from dlrun.verbs.help import typed_fields
 
 BASH = r"""# Completion of dlrun's verbs and overrides; made by: dlrun completion bash
 _dlrun() {
@@ -170,14 +170,8 @@ def _fields(before: Sequence[str]) -> dict[str, tuple[Any, Sequence[str]]]:
 def _fields_of(spec: type, prefix: str) -> dict[str, tuple[Any, Sequence[str]]]:
     kinds = typing.get_type_hints(spec)
     return {
-        prefix + item.name: (kinds[item.name], item.metadata.get("choices", ()))
-        for item in dataclasses.fields(spec)
-        if "help" in item.metadata and prefix + item.name not in HIDDEN
+        prefix + item.name: (kinds[item.name], item.metadata.get("choices", ())) for item in typed_fields(spec).values()
     }
-
-
-HIDDEN = {"choices", "model.named", *(f"{group}.name" for group in GROUPS)}
-"""Fields that nobody types."""
 
 
 def _chosen(before: Sequence[str], group: str) -> str:

@@ -28,13 +28,23 @@ def main(arguments: list[str]) -> int:
         _entry(group, " ".join(options(group)) or "none yet: your own files in configs/experiment/", width)
     for title, prefix, spec in _sections():
         print(f"\n{title}")
-        for name, item in fields_of(spec).items():
-            if ("help" in item.metadata and name not in ("name", "named", "choices")) or (
-                name == "name" and not prefix
-            ):
-                _entry(prefix + name, _meaning(spec, name, item), width)
+        for name, item in typed_fields(spec).items():
+            _entry(prefix + name, _meaning(spec, name, item), width)
     print("\nHydra's own options: dlrun --hydra-help")
     return 0
+
+
+def typed_fields(spec: type) -> dict[str, dataclasses.Field[Any]]:
+    """The fields of a class of `dlrun.config` that people type, by name: not what the choice of an option sets."""
+    unasked = {Config: ("choices",), Layers: ("named",), Sweep: ()}.get(spec, ("name",))
+    return {name: item for name, item in fields_of(spec).items() if "help" in item.metadata and name not in unasked}
+
+
+def as_typed(value: Any) -> str:
+    """A default as one would type it: `null`, `true`, `''` for the empty text."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return "''" if value == "" else str(value)
 
 
 def _sections() -> list[tuple[str, str, type]]:
@@ -49,10 +59,8 @@ def _sections() -> list[tuple[str, str, type]]:
 
 
 def _meaning(spec: type, name: str, item: dataclasses.Field[Any]) -> str:
-    default = default_of(item)
-    shown = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
     takes = expectation(typing.get_type_hints(spec)[name], item.metadata)
-    return f"{item.metadata['help']} [{shown}; {takes}]"
+    return f"{item.metadata['help']} [{as_typed(default_of(item))}; {takes}]"
 
 
 def _entry(name: str, meaning: str, width: int) -> None:
