@@ -209,12 +209,12 @@ def _csv(table: Table) -> str:
 
 def _json(table: Table) -> str:
     names = _fields(table)
-    records = [{name: _finite(record.get(name)) for name in names} for record in table.records]
+    records = [{name: finite(record.get(name)) for name in names} for record in table.records]
     return json.dumps(records, indent=2, allow_nan=False) + "\n"
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
+def finite(value: Any) -> Any:
+    """The value for JSON, which has no NaN and no infinity: None in their place."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

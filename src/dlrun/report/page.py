@@ -19,7 +19,6 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from dlrun import __version__
-from dlrun.errors import UsageError
 from dlrun.files import write_atomically
 from dlrun.report import leaderboard
 from dlrun.report.dots import Dots
@@ -29,7 +28,6 @@ from dlrun.report.runs import Run
 from dlrun.report.seeds import Spread
 from dlrun.report.sheet import Sheet, sheet
 from dlrun.report.tiles import Entry, accuracies, tiles
-from dlrun.result import read_history
 from dlrun.tables.compare import Comparison
 from dlrun.tables.render import lessons_table, rows_table
 
@@ -72,9 +70,7 @@ def page(
     return environment.from_string(_static("page.html")).render(
         title=title or _title(runs),
         source=rows_table(comparison).notes[0] if comparison else "",
-        warning=f"Not the published settings: run with {' '.join(comparison.changes)}"
-        if comparison and comparison.changes
-        else "",
+        warning=comparison.warning if comparison else "",
         tiles=tiles(runs, entries, comparison),
         main=_compared(comparison) if comparison else _board(board, entries),
         lessons=_lessons(comparison) if comparison and comparison.lessons else None,
@@ -272,16 +268,9 @@ def _curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 def _columns(run: Run) -> dict[str, list[float | None]]:
     """What is drawn of a history, column by column; evaluation is called `test` or `val`."""
-    rows = _thinned(_history(run))
+    rows = _thinned(run.rows)
     names = [name for name in (rows[0] if rows else ()) if name not in ("seconds", "images_per_second")]
     return {name: [_short(row.get(name)) for row in rows] for name in names}
-
-
-def _history(run: Run) -> Sequence[Mapping[str, float]]:
-    try:
-        return run.history or read_history(run.folder)
-    except UsageError:
-        return ()
 
 
 def _thinned(rows: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:

@@ -1,5 +1,6 @@
 """The runs below some folders as they lie on the disk, finished or not; damaged ones are named."""
 
+import contextlib
 import functools
 import os
 import re
@@ -39,11 +40,23 @@ class Run:
         return "running" if time.time() - self.written < QUIET_SECONDS else "stopped"
 
     @property
+    def rows(self) -> Sequence[Mapping[str, float]]:
+        """All its epochs, read now where there is a result; none of a damaged history."""
+        return self.history or history_of(self.folder)
+
+    @property
     def epoch(self) -> int:
         """Epochs that are done."""
         if self.result is not None:
             return self.result.epochs
         return int(self.history[-1]["epoch"]) if self.history else 0
+
+
+def history_of(folder: Path) -> Sequence[Mapping[str, float]]:
+    """The epochs so far of the run in a folder; none where the history is missing or damaged."""
+    with contextlib.suppress(UsageError):
+        return read_history(folder)
+    return ()
 
 
 def find(paths: Iterable[Path]) -> list[Path]:

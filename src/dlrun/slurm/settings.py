@@ -87,7 +87,7 @@ def asked(words: Sequence[str], always: bool = False) -> tuple[Settings | None, 
     if not named and not always:
         raise UsageError(f"{own[0]}: needs a launcher for Slurm, such as hydra/launcher=slurm")
     with initialize_config_dir(str(configs_dir()), version_base="1.3"):
-        composed = compose_with_hydra([*own, *([] if named else [f"{LAUNCHER}slurm"] if always else [])])
+        composed = compose_with_hydra(own if named else [*own, f"{LAUNCHER}slurm"])
     values = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
     assert isinstance(values, dict)
     if values.get("_target_") != TARGET:

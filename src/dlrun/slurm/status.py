@@ -1,6 +1,5 @@
 """What became of what was submitted, from run folders and queue, without Slurm's accounting (no torch)."""
 
-import contextlib
 import math
 import time
 from collections import Counter
@@ -8,14 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlrun.errors import UsageError
 from dlrun.report.output import Table, column, counted
-from dlrun.result import Result, read_history
+from dlrun.report.runs import history_of
+from dlrun.result import Result
 from dlrun.slurm.manifest import Manifest, Run
 from dlrun.slurm.queue import queue
 from dlrun.sweeps.jobs import read_result, reason_of
 
 STATUSES = ("done", "running", "preempted", "queued", "failed", "lost")
+"""In the order in which they are counted."""
+LISTED = ("running", "preempted", "queued", "lost", "failed", "done")
+"""In the order in which runs are listed: what is over last."""
+ACCURACIES = ("test_accuracy", "val_accuracy")
 LOOK_SECONDS = 1.0
 """Time between two looks at the files."""
 ASK_SECONDS = 10.0
@@ -59,7 +62,7 @@ def _seen(run: Run, job: str | None, waiting: Mapping[str, str]) -> Seen:
     folder = Path(run.folder)
     found = read_result(folder)
     result = found if found and found.hash == run.hash else None
-    rows = _history(folder)
+    rows = history_of(folder)
     epoch = int(rows[-1]["epoch"]) if rows else 0
     accuracy = next((value for name, value in (rows[-1] if rows else {}).items() if name in ACCURACIES), None)
     status = _status(folder, result, waiting.get(job or ""))
@@ -78,9 +81,6 @@ def was_killed(result: Result) -> bool:
     return result.status == "failed" and (result.error or {}).get("type") == "Killed"
 
 
-ACCURACIES = ("test_accuracy", "val_accuracy")
-
-
 def _status(folder: Path, result: Result | None, state: str | None) -> str:
     if result and result.status == "completed":
         return "done"
@@ -94,14 +94,8 @@ def _status(folder: Path, result: Result | None, state: str | None) -> str:
     return "running" if state == "RUNNING" else "preempted"
 
 
-def _history(folder: Path) -> Sequence[Mapping[str, float]]:
-    with contextlib.suppress(UsageError):
-        return read_history(folder)
-    return ()
-
-
 def table(manifest: Manifest, seen: Sequence[Seen]) -> Table:
-    """A row a run, what is over last."""
+    """A row a run, in the order of `LISTED`."""
     records = [
         {
             "status": one.status,
@@ -111,7 +105,7 @@ def table(manifest: Manifest, seen: Sequence[Seen]) -> Table:
             "accuracy": one.accuracy,
             "note": one.reason,
         }
-        for one in sorted(seen, key=lambda one: ORDER.index(one.status))
+        for one in sorted(seen, key=lambda one: LISTED.index(one.status))
     ]
     columns = [
         column("status"),
@@ -122,9 +116,6 @@ def table(manifest: Manifest, seen: Sequence[Seen]) -> Table:
         column("note"),
     ]
     return Table(columns, records, title=f"{manifest.name}: {summary(seen)}")
-
-
-ORDER = ("running", "preempted", "queued", "lost", "failed", "done")
 
 
 def summary(seen: Sequence[Seen]) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +60,16 @@ def folder_from(composed: DictConfig) -> Path:
     if any(text.startswith("hydra.sweep.dir=") for text in composed.hydra.overrides.hydra):
         return Path(composed.hydra.sweep.dir)
     return sweep_dir(list(composed.hydra.overrides.task), settings_of(composed.hydra.overrides.task))
+
+
+def typed_folder(words: Iterable[str]) -> Path | None:
+    """The folder that `hydra.sweep.dir=…` names among words that Hydra has not read.
+
+    >>> str(typed_folder(["seed=0,1", "hydra.sweep.dir='my sweep'"]))
+    'my sweep'
+    """
+    typed = [text.partition("=")[2] for text in words if text.startswith("hydra.sweep.dir=")]
+    return Path(typed[-1].strip("'\"")) if typed else None
 
 
 def note_typed(folder: Path, arguments: Sequence[str]) -> None:

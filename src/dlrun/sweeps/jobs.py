@@ -1,7 +1,7 @@
 """What is launched and what became of it: the seam between who wants runs and the processes that train."""
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from dlrun.environment import versions
 from dlrun.errors import UsageError
 from dlrun.folders import hold, write_config
 from dlrun.precision import settle_precision
-from dlrun.result import Result, read_history
+from dlrun.report.runs import history_of
+from dlrun.result import Result
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,6 @@ def _write_failure(job: Job, kind: str, message: str) -> None:
 
 
 def _unfinished(job: Job, config: Config, error: dict[str, str]) -> Result:
-    rows = _history(job.run_dir)
     return Result(
         status="failed",
         hash=job.hash,
@@ -129,7 +129,7 @@ def _unfinished(job: Job, config: Config, error: dict[str, str]) -> Result:
         data={"name": getattr(config.data, "name", ""), "fingerprint": "", "verified": False},
         model=config.choices.get("model", ""),
         parameters={},
-        epochs=len(rows),
+        epochs=len(history_of(job.run_dir)),
         train=None,
         test=None,
         best=None,
@@ -143,13 +143,6 @@ def _unfinished(job: Job, config: Config, error: dict[str, str]) -> Result:
         git=None,
         error=error,
     )
-
-
-def _history(run_dir: Path) -> Sequence[object]:
-    try:
-        return read_history(run_dir)
-    except UsageError:
-        return ()
 
 
 def settled(jobs: Iterable[Job]) -> list[Job]:

@@ -14,8 +14,9 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from dlrun.config import Sweep
-from dlrun.errors import Interrupted, UsageError
-from dlrun.result import Result, read_history
+from dlrun.errors import Interrupted
+from dlrun.report.runs import history_of
+from dlrun.result import Result
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.endings import Running, ending, same_error_throughout
 from dlrun.sweeps.fingerprints import Fingerprints
@@ -286,10 +287,7 @@ class _Session:
             watcher.looked(self.running, len(self.running) + len(self.free))
 
     def _read_history(self, running: Running) -> None:
-        try:
-            rows = read_history(running.job.run_dir)
-        except UsageError:
-            return
+        rows = history_of(running.job.run_dir)
         if len(rows) <= len(running.rows):
             return
         running.rows, running.advanced = rows, time.monotonic()

@@ -65,8 +65,8 @@ def estimate(jobs: Sequence[Job], settings: Sweep) -> dict[str, float]:
 def wall_time(seconds: Iterable[float], slots: int) -> float:
     """When the last job ends if each slot takes the next job as soon as it is free.
 
-    >>> wall_time([3, 1, 1, 1], 2)
-    3
+    >>> wall_time([3.0, 1.0, 1.0, 1.0], 2)
+    3.0
     """
     ends = [0.0] * max(slots, 1)
     for one in seconds:

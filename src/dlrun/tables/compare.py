@@ -83,6 +83,11 @@ class Comparison:
     made: dict[str, list[str]] = field(default_factory=dict)
     """Every `device`, `precision`, `threads`, `versions`, `data` among the completed runs."""
 
+    @property
+    def warning(self) -> str:
+        """What stands above all verdicts where the user's overrides changed what was run; else empty."""
+        return f"Not the published settings: run with {' '.join(self.changes)}" if self.changes else ""
+
 
 def compare(
     table: Table,

@@ -33,7 +33,7 @@ def lessons_table(comparison: Comparison) -> Table:
     """A record for every lesson."""
     columns = [
         column("lesson", "claim"),
-        Column("means", lambda record: _claimed(record), ("first", "direction", "second")),
+        Column("means", _claimed, ("first", "direction", "second")),
         Column("difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True),
         Column("standard error", lambda record: _points(record["error"], sign=""), ("error",), right=True),
         column("n", right=True),
@@ -120,8 +120,8 @@ def _claimed(record: Record) -> str:
 
 def _summary(comparison: Comparison) -> list[str]:
     notes = [f"Published: {comparison.document}, {comparison.heading} (file {comparison.path})."]
-    if comparison.changes:
-        notes.append(f"Not the published settings: run with {' '.join(comparison.changes)}.")
+    if comparison.warning:
+        notes.append(f"{comparison.warning}.")
     notes += comparison.failures
     if comparison.tau is not None:
         notes.append(f"Rank agreement over {counted(comparison.tau_rows, 'row')}: Kendall's tau {comparison.tau:+.2f}.")

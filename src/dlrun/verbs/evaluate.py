@@ -10,12 +10,11 @@ Shown are loss, accuracy, top-5, every class and the confusion matrix.
 
 import argparse
 import json
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import ConfigError
-from dlrun.report.output import Column, Record, Table, column, counted, visible, write
+from dlrun.report.output import Column, Record, Table, column, counted, finite, visible, write
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
 
 if TYPE_CHECKING:
@@ -116,19 +115,15 @@ def _numbers(outcome: "Outcome", classes: tuple[str, ...]) -> dict[str, Any]:
         "accuracy": outcome.accuracy,
         "top5": outcome.top5,
         "classes": [
-            {"class": name, "pictures": count, "precision": _finite(right), "recall": _finite(found)}
+            {"class": name, "pictures": count, "precision": finite(right), "recall": finite(found)}
             for name, count, right, found in rows
         ],
         "confusion": confusion.tolist(),
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def _as_json(about: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
-    return json.dumps({**about, **numbers, "loss": _finite(numbers["loss"])}, indent=2) + "\n"
+    return json.dumps({**about, **numbers, "loss": finite(numbers["loss"])}, indent=2) + "\n"
 
 
 def _as_text(about: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:

@@ -3,13 +3,17 @@
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from dlrun.errors import ConfigError, UsageError, did_you_mean
 
+if TYPE_CHECKING:
+    from dlrun.loading import Loaded
+
 FIELDS = ("device", "threads", "trust")
+"""Fields that every verb takes behind the folder of a run."""
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +51,7 @@ def apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return setting, [word for word in words if word not in setting]
 
 
-def load(options: argparse.Namespace, changes: Mapping[str, Any]) -> Any:
+def load(options: argparse.Namespace, changes: Mapping[str, Any]) -> "Loaded":
     """The run, loaded as `dlrun.loading.load_run` does it.
 
     Raises:

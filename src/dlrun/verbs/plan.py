@@ -45,14 +45,13 @@ def _words(arguments: list[str]) -> list[str]:
 
 
 def _sweep(arguments: Sequence[str]) -> tuple[Path, Sweep, list[Job]]:
-    from dlrun.sweeps.folder import jobs_of, sweep_dir
+    from dlrun.sweeps.folder import jobs_of, sweep_dir, typed_folder
     from dlrun.sweeps.points import expand, settings_of
 
     if any(text.startswith("hydra/sweeper=search") for text in arguments):
         raise UsageError("plan: a search makes up its points as it goes, so they can't be listed")
     settings = settings_of(arguments)
-    given = [text.partition("=")[2] for text in arguments if text.startswith("hydra.sweep.dir=")]
-    folder = Path(given[-1]) if given else sweep_dir(arguments, settings)
+    folder = typed_folder(arguments) or sweep_dir(arguments, settings)
     return folder, settings, jobs_of(expand(arguments), folder)
 
 

@@ -17,7 +17,7 @@ from dlrun.folders import read_yaml
 from dlrun.report import runs
 from dlrun.report.output import Table, column, counted, duration, terminal_width, visible, write
 from dlrun.report.runs import Run, flat
-from dlrun.result import Result, read_history
+from dlrun.result import Result
 from dlrun.sinks.console import make_console
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.tables.overrides import hydra_value
@@ -59,12 +59,9 @@ def _refuse_other_folders(folder: Path) -> None:
 def _remains(folder: Path) -> Run:
     """What can still be read of a damaged run."""
     result: Result | None = None
-    history: Sequence[Mapping[str, float]] = ()
     with contextlib.suppress(UsageError):
         result = Result.read(folder)
-    with contextlib.suppress(UsageError):
-        history = read_history(folder)
-    return Run(folder, {}, result, history, 0)
+    return Run(folder, {}, result, runs.history_of(folder), 0)
 
 
 def _config(folder: Path) -> Config | None:
@@ -191,7 +188,7 @@ def _is_own(model: Any) -> bool:
 
 
 def _print_tables(console: Console, run: Run, config: Config | None) -> None:
-    history = _history(run)
+    history = run.rows
     for table in (_layers(config), _epochs(history, run)):
         if table.records:
             console.print(Text("\n" + write(table, "text", terminal_width()).rstrip()))
@@ -199,13 +196,6 @@ def _print_tables(console: Console, run: Run, config: Config | None) -> None:
     for line in [Text(), *lines] if lines else []:
         console.print(line)
     console.print()
-
-
-def _history(run: Run) -> Sequence[Mapping[str, float]]:
-    try:
-        return run.history or read_history(run.folder)
-    except UsageError:
-        return ()
 
 
 def _layers(config: Config | None) -> Table:

@@ -69,26 +69,23 @@ def _submit(words: Sequence[str]) -> int:
 
 
 def _submit_sweep(typed: Sequence[str], settings: Settings, words: list[str]) -> int:
-    from dlrun.sweeps.folder import jobs_of, note_typed, sweep_dir
+    from dlrun.sweeps.folder import jobs_of, note_typed, sweep_dir, typed_folder
     from dlrun.sweeps.points import expand, settings_of
 
+    _refuse_other_fields(typed)
     task = [word for word in typed if not word.startswith(HYDRA_FIELDS)]
     sweep = settings_of(task)
-    folder = _typed_folder(typed) or sweep_dir(task, sweep)
+    folder = typed_folder(typed) or sweep_dir(task, sweep)
     jobs = jobs_of(expand(task), folder)
     note_typed(folder, task)
     return _send(folder.name, words, jobs, settings, sweep)
 
 
-def _typed_folder(typed: Sequence[str]) -> Path | None:
-    """The value of `hydra.sweep.dir`; other fields of Hydra's mean nothing here."""
-    found = None
+def _refuse_other_fields(typed: Sequence[str]) -> None:
+    """Fields of Hydra's that mean nothing here; those of the launcher are read already."""
     for word in typed:
-        if word.startswith("hydra.sweep.dir="):
-            found = Path(word.partition("=")[2].strip("'\""))
-        elif word.startswith(HYDRA_FIELDS):
+        if word.startswith(HYDRA_FIELDS) and not word.startswith("hydra.sweep.dir="):
             raise UsageError(f"{word}: submit knows hydra/launcher, hydra.launcher.… and hydra.sweep.dir only")
-    return found
 
 
 def _submit_table(typed: Sequence[str], settings: Settings, words: list[str]) -> int:

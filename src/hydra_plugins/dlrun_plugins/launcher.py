@@ -44,6 +44,7 @@ def job_from(texts: Sequence[str], folder: Path) -> "Job":
 
 
 def returned_by(outcome: "Outcome") -> JobReturn:
+    """What a launcher of Hydra's returns for a job: its test accuracy, or a `RunFailed` to be raised."""
     from dlrun.errors import RunFailed
 
     value: Any = outcome.result.test["accuracy"] if outcome.result and outcome.result.test else None

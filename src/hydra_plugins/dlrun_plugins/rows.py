@@ -66,13 +66,7 @@ class PointSweeper(Sweeper):
 def overrides_of(job: "Job") -> list[str]:
     """A job's overrides for any launcher of Hydra's, its folder included."""
     from dlrun.compose import permit
+    from dlrun.tables.overrides import hydra_value
 
-    place = [
-        f"hydra.sweep.dir={_quoted(job.run_dir.parent)}",
-        f"hydra.sweep.subdir={_quoted(job.run_dir.name)}",
-    ]
-    return [*permit(job.overrides), *place]
-
-
-def _quoted(text: object) -> str:
-    return "'" + str(text).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    parent, name = hydra_value(str(job.run_dir.parent)), hydra_value(job.run_dir.name)
+    return [*permit(job.overrides), f"hydra.sweep.dir={parent}", f"hydra.sweep.subdir={name}"]

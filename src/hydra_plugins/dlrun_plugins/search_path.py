@@ -10,5 +10,6 @@ class WorkingDirectory(SearchPathPlugin):
     """Adds the user's own configs after the shipped ones; Hydra would warn of a folder that is not there."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Called by Hydra when it starts."""
         for folder in config_folders()[1:]:
             search_path.append("working-directory", f"file://{folder}")
