@@ -130,3 +130,12 @@ def test_a_state_is_put_back_as_it_was() -> None:
     other = state(lr=0.1)
     other.load(saved)
     assert str(other.tensors()) == str(saved)
+
+
+def test_an_epoch_interrupted_after_its_last_step_is_evaluated_and_ends() -> None:
+    made = state()
+    asked = iter(range(100))
+    stopped = events(made, stop=lambda: next(asked) >= 3, epochs=1)
+    assert isinstance(stopped[-1], Stopped)
+    assert (made.steps_done, made.epoch) == (4, 1)
+    assert [type(event) for event in events(made, epochs=1)] == [EpochEnded]

@@ -65,6 +65,8 @@ def batches(
     Args:
         order: Indices of the images, int64 (n,), on their device.
     """
+    if not len(order):  # An epoch interrupted after its last step; split would give one empty batch.
+        return
     for indices in order.split(size * grouped(train, size, ranks)):
         mine = ranks.share(indices)
         mine = mine if len(mine) else indices[:1]
