@@ -6,10 +6,7 @@ import pytest
 from dlrun.cli import main
 from dlrun.result import Result
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dlrun.loading.set_threads", lambda _: 1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_test_set_again_gives_what_the_run_recorded(drawn_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,10 +11,7 @@ from dlrun.loading import load_run
 
 pytest.importorskip("onnxruntime")
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dlrun.loading.set_threads", lambda _: 1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_onnx_takes_bytes_and_gives_probabilities_with_the_names_inside(

@@ -9,10 +9,7 @@ from PIL import Image, ImageDraw
 from dlrun.cli import main
 from dlrun.sheets import font
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dlrun.loading.set_threads", lambda _: 1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def digit(number: int, size: int, paper: int, ink: int, path: Path) -> Path:
