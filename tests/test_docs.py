@@ -2,8 +2,10 @@
 
 A ```console block is run: each line after `$ `, in a folder of its own that has the examples and the files that
 earlier ```yaml and ```python blocks of the page begin with the names of. Runs are shortened, run on synthetic
-data, and folders named after times and hashes stand for the latest of their kind. A command whose printed
-output begins with `dlrun: ` must fail with just these words. ```text blocks are only shown.
+data, and folders named after times and hashes stand for the latest of their kind. What is printed below a
+command must have the words, if not the numbers, of its output; a command whose printed output begins with
+`dlrun: ` must fail with just these words. Of commands in ```text blocks and in sentences verb, options, groups and
+fields are looked up.
 """
 
 import dataclasses
@@ -19,15 +21,18 @@ from pathlib import Path
 import pytest
 
 from dlrun import config
-from dlrun.compose import configs_dir
+from dlrun.compose import configs_dir, options
 from dlrun.data.catalogue import ENTRIES
 from dlrun.slurm.settings import Settings
 from dlrun.verbs import VERBS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 FILES = {name for name, entry in ENTRIES.items() if entry.mirrors or entry.page}
 SHORT = {"epochs": "1", "limit": "256", "tensorboard": "off", "data": "synthetic", "validation": None}
+
+# What a page prints and a shortened run does not.
+NOT_SHORT = FILES | {"tensorboard", "logdir", "min", "reproduced", "page", "html"}
 
 
 @dataclasses.dataclass
@@ -87,8 +92,9 @@ def existing(word: str, folder: Path) -> str:
 
 def run_page(page: Path, folder: Path) -> None:
     shutil.copytree(ROOT / "examples", folder / "examples")
+    start = folder / page.parent.relative_to(ROOT) if ROOT / "examples" in page.parents else folder
     for block in blocks(page):
-        here = folder
+        here = start
         if block.language == "console":
             for command, output in commands(block):
                 words = shlex.split(command)
@@ -125,6 +131,12 @@ def run_command(words: list[str], output: str, here: Path, where: str) -> None:
         assert done.stderr == output.rstrip() + "\n", where
     else:
         assert done.returncode == 0, f"{where}\n{shlex.join(words)}\n{done.stdout}{done.stderr}"
+        assert vocabulary(output) - vocabulary(done.stdout + done.stderr) - NOT_SHORT == set(), where
+
+
+def vocabulary(text: str) -> set[str]:
+    """The words of an output, without the s of a plural; paths and hashes are none."""
+    return {word.rstrip("s") for word in re.findall(r"(?<![\w/])[A-Za-z]{2,}(?![\w/])", text)}
 
 
 def needs_files(words: list[str]) -> bool:
@@ -142,6 +154,42 @@ def test_readme_runs(tmp_path: Path) -> None:
 )
 def test_page_runs(page: Path, tmp_path: Path) -> None:
     run_page(page, tmp_path)
+
+
+# --- commands that are only shown ---------------------------------------------------------------------------
+
+
+def shown(page: Path) -> Iterator[str]:
+    """Commands of dlrun in ```text blocks and between backticks."""
+    text = page.read_text(encoding="utf-8")
+    for block in blocks(page):
+        if block.language == "text":
+            yield from re.findall(r"^dlrun .*", block.text, re.MULTILINE)
+    for found in re.finditer(r"`(dlrun [^`]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)):
+        yield found[1]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "reference"], ids=lambda page: page.stem)
+def test_commands_that_are_only_shown_are_right(page: Path) -> None:
+    reference = (ROOT / "docs/reference.md").read_text("utf-8")
+    for command in shown(page):
+        words = shlex.split(command, comments=True)[1:]
+        verb = words.pop(0) if words and re.fullmatch("[a-z]+", words[0]) else ""
+        assert verb in (*VERBS, ""), command
+        section = reference.partition(f"### dlrun {verb}\n")[2].partition("\n### ")[0]
+        for word in words:
+            key, equals, value = word.partition("=")
+            if word.startswith("--") and verb:
+                assert f"`{word} " in section or f"`{word}`" in section, command
+            elif equals:
+                assert_known(key, value, command)
+
+
+def assert_known(key: str, value: str, command: str) -> None:
+    if (configs_dir() / key).is_dir():
+        assert set(re.findall(r"\w+", value)) <= {*options(key), "mine"}, command
+    elif not key.startswith("hydra."):
+        assert key in {prefix + name for name, prefix in every_field()}, command
 
 
 # --- links ------------------------------------------------------------------------------------------------
@@ -169,7 +217,7 @@ def test_links_resolve(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_paths_that_are_named_exist(page: Path) -> None:
     named = re.findall(r"`((?:docs|scripts|configs|src|tests|benchmarks|examples)/[\w./-]+)`", page.read_text("utf-8"))
-    missing = [name for name in named if not (ROOT / name).exists()]
+    missing = [name for name in named if not (ROOT / name).exists() and not (page.parent / name).exists()]
     assert [name for name in missing if not re.search(r"NAME|/mine\.|configs/$|docs/results/$", name)] == []
 
 
