@@ -4,27 +4,24 @@
 
 The contenders take turns in one sitting, so that a machine that gets slower does so for all. The floor is
 the same training steps on one fixed batch and the same evaluation batches, with nothing else. Needs real
-MNIST (and ASL for asl_cnn) where dlrun finds it; writes benchmarks/results/epoch.json and epoch.md. Fully connected networks get three times
-the repeats.
+MNIST (and ASL for asl_cnn) where dlrun finds it; writes benchmarks/results/epoch.json and epoch.md.
+Fully connected networks get three times the repeats.
 """
 
 import argparse
-import json
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import torch
+from report import markdown, save
 from torch.nn import functional as F
 
 from dlrun.compose import compose
-from dlrun.environment import versions
 from dlrun.events import EpochEnded
 from dlrun.models import torchvision_ops
 from dlrun.parts import Parts, build
@@ -183,6 +180,7 @@ class Keras:
         )
 
     def __call__(self) -> float:
+        """Train an epoch; its seconds."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write("epoch\n")
@@ -204,11 +202,11 @@ def measure(contenders: dict[str, Epoch], repeats: int) -> dict[str, list[float]
 
 def table(results: dict[str, dict[str, list[float]]]) -> str:
     """Markdown: medians, and the median of the pairwise ratios of dlrun to each peer (min-max)."""
-    lines = ["| network | dlrun | floor | usual | Keras | to floor | to usual | to Keras |", "|---|" + "---|" * 7]
+    rows = []
     for network, seconds in results.items():
         medians = [f"{statistics.median(seconds[name]):.2f} s" if name in seconds else "–" for name in ORDER]
-        lines.append("| " + " | ".join([network, *medians, *(ratio(seconds, peer) for peer in ORDER[1:])]) + " |")
-    return "\n".join(lines)
+        rows.append([network, *medians, *(ratio(seconds, peer) for peer in ORDER[1:])])
+    return markdown(["network", "dlrun", "floor", "usual", "Keras", "to floor", "to usual", "to Keras"], rows)
 
 
 ORDER = ("dlrun", "floor", "usual", "keras")
@@ -229,9 +227,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--keras", help="a Python that has tensorflow")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
     scratch = tempfile.TemporaryDirectory()
     results = {}
     for name in options.networks.split(","):
@@ -246,23 +242,8 @@ def main() -> None:
             contenders["keras"] = Keras(options.keras, name, overrides, options.threads, Path(scratch.name))
         # Epochs below a second or two vary more from one to the next, and cost less to repeat.
         results[name] = measure(contenders, options.repeats * (3 if name.startswith("fc_") else 1))
-    about = {"date": date.today().isoformat(), "processor": processor(), "threads": options.threads, **versions()}
-    command = " ".join(["python", "benchmarks/epoch.py", *sys.argv[1:]])
-    (options.output / "epoch.json").write_text(json.dumps({"about": about, "seconds": results}, indent=2) + "\n")
-    facts = ", ".join(f"{key} {value}" for key, value in about.items())
-    (options.output / "epoch.md").write_text(f"`{command}`\n\n{table(results)}\n\n{facts}\n")
     scratch.cleanup()
-    print(table(results))
-
-
-def processor() -> str:
-    """The processor's name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return f"{line.partition(':')[2].strip()}, {torch.backends.cpu.get_cpu_capability()}"
-    return platform.processor()
+    save("epoch", {"threads": options.threads, "seconds": results}, table(results), sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -7,18 +7,15 @@ and the peak memory of a run of one epoch. Writes benchmarks/results/start.json 
 """
 
 import argparse
-import json
-import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
-from dlrun.environment import versions
+from report import markdown, save
 
 FIRST_STEP = """
 import os, sys
@@ -35,7 +32,7 @@ main()
 FLOOR = """
 import os
 import torch
-from dlrun.config import Data
+from dlrun.groups import Data
 from dlrun.data.load import load
 
 load(Data(name="{data}"))
@@ -55,7 +52,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     run = ["model=fc_64", f"data={options.data}", "epochs=1", "device=cpu"]
     commands = {
@@ -73,16 +69,14 @@ def main() -> None:
                 taken[what].append(seconds(words, folder))
     first, floor = taken["to the first step"], taken["import torch, load the tensors"]
     ratios = [own / bare for own, bare in zip(first, floor, strict=True)]
-    lines = ["| | seconds, median (min–max) |", "|---|---:|"]
-    for what, values in taken.items():
-        lines.append(f"| {what} | {statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f}) |")
-    lines += [f"| first step to import and load, ratio | {statistics.median(ratios):.2f} |"]
-    lines += [f"| peak memory of a run of one epoch, GiB | {memory:.2f} |"]
-    print("\n".join(lines))
-    options.output.mkdir(parents=True, exist_ok=True)
-    about = {"date": str(date.today()), "cores": os.cpu_count(), "repeats": options.repeats, "versions": versions()}
-    (options.output / "start.json").write_text(json.dumps({**about, "seconds": taken}, indent=2) + "\n")
-    (options.output / "start.md").write_text("\n".join(lines) + "\n")
+    rows = [
+        [what, f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"]
+        for what, values in taken.items()
+    ]
+    rows.append(["first step to import and load, ratio", f"{statistics.median(ratios):.2f}"])
+    rows.append(["peak memory of a run of one epoch, GiB", f"{memory:.2f}"])
+    table = markdown(["", "seconds, median (min–max)"], rows)
+    save("start", {"seconds": taken, "memory": memory}, table, sys.argv[1:])
 
 
 if __name__ == "__main__":

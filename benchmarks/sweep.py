@@ -7,21 +7,17 @@ report as time of training and evaluation. Writes benchmarks/results/sweep.json 
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
-from dlrun.environment import versions
-from dlrun.result import Result
+from report import markdown, save
 
-RESULTS = Path(__file__).parent / "results"
+from dlrun.result import Result
 
 
 def timed(words: list[str], folder: Path) -> float:
@@ -54,27 +50,14 @@ def main() -> None:
     common = ["model=fc_64", f"data={options.data}", "epochs=1", "batch_size=128", "device=cpu"]
     rounds = [one_round(options.runs, common, options.slots) for _ in range(options.repeats)]
     medians = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
-    lines = [
-        f"{options.runs} runs of fc_64 for one epoch of {options.data}, {options.slots} at a time; "
-        f"medians of {options.repeats} rounds.",
-        "",
-        "| | seconds |",
-        "|---|---:|",
-        f"| one sweep | {medians['sweep']:.1f} |",
-        f"| {options.runs} commands, one after the other | {medians['separate']:.1f} |",
-        f"| training and evaluation alone, summed over the runs | {medians['bare']:.1f} |",
-        f"| overhead per run in the sweep | {medians['overhead']:.2f} |",
+    rows = [
+        ["one sweep", f"{medians['sweep']:.1f}"],
+        [f"{options.runs} commands, one after the other", f"{medians['separate']:.1f}"],
+        ["training and evaluation alone, summed over the runs", f"{medians['bare']:.1f}"],
+        ["overhead per run in the sweep", f"{medians['overhead']:.2f}"],
     ]
-    print("\n".join(lines))
-    RESULTS.mkdir(exist_ok=True)
-    facts = {
-        "date": str(date.today()),
-        "machine": platform.processor(),
-        "cores": os.cpu_count(),
-        "versions": versions(),
-    }
-    (RESULTS / "sweep.json").write_text(json.dumps({**facts, **vars(options), "rounds": rounds}, indent=2) + "\n")
-    (RESULTS / "sweep.md").write_text("\n".join(lines) + "\n")
+    head = f"{options.runs} runs of fc_64, an epoch of {options.data}, {options.slots} at a time"
+    save("sweep", {"rounds": rounds}, markdown([head, "seconds"], rows), sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 import pytest
 
-from dlrun.config import GROUPS, Adam, Config, Target, identity, parse, plain
+from dlrun.config import Config, identity, parse, plain
 from dlrun.errors import ConfigError
 from dlrun.fields import expectation, fields_of
+from dlrun.groups import GROUPS, Adam, Target
 
 MINIMAL = {
     "data": {"name": "mnist"},
@@ -56,6 +57,10 @@ def test_parts_of_the_users_own_keep_their_arguments() -> None:
         ),
         ({"model": {"layers": ["dense 3"], "widht": "x"}}, "model.widht: no such field"),
         ({"tags": "x"}, "tags=x: expected a list"),
+        (
+            {"scheduler": {"_target_": "torch.optim.lr_scheduler.StepLR"}},
+            "scheduler._target_: not supported; scheduler is one of constant, step, cosine, one_cycle",
+        ),
         ({"data": {"_target_": 3}}, "_target_: expected the dotted name of a class or function, got 3"),
     ],
 )

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from dlrun.compose import compose
-from dlrun.config import Target, identity
+from dlrun.config import identity
 from dlrun.distributed import ALONE, Ranks, joined, scaled
 from dlrun.errors import ConfigError
+from dlrun.groups import Target
 from dlrun.result import Result, read_history
 
 # 500 images in batches of 33: the last batch has 5, so that two ranks get 3 and 2; 101 test images don't halve.

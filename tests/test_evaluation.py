@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dlrun.data.dataset import Split
-from dlrun.evaluation import Outcome, evaluating, examine, precision_and_recall
+from dlrun.evaluation import Predictions, evaluating, examine, precision_and_recall
 from dlrun.precision import Precision
 from dlrun.randomness import undisturbed_random
 
@@ -19,7 +19,7 @@ class Fixed(nn.Module):
         return x.flatten(1)
 
 
-def outcome_of(pixels: list[list[int]], labels: list[int], batch_size: int = 2) -> Outcome:
+def outcome_of(pixels: list[list[int]], labels: list[int], batch_size: int = 2) -> Predictions:
     images = torch.tensor(pixels, dtype=torch.uint8)[:, None, None]
     split = Split(images, torch.tensor(labels))
     found = examine(Fixed(), split, lambda some: some.float(), FLOAT32, batch_size)

@@ -7,6 +7,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "dlrun"
 FLOORS = [
     {"errors", "files", "signals"},
     {"fields"},
+    {"groups"},
     {"config", "events"},
     {"result", "environment", "targets"},
     {"compose", "folders", "distributed"},

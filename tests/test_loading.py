@@ -6,9 +6,9 @@ import torch
 import yaml
 
 from dlrun import checkpoint
-from dlrun.config import Layers, Target
 from dlrun.errors import ConfigError, UsageError
-from dlrun.loading import Inputs, allow, classifiers, load_run
+from dlrun.groups import Layers, Target
+from dlrun.loading import allow, classifiers, load_run
 
 HOSTILE = [
     Target("os.system", {"command": "touch /tmp/owned"}),
@@ -138,8 +138,3 @@ def test_a_folder_without_weights_says_so(drawn_run: Path, tmp_path: Path) -> No
         load_run(tmp_path)
     with pytest.raises(UsageError, match=r"best\.pt: can't be read"):
         load_run(tmp_path, best=True)
-
-
-def test_inputs_survive_the_checkpoint() -> None:
-    inputs = Inputs(("a", "b"), (3, 4, 5), (0.1, 0.2, 0.3), (1.0, 1.0, 1.0), (0.0, 0.5, 1.0))
-    assert Inputs.parse(inputs.plain()) == inputs

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from dlrun import __version__
-from dlrun.config import GROUPS
 from dlrun.errors import DlrunError, UsageError, did_you_mean
+from dlrun.groups import GROUPS
 from dlrun.verbs import VERBS
 
 LONGEST = 1000

@@ -15,9 +15,10 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.config import GROUPS, Config, Layers, defaults, parse
+from dlrun.config import Config, defaults, parse
 from dlrun.errors import ConfigError, did_you_mean
 from dlrun.fields import fields_of
+from dlrun.groups import GROUPS, Layers
 
 ConfigStore.instance().store(name="dlrun_defaults", node=defaults())
 

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dlrun.config import Config, Target
+from dlrun.config import Config
 from dlrun.errors import ConfigError, UsageError
+from dlrun.groups import Target
+from dlrun.signals import Noticed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -178,15 +180,15 @@ class Agreed:
     Every rank must ask equally often. It takes up to `ASKED_EVERY` questions until all know.
 
     Args:
-        noticed: Has `signal`, the number of the signal that this process received, or None; the agreed one
-            is put there.
+        noticed: The signal that this process received; the agreed one is put there.
     """
 
-    def __init__(self, noticed: Any, ranks: Ranks) -> None:
+    def __init__(self, noticed: Noticed, ranks: Ranks) -> None:
         self.noticed, self.ranks = noticed, ranks
         self.asked, self.stopping = 0, False
 
     def __call__(self) -> bool:
+        """Whether to stop; with several ranks true only where all of them have been told."""
         if self.ranks.count == 1:
             return self.noticed.signal is not None
         self.asked += 1

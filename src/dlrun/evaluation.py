@@ -15,8 +15,8 @@ TOP = 5
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a network did on N labelled pictures; all tensors are on the CPU."""
+class Predictions:
+    """What a network predicted for N labelled pictures; all tensors are on the CPU."""
 
     loss: float
     """Mean cross entropy in nats."""
@@ -51,6 +51,19 @@ class Outcome:
         order = self.confidence[wrong].argsort(descending=True, stable=True)
         return wrong[order[:count]]
 
+    def captions(self, chosen: Tensor, names: Sequence[str]) -> list[str]:
+        """Predicted class with its probability, and below it the true class, of the pictures at these indices.
+
+        Args:
+            chosen: int64 (n,).
+            names: Of the classes.
+        """
+        columns = (self.predicted[chosen], self.confidence[chosen], self.labels[chosen])
+        return [
+            f"{names[predicted]} {confidence:.0%}\nis {names[label]}"
+            for predicted, confidence, label in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+
 
 def examine(
     model: nn.Module,
@@ -59,7 +72,7 @@ def examine(
     precision: Precision,
     batch_size: int,
     stop: Callable[[], bool] = lambda: False,
-) -> Outcome | None:
+) -> Predictions | None:
     """Run the network over all pictures of `split`; None when `stop` said so on the way.
 
     Args:
@@ -77,15 +90,15 @@ def examine(
 
 
 @torch.inference_mode()
-def judged(batches: Sequence[Tensor], labels: Tensor) -> Outcome:
-    """The outcome of logits, float (N, classes) in one or more batches, for labels int64 (N,)."""
+def judged(batches: Sequence[Tensor], labels: Tensor) -> Predictions:
+    """The predictions by logits, float (N, classes) in one or more batches, for labels int64 (N,)."""
     sizes = [len(logits) for logits in batches]
     pairs = list(zip(batches, labels.split(sizes), strict=True))
     losses = [F.cross_entropy(logits.float(), true, reduction="sum").double() for logits, true in pairs]
     parts = [_judged(logits.float(), true) for logits, true in pairs]
     predicted, confidence, among_top = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
     loss = torch.stack(losses).sum().item() / len(labels)
-    return Outcome(loss, labels.cpu(), predicted, confidence, among_top, batches[0].shape[1])
+    return Predictions(loss, labels.cpu(), predicted, confidence, among_top, batches[0].shape[1])
 
 
 def _judged(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

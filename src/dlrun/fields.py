@@ -32,7 +32,7 @@ def option(
 
 
 def fields_of(spec: type) -> dict[str, dataclasses.Field[Any]]:
-    """The fields of one of the classes above by name."""
+    """The fields of a dataclass by name."""
     return {item.name: item for item in dataclasses.fields(spec)}
 
 
@@ -112,6 +112,13 @@ def _shown(value: Any) -> str:
 NAMES_OF_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
+NAMES_OF_LISTS = {list[str]: "a list of texts", list[int]: "a list of whole numbers"}
+
+
+def _name_of_kind(kind: Any) -> str:
+    return NAMES_OF_KINDS.get(kind) or NAMES_OF_LISTS.get(kind, "fields")
+
+
 def expectation(kind: Any, limits: Mapping[str, Any]) -> str:
     """What a field takes, in words: "a whole number >= 1 or null".
 
@@ -121,7 +128,7 @@ def expectation(kind: Any, limits: Mapping[str, Any]) -> str:
     if limits.get("choices"):
         return "one of " + ", ".join(limits["choices"])
     kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    names = [NAMES_OF_KINDS.get(one) or ("a list" if typing.get_origin(one) is list else "fields") for one in kinds]
+    names = [_name_of_kind(one) for one in kinds]
     signs = {"low": ">=", "above": ">", "high": "<=", "below": "<"}
     bounds = [f"{sign} {limits[name]:g}" for name, sign in signs.items() if limits.get(name) is not None]
     if bounds:

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from dlrun.config import Config, identity, parse, plain
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.files import read_regular, remove_drafts, sync_folder, write_atomically
+from dlrun.groups import GROUPS
 from dlrun.result import Result
 
 log = logging.getLogger("dlrun")
@@ -195,7 +196,7 @@ def slug(overrides: Sequence[str]) -> str:
         key, _, value = text.lstrip("+").partition("=")
         if key.startswith("hydra") or key in ("threads", "device", "sweep.name"):
             continue
-        group = key in ("data", "model", "optimizer", "scheduler", "augment", "experiment")
+        group = key in (*GROUPS, "experiment")
         words.append(value if group else f"{key.rpartition('.')[2]}{value}")
     return re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(words))[:80].strip("._-") or "default"
 

@@ -50,6 +50,7 @@ class ReplayedStep(Step):
     failed = False
 
     def __call__(self, images: Tensor, labels: Tensor, all_images: int) -> None:
+        """One step; arguments as of `Step`. A last, smaller batch is a plain step."""
         full = len(labels) == self.settings.batch_size
         if full and self.graph is None and not self.failed:
             with torch.cuda.device(self.state.device):

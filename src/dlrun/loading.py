@@ -1,7 +1,6 @@
 """A run folder as a network that can be used: possibly a stranger's, so nothing in it is run or unpickled."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,11 +11,12 @@ from torch import Tensor, nn
 
 from dlrun import checkpoint
 from dlrun.checkpoint import CheckpointError
-from dlrun.config import Augment, Config, Target, parse, plain
-from dlrun.data.dataset import Dataset, Split
+from dlrun.config import Config, parse, plain
+from dlrun.data.inputs import Inputs
 from dlrun.data.prepare import Prepare, prepare_for
 from dlrun.errors import ConfigError
 from dlrun.folders import read_config
+from dlrun.groups import Target
 from dlrun.models import torchvision_ops
 from dlrun.models.build import build
 from dlrun.precision import Precision, pick_device, set_threads, settle_precision
@@ -24,57 +24,6 @@ from dlrun.precision import Precision, pick_device, set_threads, settle_precisio
 OWN_MODELS = ("dlrun.models.resnet.resnet9", "dlrun.models.resnet.resnet18")
 TORCHVISION = "torchvision.models."
 ANY_OF_TORCHVISION = "torchvision.models.get_model"
-MOST_PIXELS = 3 * 1024 * 1024
-BORDER_IMAGES = 2000
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a network was trained on, as far as using it needs to know: kept inside the checkpoints."""
-
-    classes: tuple[str, ...]
-    shape: tuple[int, int, int]
-    """Channels, height, width."""
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    """Of the training pixels, one a channel, on a scale of 0-1."""
-    border: tuple[float, ...]
-    """Mean of the outermost pixels of training pictures, likewise: tells light on dark from dark on light."""
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> "Inputs":
-        """Of a data set; the border is that of up to 2,000 pictures."""
-        images = dataset.train.images
-        _, channels, height, width = images.shape
-        return cls(dataset.classes, (channels, height, width), dataset.mean, dataset.std, _border(images))
-
-    def plain(self) -> dict[str, list[Any]]:
-        """Lists, for a checkpoint."""
-        return {name: list(value) for name, value in vars(self).items()}
-
-    @classmethod
-    def parse(cls, values: Any) -> "Inputs":
-        """From what `plain` gave.
-
-        Raises:
-            ValueError: It is not that.
-        """
-        if not isinstance(values, dict) or not all(isinstance(values.get(name), list) for name in FIELDS):
-            raise ValueError("no description of the data")
-        classes, shape = tuple(values["classes"]), tuple(values["shape"])
-        if len(classes) < 2 or not all(isinstance(name, str) for name in classes):
-            raise ValueError("classes")
-        if len(shape) != 3 or not all(type(length) is int and length > 0 for length in shape):
-            raise ValueError("shape")
-        if math.prod(shape) > MOST_PIXELS:
-            raise ValueError("pictures too large")
-        moments = [tuple(float(value) for value in values[name]) for name in ("mean", "std", "border")]
-        if not all(len(moment) == shape[0] and all(map(math.isfinite, moment)) for moment in moments):
-            raise ValueError("mean, std or border")
-        return cls(classes, shape, *moments)
-
-
-FIELDS = ("classes", "shape", "mean", "std", "border")
 
 
 @dataclass(frozen=True)
@@ -121,12 +70,11 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
     inputs = _inputs(content, path)
     model = build(_without_download(config.model), inputs.shape, len(inputs.classes))
     _load_weights(model, content, path, best)
-    dataset = _as_dataset(inputs)
     return Loaded(
         config=config,
         model=model.to(place).eval(),
         inputs=inputs,
-        prepare=prepare_for(dataset, config.data, place, Augment()),
+        prepare=prepare_for(inputs.mean, inputs.std, config.data, place),
         precision=Precision(config.precision, place.type),
         device=place,
         weights=_describe(content, best),
@@ -215,15 +163,3 @@ def _describe(content: dict[str, Any], best: bool) -> str:
     if best:
         return f"best epoch ({content.get('epoch')}, selected on {content.get('selected_on')})"
     return "last epoch"
-
-
-def _as_dataset(inputs: Inputs) -> Dataset:
-    nothing = Split(torch.empty(0, *inputs.shape, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
-    return Dataset("", nothing, nothing, inputs.classes, inputs.mean, inputs.std, "", verified=True)
-
-
-def _border(images: Tensor) -> tuple[float, ...]:
-    some = images[:: max(1, len(images) // BORDER_IMAGES)].float() / 255
-    rows, columns = some[:, :, [0, -1]].flatten(2), some[:, :, 1:-1][..., [0, -1]].flatten(2)
-    means: Sequence[float] = torch.cat([rows, columns], dim=2).mean(dim=(0, 2)).tolist()
-    return tuple(means)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dlrun
-from dlrun.config import Config, Layers, Target
+from dlrun.config import Config
 from dlrun.environment import git_state, versions
 from dlrun.errors import DlrunError, UsageError
 from dlrun.events import Event, Metrics, StepsTaken
+from dlrun.groups import Layers, Target
 from dlrun.parts import Parts
 from dlrun.result import Result, history_checksum, read_history
 

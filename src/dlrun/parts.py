@@ -14,6 +14,8 @@ from dlrun.precision import Precision, pick_device, set_determinism, set_threads
 from dlrun.result import read_history
 
 if TYPE_CHECKING:
+    import torch
+
     from dlrun.data.dataset import Dataset, Split
     from dlrun.data.prepare import Prepare
     from dlrun.state import State
@@ -46,7 +48,7 @@ class Parts:
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint says besides the state: whose it is, and all that going on or using it needs."""
-        from dlrun.loading import Inputs
+        from dlrun.data.inputs import Inputs
 
         return {
             "hash": self.hash,
@@ -71,6 +73,7 @@ class Parts:
 
     @property
     def steps_per_epoch(self) -> int:
+        """The last, smaller batch counted."""
         return math.ceil(len(self.train) / self.config.batch_size)
 
     def factor(self, step: int) -> float:
@@ -92,13 +95,7 @@ def build(config: Config, ranks: Ranks = ALONE) -> Parts:
     from dlrun.data.dataset import limited, split_off
     from dlrun.data.load import load
     from dlrun.data.prepare import prepare_for
-    from dlrun.models.build import build as build_model
     from dlrun.models.build import count_parameters
-    from dlrun.optim.average import Average
-    from dlrun.optim.build import build as build_optimizer
-    from dlrun.optim.quick_start import without_compiler
-    from dlrun.state import State, Totals
-    from dlrun.step import Settings
 
     device = pick_device(config.device)
     threads = set_threads(config.threads)
@@ -108,18 +105,9 @@ def build(config: Config, ranks: Ranks = ALONE) -> Parts:
     evaluated = test
     if config.validation:
         train, evaluated = split_off(train, config.validation)
-    torch.manual_seed(config.seed)
-    model = build_model(config.model, tuple(train.images.shape[1:]), len(dataset.classes)).to(device)
-    parameters = count_parameters(model)
-    if not config.compile:
-        without_compiler()
-    optimizer = build_optimizer(config.optimizer, list(model.parameters()))
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
     precision = Precision(config.precision, device.type)
-    average = Average(model, config.average) if config.average else None
-    if config.compile:
-        model.compile()
+    torch.manual_seed(config.seed)
+    state = _state(config, tuple(train.images.shape[1:]), len(dataset.classes), device, precision)
     if not ranks.first:
         # The weights are the same everywhere; dropout and augmentation must not be.
         torch.manual_seed((config.seed * 1_000_003 + 7919 * ranks.rank) % 2**63)
@@ -130,25 +118,53 @@ def build(config: Config, ranks: Ranks = ALONE) -> Parts:
         train=train,
         evaluated=evaluated,
         test=test,
-        prepare=prepare_for(dataset, config.data, device, config.augment),
-        prepare_evaluated=prepare_for(dataset, config.data, device),
-        state=State(model, optimizer, precision.scaler(), average, Totals.zero(device)),
-        settings=Settings(
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            eval_batch_size=config.eval_batch_size,
-            seed=config.seed,
-            precision=precision,
-            label_smoothing=config.label_smoothing,
-            clip_norm=config.clip_norm,
-            early_stopping=config.early_stopping,
-            log_every=config.log_every,
-            save_every=config.checkpoint.every_steps,
-            split="val" if config.validation else "test",
-        ),
+        prepare=prepare_for(dataset.mean, dataset.std, config.data, device, config.augment),
+        prepare_evaluated=prepare_for(dataset.mean, dataset.std, config.data, device),
+        state=state,
+        settings=_settings(config, precision),
         threads=threads,
-        parameters=parameters,
+        parameters=count_parameters(state.model),
         ranks=ranks,
+    )
+
+
+def _state(
+    config: Config, shape: tuple[int, ...], classes: int, device: "torch.device", precision: Precision
+) -> "State":
+    """Network, optimizer and average as they are before the first step, drawn from torch's generator."""
+    from dlrun.models.build import build as build_model
+    from dlrun.optim.average import Average
+    from dlrun.optim.build import build as build_optimizer
+    from dlrun.optim.quick_start import without_compiler
+    from dlrun.state import State, Totals
+
+    model = build_model(config.model, shape, classes).to(device)
+    if not config.compile:
+        without_compiler()
+    optimizer = build_optimizer(config.optimizer, list(model.parameters()))
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    average = Average(model, config.average) if config.average else None
+    if config.compile:
+        model.compile()
+    return State(model, optimizer, precision.scaler(), average, Totals.zero(device))
+
+
+def _settings(config: Config, precision: Precision) -> "Settings":
+    from dlrun.step import Settings
+
+    return Settings(
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        eval_batch_size=config.eval_batch_size,
+        seed=config.seed,
+        precision=precision,
+        label_smoothing=config.label_smoothing,
+        clip_norm=config.clip_norm,
+        early_stopping=config.early_stopping,
+        log_every=config.log_every,
+        save_every=config.checkpoint.every_steps,
+        split="val" if config.validation else "test",
     )
 
 
@@ -170,15 +186,7 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
     if saved is None:
         return
     origin = dict(extended) if extended else saved.get("origin")
-    if parts.hash not in (saved.get("hash"), (saved.get("origin") or {}).get("hash")) and not (
-        origin and origin.get("hash") == saved.get("hash")
-    ):
-        raise UsageError(f"{folder}: of another run ({saved.get('hash')}, this one is {parts.hash})")
-    if saved.get("fingerprint", parts.dataset.fingerprint) != parts.dataset.fingerprint:
-        raise DataError(
-            f"{run_dir}: the data are not those this run began with (fingerprint {parts.dataset.fingerprint}, "
-            f"then {saved['fingerprint']}); put them back, or start a new run"
-        )
+    _refuse_another(saved, parts, origin, run_dir)
     try:
         parts.state.load(saved["state"], parts.ranks)
         # Taken from here, so that a history that was lost or changed is whole again.
@@ -194,6 +202,18 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
         for _ in range(2):  # The one before, too, since a checkpoint of the old hash would be refused.
             checkpoint.save_last(folder, {**parts.about(), "state": parts.state.tensors()})
     log.info("going on after epoch %d, step %d", parts.state.epoch - 1, parts.state.step)
+
+
+def _refuse_another(saved: Mapping[str, Any], parts: Parts, origin: Mapping[str, Any] | None, run_dir: Path) -> None:
+    """Refuse a checkpoint of another run, and other data than those it was made with."""
+    extends = origin is not None and origin.get("hash") == saved.get("hash")
+    if not extends and parts.hash not in (saved.get("hash"), (saved.get("origin") or {}).get("hash")):
+        raise UsageError(f"{run_dir / 'checkpoints'}: of another run ({saved.get('hash')}, this one is {parts.hash})")
+    if saved.get("fingerprint", parts.dataset.fingerprint) != parts.dataset.fingerprint:
+        raise DataError(
+            f"{run_dir}: the data are not those this run began with (fingerprint {parts.dataset.fingerprint}, "
+            f"then {saved['fingerprint']}); put them back, or start a new run"
+        )
 
 
 def _history_on_disk(run_dir: Path, epoch: int) -> list[list[float]]:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dlrun.config import Config, Layers, Target, identity
+from dlrun.config import Config, identity
 from dlrun.distributed import ALONE, Agreed, Ranks, scaled
 from dlrun.errors import DlrunError, Interrupted, RunFailed, UsageError
 from dlrun.events import Event, Metrics, Sink
 from dlrun.folders import finished, hold, logged_to, read_config, write_config
+from dlrun.groups import Layers, Target
 from dlrun.outcome import Report, device_name, explain, is_out_of_memory
 from dlrun.parts import Parts, build, resume
 from dlrun.precision import in_words, settle_precision

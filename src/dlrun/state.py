@@ -86,6 +86,7 @@ class State:
 
     @property
     def device(self) -> torch.device:
+        """Where the network is trained."""
         return self.totals.loss.device
 
     def evaluated_model(self) -> nn.Module:

@@ -3,7 +3,7 @@
 import pytest
 
 from dlrun.compose import compose
-from dlrun.config import DATA, Augment
+from dlrun.groups import DATA, Augment
 
 
 @pytest.mark.parametrize("name", DATA)

@@ -10,7 +10,7 @@ import pytest
 
 from dlrun.data import catalogue, debian
 from dlrun.data.fetch import fetch
-from dlrun.data.places import Source
+from dlrun.data.places import DEBIAN, Source
 from dlrun.errors import DataError
 
 
@@ -170,8 +170,8 @@ def apt(tmp_path, official, monkeypatch):
     (root / "DEBIAN" / "control").write_text(
         "Package: dataset-fashion-mnist\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b.c>\nDescription: d\n"
     )
-    (root / debian.INSTALLED).parent.mkdir(parents=True)
-    files.rename(root / debian.INSTALLED)
+    (root / DEBIAN["fashion_mnist"].relative_to("/")).parent.mkdir(parents=True)
+    files.rename(root / DEBIAN["fashion_mnist"].relative_to("/"))
     archive = tmp_path / "dataset-fashion-mnist_1_all.deb"
     subprocess.run(["dpkg-deb", "--build", root, archive], check=True, capture_output=True)
     script = tmp_path / "bin" / "apt-get"

@@ -7,9 +7,9 @@ import sys
 import pytest
 import torch
 
-from dlrun.config import Data
 from dlrun.data import parsed
 from dlrun.data.load import load
+from dlrun.groups import Data
 
 FAULTS = 200 if os.environ.get("DLRUN_FAULTS") == "all" else 30
 
@@ -142,7 +142,7 @@ def test_a_broken_data_set_fails_the_same_every_time(config, tmp_path):
 def test_processes_at_once(config, folders):
     """One parses, the others wait and find it parsed; all see the same."""
     code = f"""
-from dlrun.config import Data
+from dlrun.groups import Data
 from dlrun.data.parsed import Parsed, cached
 from dlrun.data.places import locate
 from dlrun.data.read import read

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlrun.config import Cosine, OneCycle, Scheduler, Step, Target
-from dlrun.errors import ConfigError
+from dlrun.groups import Cosine, OneCycle, Scheduler, Step
 from dlrun.optim.schedule import factor
 
 
@@ -39,11 +38,6 @@ def test_warm_up_rises_linearly_and_multiplies_the_schedule() -> None:
     assert [factor(Scheduler("constant", warmup=0.5), step, 8, 80) for step in (0, 1, 3, 4)] == [0.25, 0.5, 1, 1]
     warmed = factor(Step("step", warmup=2, gamma=0.5), 9, 8, 80)
     assert warmed == pytest.approx(10 / 16 * 0.5)
-
-
-def test_a_scheduler_of_the_users_own_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"torch\.X: not supported; there are: constant, step, cosine, one_cycle"):
-        factor(Target("torch.X", {}), 0, 1, 1)
 
 
 @given(

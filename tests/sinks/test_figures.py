@@ -7,17 +7,17 @@ from PIL import Image
 from torch import nn
 
 from dlrun.data.dataset import Split
-from dlrun.evaluation import Outcome
+from dlrun.evaluation import Predictions
 from dlrun.sinks import figures
 
 NAMES = ("curves", "learning_rate", "confusion_matrix", "class_accuracy", "filters")
 
 
-def outcome(classes: int, right: bool) -> Outcome:
+def outcome(classes: int, right: bool) -> Predictions:
     labels = torch.arange(4 * classes) % classes
     predicted = labels if right else (labels + (labels % 3 == 0)) % classes
     confidence = torch.linspace(0.2, 1, len(labels))
-    return Outcome(0.5, labels, predicted, confidence, torch.ones(len(labels), dtype=torch.bool), classes)
+    return Predictions(0.5, labels, predicted, confidence, torch.ones(len(labels), dtype=torch.bool), classes)
 
 
 def test_a_run_leaves_every_figure_in_both_forms(drawn_run: Path) -> None:

@@ -68,8 +68,8 @@ def test_a_folder_that_is_not_there_is_a_mistake(drawn_run: Path, capsys: pytest
 def test_onnx_equals_the_network_on_a_thousand_real_pictures(tmp_path: Path) -> None:
     import onnxruntime
 
-    from dlrun.config import Data
     from dlrun.data.load import load
+    from dlrun.groups import Data
 
     for model in ("cnn_batchnorm", "fc_64"):
         run_dir = tmp_path / model

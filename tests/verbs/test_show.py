@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from dlrun.compose import compose
-from dlrun.config import Target
 from dlrun.folders import read_config, write_config
+from dlrun.groups import Target
 from dlrun.verbs import show
 
 WORDS = ["data=synthetic", "model=fc_64", "epochs=2", "limit=64", "optimizer=adam", "optimizer.lr=0.002"]

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from rich.progress import Progress, TaskID
 
+from dlrun.data.places import DEBIAN
 from dlrun.errors import DataError
 
 PACKAGES = {"fashion_mnist": "dataset-fashion-mnist"}
-
-INSTALLED = Path("usr/share/datasets/fashion-mnist")
-"""Where the package keeps the files, below the root."""
+"""By data set; where they install it is in `places.DEBIAN`."""
 
 TIMEOUT = 600
 """Seconds for one command."""
@@ -27,23 +26,24 @@ def available() -> bool:
 
 
 @contextlib.contextmanager
-def unpacked(package: str, bars: Progress) -> Iterator[Path]:
-    """The folder of the package's data files, for as long as the context lasts.
+def unpacked(name: str, bars: Progress) -> Iterator[Path]:
+    """The folder of the files of a data set out of its package, for as long as the context lasts.
 
     Raises:
         DataError: apt or dpkg failed; the message holds the last line of what it said.
     """
     with tempfile.TemporaryDirectory(prefix="dlrun-apt-") as space:
         folder = Path(space)
-        for name in ("lists/partial", "cache/archives/partial"):
-            (folder / name).mkdir(parents=True)
+        for part in ("lists/partial", "cache/archives/partial"):
+            (folder / part).mkdir(parents=True)
         # Package lists of its own: the system's may be missing or old, and only root may update those.
         apt = ["apt-get", "-q", "-o", f"Dir::State::Lists={space}/lists", "-o", f"Dir::Cache={space}/cache"]
+        package = PACKAGES[name]
         task = bars.add_task(f"package {package}", total=None)
         _call([*apt, "update"], folder, bars, task)
         _call([*apt, "download", package], folder, bars, task)
         _call(["dpkg-deb", "-x", *(path.name for path in folder.glob("*.deb")), "root"], folder, bars, task)
-        yield folder / "root" / INSTALLED
+        yield folder / "root" / DEBIAN[name].relative_to("/")
 
 
 def _call(command: list[str], folder: Path, bars: Progress, task: TaskID) -> None:

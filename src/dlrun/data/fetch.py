@@ -10,13 +10,13 @@ from pathlib import Path
 
 import filelock
 
-from dlrun.config import DATA, Data
 from dlrun.data import content, debian
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.download import download, progress
 from dlrun.data.places import ASL_STEMS, Source, find, roots
 from dlrun.data.read import read
 from dlrun.errors import DataError
+from dlrun.groups import DATA, Data
 
 KAGGLE_HANDLE = "datamunge/sign-language-mnist"
 
@@ -114,7 +114,7 @@ def _sources(config: Data, place: Path) -> Iterator[tuple[str, Callable[[], None
 
 
 def _from_debian(config: Data, place: Path) -> None:
-    with progress() as bars, debian.unpacked(debian.PACKAGES[config.name], bars) as folder:
+    with progress() as bars, debian.unpacked(config.name, bars) as folder:
         _adopt(config, folder, place)
 
 

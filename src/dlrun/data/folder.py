@@ -9,15 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from dlrun.config import ImageFolder
 from dlrun.data.decoded import Decoded, Pictures
 from dlrun.data.listing import held_out, listings
+from dlrun.data.picture import opened, pixels_of
 from dlrun.errors import DataError
-
-PIXEL_LIMIT = 1 << 26
-"""Largest picture that is opened, in pixels: a file of a few kilobytes can unfold to gigabytes."""
+from dlrun.groups import ImageFolder
 
 MODES = {"rgb": "RGB", "grey": "L"}
 
@@ -28,20 +26,11 @@ def picture(path: Path, config: ImageFolder) -> npt.NDArray[np.uint8]:
     Resizing is Pillow's bilinear one, which is antialiased, and does not keep the aspect ratio.
 
     Raises:
-        DataError: No readable picture, or one of more than `PIXEL_LIMIT` pixels.
+        DataError: No readable picture, or one that is too large.
     """
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > PIXEL_LIMIT:
-                raise DataError(f"{path}: {image.width}x{image.height} pixels; at most {PIXEL_LIMIT} are read")
-            return _pixels(image, config)
-    except DataError:
-        raise
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not a picture of a known kind") from error
-    # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more on damaged files.
-    except Exception as error:
-        raise DataError(f"{path}: not a readable picture: {error}") from error
+    size = (config.size, config.size) if config.size is not None else None
+    image = opened(path, size).convert(MODES[config.color])
+    return pixels_of(image.resize(size, Image.Resampling.BILINEAR) if size else image)
 
 
 def read(folder: Path, config: ImageFolder) -> Decoded:
@@ -93,18 +82,3 @@ def _attempt(path: Path, config: ImageFolder) -> npt.NDArray[np.uint8] | DataErr
         return picture(path, config)
     except DataError as error:
         return error
-
-
-def _pixels(image: Image.Image, config: ImageFolder) -> npt.NDArray[np.uint8]:
-    if config.size is not None:
-        # JPEG files are decoded at a fraction of their size where that is still enough.
-        image.draft(None, (2 * config.size, 2 * config.size))
-    turned: Image.Image = ImageOps.exif_transpose(image)
-    if turned.mode.startswith("I"):
-        # Pillow clips 16-bit greys at 255 instead of scaling them.
-        turned = Image.fromarray((np.asarray(turned).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
-    flat = turned.convert(MODES[config.color])
-    if config.size is not None:
-        flat = flat.resize((config.size, config.size), Image.Resampling.BILINEAR)
-    array = np.asarray(flat, dtype=np.uint8)
-    return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))

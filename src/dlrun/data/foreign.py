@@ -1,6 +1,5 @@
 """Pictures from anywhere, made to look like those a network was trained on."""
 
-import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
-from dlrun.data.folder import PIXEL_LIMIT
-from dlrun.data.listing import SUFFIXES
+from dlrun.data.listing import SUFFIXES, below
+from dlrun.data.picture import opened, pixels_of
 from dlrun.errors import DataError, UsageError
 
 CERTAIN = 0.25
@@ -42,10 +41,10 @@ def listed(words: Iterable[str]) -> list[Path]:
         if not path.is_dir():
             paths.append(path)
             continue
-        below = sorted(Path(where, name) for where, _, names in os.walk(path) for name in names if _is_picture(name))
-        if not below:
+        inside = below(path)
+        if not inside:
             raise UsageError(f"{path}: no pictures in this folder ({' '.join(sorted(SUFFIXES))})")
-        paths += below
+        paths += inside
     return paths
 
 
@@ -62,53 +61,22 @@ def fitted(path: Path, shape: Sequence[int], border: Sequence[float], squeeze: b
         border: Mean of their outermost pixels by channel, on a scale of 0-1.
 
     Raises:
-        DataError: No readable picture, or one of more than `PIXEL_LIMIT` pixels.
+        DataError: No readable picture, one that is too large, or no channels that a file could have.
     """
     channels, height, width = shape
-    picture = _opened(path, "L" if channels == 1 else "RGB", (width, height))
-    if not squeeze:
-        picture = _padded(picture, width / height)
-    array = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
-    pixels = array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
     if channels not in (1, 3):
         raise DataError(f"{path}: the network takes pictures of {channels} channels; no file has those")
-    return _turned_round(pixels, border)
+    with warnings.catch_warnings():
+        # Oddities that Pillow can cope with (palettes, EXIF data) are no news to the user.
+        warnings.simplefilter("ignore")
+        picture = _opaque(opened(path, (width, height))).convert("L" if channels == 1 else "RGB")
+    if not squeeze:
+        picture = _padded(picture, width / height)
+    return _turned_round(pixels_of(picture.resize((width, height), Image.Resampling.BILINEAR)), border)
 
 
-def _is_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-
-
-def _opened(path: Path, mode: str, size: tuple[int, int]) -> Image.Image:
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: not a file")  # a pipe or a device would never end
-    try:
-        with warnings.catch_warnings():
-            # Oddities that Pillow can cope with (palettes, EXIF data) are no news to the user.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                if image.width * image.height > PIXEL_LIMIT:
-                    raise DataError(f"{path}: {image.width}x{image.height} pixels; at most {PIXEL_LIMIT} are read")
-                image.draft(None, (2 * size[0], 2 * size[1]))
-                return _flat(ImageOps.exif_transpose(image)).convert(mode)
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"{path}: {_reason(error)}") from error
-    # Pillow's decoders raise SyntaxError, ValueError, struct.error and more on damaged files.
-    except Exception as error:
-        raise DataError(f"{path}: not a readable picture: {error}") from error
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror if error.strerror else "not a readable picture"
-
-
-def _flat(image: Image.Image) -> Image.Image:
-    """The picture without transparency and with 8 bits a channel."""
-    if image.mode.startswith("I"):
-        # Pillow clips 16-bit greys at 255 instead of scaling them.
-        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+def _opaque(image: Image.Image) -> Image.Image:
+    """The picture without transparency."""
     if "A" not in image.getbands() and "transparency" not in image.info:
         return image
     layers = image.convert("RGBA")

@@ -10,8 +10,8 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 
 def classes_in(folder: Path) -> tuple[str, ...]:
     """The names of the classes below `folder` in alphabetical order; empty where there are no pictures."""
-    below = folder / "train" if (folder / "train").is_dir() else folder
-    return tuple(name for name, paths in listing(below).items() if paths)
+    train, _ = listings(folder)
+    return tuple(name for name, paths in train.items() if paths)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -28,14 +28,15 @@ def listings(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]
 
 
 def listing(folder: Path) -> dict[str, list[Path]]:
-    """The pictures of every class: all below a folder of its name, at any depth, hidden files excepted."""
+    """The pictures of every class: all below a folder of its name."""
     if not folder.is_dir():
         return {}
     inner = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return {entry.name: _below(entry) for entry in inner}
+    return {entry.name: below(entry) for entry in inner}
 
 
-def _below(folder: Path) -> list[Path]:
+def below(folder: Path) -> list[Path]:
+    """The pictures below a folder at any depth, sorted, hidden files excepted."""
     return sorted(
         Path(where, name)
         for where, _, names in os.walk(folder)

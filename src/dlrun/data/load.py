@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from dlrun.config import Data, ImageFolder, Synthetic, Target
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.dataset import Dataset, Split
 from dlrun.data.decoded import Decoded, Pictures, fingerprint, moments
@@ -15,6 +14,7 @@ from dlrun.data.parsed import Parsed, cached
 from dlrun.data.places import Source, locate
 from dlrun.data.read import read
 from dlrun.errors import ConfigError, DataError
+from dlrun.groups import Data, ImageFolder, Synthetic, Target
 from dlrun.targets import imported
 
 log = logging.getLogger("dlrun")

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import filelock
 import numpy as np
 
-from dlrun.config import Data
 from dlrun.data.decoded import Decoded, Pictures
 from dlrun.data.listing import pictures_in
 from dlrun.data.places import Source
 from dlrun.files import cache_home
+from dlrun.groups import Data
 
 log = logging.getLogger("dlrun")
 
@@ -108,11 +108,15 @@ def _header(place: Path) -> Any:
 
 
 def _array(path: Path, expected: int) -> np.ndarray:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if zlib.crc32(content) != expected:
-            raise ValueError(f"checksum of {path.name}")
+    if _checksum(path) != expected:
+        raise ValueError(f"checksum of {path.name}")
     # Copied on write: torch warns of arrays that can't be written to.
     return np.load(path, mmap_mode="c", allow_pickle=False)
+
+
+def _checksum(path: Path) -> int:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return zlib.crc32(content)
 
 
 def _stored(place: Path, state: str, parsed: Parsed) -> Parsed:
@@ -137,8 +141,7 @@ def _write(folder: Path, state: str, parsed: Parsed) -> None:
     for name, array in zip(ARRAYS, arrays, strict=True):
         path = folder / f"{name}.npy"
         np.save(path, array, allow_pickle=False)
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            checksums[name] = zlib.crc32(content)
+        checksums[name] = _checksum(path)
     header = {
         "state": state,
         "crc32": checksums,

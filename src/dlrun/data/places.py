@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlrun.config import Data
 from dlrun.data import content
 from dlrun.data.catalogue import ENTRIES, Entry
 from dlrun.data.listing import classes_in
 from dlrun.errors import DataError
 from dlrun.files import cache_home
+from dlrun.groups import Data
 
 DEBIAN = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 """Where Debian's packages install data sets."""
@@ -61,7 +61,10 @@ def locate(config: Data) -> Source:
 def _advice(config: Data, entry: Entry) -> str:
     if entry.format == "folder":
         return "Set data.root to a folder of pictures, with one folder a class"
-    return f"Fetch it: dlrun data fetch {config.name}" + (f" --root {config.root}" if config.root else "")
+    if config.root is None:
+        return f"Fetch it: dlrun data fetch {config.name}"
+    writable = os.access(config.root, os.W_OK) or not Path(config.root).exists()
+    return f"Fetch it: dlrun data fetch {config.name} --root {config.root if writable else 'FOLDER'}"
 
 
 def find(name: str, searched: Sequence[Path], explicit: bool) -> Source | None:

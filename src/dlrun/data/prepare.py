@@ -1,12 +1,12 @@
 """From stored bytes to what a network takes: scaled, normalised and, in training, augmented."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dlrun.config import Augment, Data, Target
-from dlrun.data.dataset import Dataset
+from dlrun.groups import Augment, Data, Target
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Prepare:
         return self.changes is not None
 
     def __call__(self, images: Tensor) -> Tensor:
+        """float32 (N, C, H, W) on the device of the images, which stay as they are."""
         scaled = images.float().div_(255)
         if self.changes is not None:
             from dlrun.data.augment import augment
@@ -34,11 +35,20 @@ class Prepare:
 
 
 def prepare_for(
-    dataset: Dataset, config: Data | Target, device: torch.device, changes: Augment | None = None
+    mean: Sequence[float],
+    std: Sequence[float],
+    config: Data | Target,
+    device: torch.device,
+    changes: Augment | None = None,
 ) -> Prepare:
-    """What `config.normalize` asks for on `device`; `changes` augments and is for training only."""
+    """What `config.normalize` asks for on `device`.
+
+    Args:
+        mean, std: Of the training pixels, one a channel, on a scale of 0-1.
+        changes: Augments; for training only.
+    """
     active = changes if changes is not None and changes != Augment() else None
     if getattr(config, "normalize", "unit") == "unit":
         return Prepare(changes=active)
-    mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (dataset.mean, dataset.std))
-    return Prepare(mean, std, active)
+    shift, scale = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (mean, std))
+    return Prepare(shift, scale, active)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from dlrun.config import Augment
 from dlrun.data.augment import augment
+from dlrun.groups import Augment
 from dlrun.randomness import undisturbed_random
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlrun.config import Layers, Target
 from dlrun.errors import ConfigError
+from dlrun.groups import Layers, Target
 from dlrun.models import layers as own
 from dlrun.models import torchvision_ops
 from dlrun.models.phrases import BatchNorm, Conv, Dense, Dropout, Flatten, Phrase, Pool, Shape, plan

@@ -19,6 +19,7 @@ class Dropout(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
+        """The same shape and type."""
         if not self.training or self.rate == 0:
             return x
         if x.device.type != "cpu" or torch.compiler.is_compiling():
@@ -26,6 +27,7 @@ class Dropout(nn.Module):
         return x * _mask(x, self.rate)
 
     def extra_repr(self) -> str:
+        """The rate."""
         return str(self.rate)
 
 
@@ -33,6 +35,7 @@ class ChannelDropout(Dropout):
     """Zero whole channels of (N, C, H, W) (Tompson et al. 2015; PyTorch's Dropout2d)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """The same shape and type, float (N, C, H, W)."""
         return F.dropout2d(x, self.rate, self.training)
 
 
@@ -58,6 +61,7 @@ class Flatten(nn.Module):
     """(N, C, H, W) to (N, H*W*C): Keras' order, and no copy when the memory is channels_last."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), or what is flat already, to (N, C*H*W)."""
         if x.dim() == 4:
             x = x.permute(0, 2, 3, 1)
         return x.flatten(1)
@@ -83,6 +87,7 @@ class KerasBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """The same shape, float (N, C, ...), normalized over all but the channels."""
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         normalize = _RowwiseBatchNorm.apply if self._rowwise_pays(x) else _normalize
@@ -105,6 +110,7 @@ class KerasBatchNorm(nn.Module):
         )
 
     def extra_repr(self) -> str:
+        """Channels and constants."""
         return f"{len(self.weight)}, momentum={self.momentum}, eps={self.eps}"
 
 

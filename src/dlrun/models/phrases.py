@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dlrun.config import Layers
 from dlrun.errors import ConfigError, did_you_mean
 from dlrun.fields import fields_of
+from dlrun.groups import Layers
 
 Shape = tuple[int, ...]
 """Of one picture: (channels, height, width), or (units,) once it is flat."""
@@ -22,7 +22,7 @@ LARGEST = 2**20
 
 @dataclass(frozen=True)
 class Phrase:
-    """One layer with its shapes; `parameters` are trainable, `statistics` are batch norm's running ones."""
+    """One layer with its shapes."""
 
     text: str
     in_shape: Shape
@@ -30,10 +30,12 @@ class Phrase:
 
     @property
     def parameters(self) -> int:
+        """How many numbers are trained."""
         return 0
 
     @property
     def statistics(self) -> int:
+        """How many running means and variances are kept."""
         return 0
 
 
@@ -48,6 +50,7 @@ class Conv(Phrase):
 
     @property
     def parameters(self) -> int:
+        """Kernels and biases."""
         height, width = self.kernel
         return self.out_shape[0] * (self.in_shape[0] * height * width + 1)
 
@@ -67,10 +70,12 @@ class BatchNorm(Phrase):
 
     @property
     def parameters(self) -> int:
+        """A factor and an offset a channel."""
         return 2 * self.in_shape[0]
 
     @property
     def statistics(self) -> int:
+        """A mean and a variance a channel."""
         return 2 * self.in_shape[0]
 
 
@@ -95,6 +100,7 @@ class Dense(Phrase):
 
     @property
     def parameters(self) -> int:
+        """Weights and biases."""
         return self.out_shape[0] * (self.in_shape[0] + 1)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlrun.config import Adadelta, Adam, Optimizer, Rmsprop, Sgd, Target
 from dlrun.errors import ConfigError
+from dlrun.groups import Adadelta, Adam, Optimizer, Rmsprop, Sgd, Target
 from dlrun.optim import keras
 from dlrun.targets import imported
 

@@ -2,23 +2,16 @@
 
 import math
 
-from dlrun.config import Cosine, OneCycle, Scheduler, Step, Target
-from dlrun.errors import ConfigError
+from dlrun.groups import Cosine, OneCycle, Scheduler, Step
 
 
-def factor(scheduler: Scheduler | Target, step: int, steps_per_epoch: int, total_steps: int) -> float:
+def factor(scheduler: Scheduler, step: int, steps_per_epoch: int, total_steps: int) -> float:
     """The factor on the learning rate of one step.
 
     Args:
         step: Number of steps before it, from 0.
         total_steps: Of the whole run.
-
-    Raises:
-        ConfigError: The scheduler is a target; a class with a state is no function of the step.
     """
-    if isinstance(scheduler, Target):
-        names = "constant, step, cosine, one_cycle"
-        raise ConfigError(f"scheduler._target_={scheduler.target}: not supported; there are: {names}")
     return _warmed(scheduler, step, steps_per_epoch) * _shape(scheduler, step, steps_per_epoch, total_steps)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlrun.config import DATA, Checkpoint, Config, Sweep
+from dlrun.config import Checkpoint, Config, Sweep
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.fields import fields_of
+from dlrun.groups import DATA
 from dlrun.report.output import Column, Record, Table, column, duration, plain_text
 from dlrun.report.runs import Run
 from dlrun.report.seeds import Spread

@@ -13,9 +13,11 @@ log = logging.getLogger("dlrun")
 class Closable(Protocol):
     """A sink with files to close."""
 
-    def __call__(self, event: Event) -> None: ...
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the files; may be called once only."""
 
 
 S = TypeVar("S", bound=Closable)

@@ -26,6 +26,7 @@ class Checkpoints:
         self.saved_at, self.saved_step = time.monotonic(), -1
 
     def __call__(self, event: Event) -> None:
+        """Save at the end of every epoch, and wherever the config or a signal asks for it."""
         if isinstance(event, EpochEnded):
             if event.best:
                 self._save_best(event)

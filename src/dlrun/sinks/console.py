@@ -42,6 +42,7 @@ class ConsoleSink:
         self.started = time.monotonic()
 
     def __call__(self, event: Event) -> None:
+        """Move the bar, or print the line of an epoch."""
         if isinstance(event, StepsTaken):
             self._advance(event)
         elif isinstance(event, EpochEnded):

@@ -15,7 +15,7 @@ from torch import nn
 
 from dlrun import sheets
 from dlrun.data.dataset import Split
-from dlrun.evaluation import Outcome, precision_and_recall
+from dlrun.evaluation import Predictions, precision_and_recall
 from dlrun.files import write_atomically
 
 BLUE, ORANGE, GREY = "#1f6fb4", "#d95f02", "#888888"
@@ -39,7 +39,7 @@ def write(
     folder: Path,
     history: Sequence[dict[str, float]],
     rates: Sequence[tuple[float, float]],
-    outcome: Outcome,
+    outcome: Predictions,
     test: Split,
     classes: Sequence[str],
     model: nn.Module,
@@ -65,7 +65,8 @@ def write(
     chosen = outcome.mistakes(SHOWN_MISTAKES)
     if len(chosen):
         images = test.images[chosen.to(test.images.device)].cpu().numpy()
-        draw["mistakes"] = lambda figure: mistakes(figure, images, _captions(outcome, chosen, classes))
+        captions = outcome.captions(chosen, [_short(name) for name in classes])
+        draw["mistakes"] = lambda figure: mistakes(figure, images, captions)
     kernels = first_kernels(model)
     if kernels is not None:
         draw["filters"] = lambda figure: filters(figure, kernels)
@@ -175,14 +176,6 @@ def first_kernels(model: nn.Module) -> np.ndarray | None:
             # A kernel of one pixel shows nothing, and more than three channels are no colours.
             return weight[:64].numpy() if weight.shape[1] in (1, 3) and weight.shape[2] > 1 else None
     return None
-
-
-def _captions(outcome: Outcome, chosen: torch.Tensor, classes: Sequence[str]) -> list[str]:
-    columns = (outcome.predicted[chosen], outcome.confidence[chosen], outcome.labels[chosen])
-    return [
-        f"{_short(classes[predicted])} {confidence:.0%}\nis {_short(classes[label])}"
-        for predicted, confidence, label in zip(*(column.tolist() for column in columns), strict=True)
-    ]
 
 
 def _name_ticks(axes: Axes, classes: Sequence[str]) -> None:

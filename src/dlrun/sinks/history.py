@@ -23,6 +23,7 @@ class History:
         self._write()
 
     def __call__(self, event: Event) -> None:
+        """Append the row of an epoch that has ended."""
         if not isinstance(event, EpochEnded):
             return
         seconds = event.train_seconds + event.evaluate_seconds

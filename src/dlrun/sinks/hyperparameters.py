@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from dlrun.config import Augment, Config, Layers, Target, plain
+from dlrun.config import Config, plain
+from dlrun.groups import Augment, Layers, Target
 
 FIRST = ("model", "optimizer", "lr", "batch_size", "seed")
 """The columns that are shown at first."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from dlrun.config import Config
-from dlrun.evaluation import Outcome, examine, judged
+from dlrun.evaluation import Predictions, examine, judged
 from dlrun.events import Event, StepsTaken
 from dlrun.randomness import undisturbed_random
 from dlrun.result import read_history
@@ -53,6 +53,7 @@ class Pictures:
             self.board.do(lambda board: board.begin())
 
     def __call__(self, event: Event) -> None:
+        """Log it for TensorBoard."""
         if self.board is not None:
             self.board.do(lambda board: board(event))
             self._listen(event)
@@ -98,7 +99,7 @@ class Pictures:
         history, classes = read_history(self.run_dir), self.subject.classes
         figures.write(self.run_dir / "figures", history, self._rates(), outcome, test, classes, model)
 
-    def _outcome(self, stop: Callable[[], bool]) -> Outcome | None:
+    def _outcome(self, stop: Callable[[], bool]) -> Predictions | None:
         test, settings = self.subject.test, self.settings
         if sum(map(len, self.overheard)) == len(test):
             return judged(self.overheard, test.labels)

@@ -13,11 +13,11 @@ from PIL.Image import Image
 from torch import Tensor
 
 from dlrun import sheets
-from dlrun.config import Augment
 from dlrun.data.dataset import Split
 from dlrun.data.samples import augmented, spread
-from dlrun.evaluation import Outcome, precision_and_recall
+from dlrun.evaluation import Predictions, precision_and_recall
 from dlrun.events import EpochEnded, Event, StepsTaken
+from dlrun.groups import Augment
 from dlrun.randomness import undisturbed_random
 from dlrun.sinks.event_file import EventFile
 from dlrun.sinks.graph import graph_of
@@ -83,6 +83,7 @@ class TensorBoard:
         return self.files[-1]
 
     def __call__(self, event: Event) -> None:
+        """Log steps and epochs; other events show nothing."""
         if isinstance(event, StepsTaken):
             self._steps(event)
         elif isinstance(event, EpochEnded):
@@ -127,7 +128,7 @@ class TensorBoard:
         except Exception as error:
             log.info("no graph for TensorBoard: %s: %s", type(error).__name__, error)
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: Predictions) -> None:
         """What is known at the end: mistakes, the confusion matrix, the final test metrics.
 
         Args:
@@ -159,22 +160,13 @@ class TensorBoard:
         file.image(tag, sheets.png(page), page.size, step)
 
 
-def mistakes_sheet(outcome: Outcome, test: Split, classes: tuple[str, ...]) -> Image | None:
+def mistakes_sheet(outcome: Predictions, test: Split, classes: tuple[str, ...]) -> Image | None:
     """The most confident mistakes with predicted class, its probability and true class; None of none."""
     chosen = outcome.mistakes(_how_many(test))
     if not len(chosen):
         return None
-    captions = [
-        f"{classes[predicted]} {confidence:.0%}\nis {classes[label]}"
-        for predicted, confidence, label in zip(
-            outcome.predicted[chosen].tolist(),
-            outcome.confidence[chosen].tolist(),
-            outcome.labels[chosen].tolist(),
-            strict=True,
-        )
-    ]
     images = test.images[chosen.to(test.images.device)].cpu().numpy()
-    return sheets.sheet(images, captions)
+    return sheets.sheet(images, outcome.captions(chosen, classes))
 
 
 def _table(confusion: Tensor, classes: tuple[str, ...]) -> str:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dlrun.config import Config, Data, ImageFolder
+from dlrun.config import Config
+from dlrun.groups import Data, ImageFolder
 from dlrun.result import Result
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.processes import Processes

@@ -10,10 +10,11 @@ import yaml
 from omegaconf import DictConfig
 
 from dlrun.compose import compose
-from dlrun.config import Config, Sweep, Target, identity
+from dlrun.config import Config, Sweep, identity
 from dlrun.errors import ConfigError, UsageError
 from dlrun.files import write_atomically
 from dlrun.folders import slug
+from dlrun.groups import Target
 from dlrun.precision import settle_precision
 from dlrun.runs import check
 from dlrun.sweeps.jobs import Job, numbered, read_result

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from dlrun.config import GROUPS
 from dlrun.errors import ConfigError
+from dlrun.groups import GROUPS
 
 
 def read_overrides(values: Any, where: str) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlrun.compose import compose
-from dlrun.config import Config, Target, identity
+from dlrun.config import Config, identity
 from dlrun.errors import ConfigError, UsageError
 from dlrun.folders import slug
+from dlrun.groups import Target
 from dlrun.result import Result
 from dlrun.tables.overrides import key_of, merged
 from dlrun.tables.table import Row, Table

@@ -19,20 +19,8 @@ from typing import Any
 import yaml
 
 from dlrun.compose import config_folders, options
-from dlrun.config import (
-    DATA,
-    GROUPS,
-    OPTIMIZERS,
-    SCHEDULERS,
-    Augment,
-    Checkpoint,
-    Config,
-    Data,
-    Layers,
-    Optimizer,
-    Scheduler,
-    Sweep,
-)
+from dlrun.config import Checkpoint, Config, Sweep
+from dlrun.groups import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, Data, Layers, Optimizer, Scheduler
 from dlrun.verbs import VERBS
 from dlrun.verbs.help import typed_fields
 

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dlrun.config import DATA, Data
 from dlrun.data.catalogue import ENTRIES, Entry
 from dlrun.data.places import find, locate, roots
 from dlrun.errors import DataError, UsageError, did_you_mean
+from dlrun.groups import DATA, Data
 from dlrun.report.output import Table, column, terminal_width, visible, write
 from dlrun.verbs import data_show
 

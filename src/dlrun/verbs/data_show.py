@@ -14,8 +14,8 @@ from dlrun.report.output import Table, column, visible, write
 from dlrun.tables.overrides import hydra_value
 
 if TYPE_CHECKING:
-    from dlrun.config import Augment
     from dlrun.data.dataset import Dataset
+    from dlrun.groups import Augment
 
 GROUPS = ("data", "augment")
 MOST_SHOWN = 40

@@ -17,11 +17,11 @@ from importlib import metadata
 from pathlib import Path
 
 from dlrun.compose import configs_dir
-from dlrun.config import DATA
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.places import find, roots
 from dlrun.errors import DlrunError
 from dlrun.files import cache_home
+from dlrun.groups import DATA
 from dlrun.report.output import counted, visible
 
 SLURM_COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")

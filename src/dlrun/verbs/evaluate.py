@@ -19,7 +19,7 @@ from dlrun.verbs.loaded import FIELDS, add_run, fields, load
 
 if TYPE_CHECKING:
     from dlrun.data.dataset import Dataset, Split
-    from dlrun.evaluation import Outcome
+    from dlrun.evaluation import Predictions
     from dlrun.loading import Loaded
 
 OWN_FIELDS = ("data", "split", "limit", "eval_batch_size")
@@ -57,8 +57,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _dataset(run: "Loaded", changes: Mapping[str, Any]) -> "Dataset":
     """The data of the run, or other data with its classes, at the size that the network takes."""
-    from dlrun.config import Target, parse, plain
+    from dlrun.config import parse, plain
     from dlrun.data.load import load as load_data
+    from dlrun.groups import Target
 
     config = run.config
     if isinstance(config.data, Target) and "data" not in changes and not config.trust:
@@ -78,7 +79,7 @@ def _dataset(run: "Loaded", changes: Mapping[str, Any]) -> "Dataset":
     return load_data(parse(values).data)
 
 
-def _examined(run: "Loaded", split: "Split", dataset: "Dataset") -> "Outcome":
+def _examined(run: "Loaded", split: "Split", dataset: "Dataset") -> "Predictions":
     from dlrun.data.dataset import Split, limited
     from dlrun.evaluation import examine
 
@@ -103,7 +104,7 @@ def _relabelled(split: "Split", theirs: tuple[str, ...], ours: tuple[str, ...]) 
     return torch.tensor([ours.index(name) for name in theirs])[split.labels]
 
 
-def _numbers(outcome: "Outcome", classes: tuple[str, ...]) -> dict[str, Any]:
+def _numbers(outcome: "Predictions", classes: tuple[str, ...]) -> dict[str, Any]:
     from dlrun.evaluation import precision_and_recall
 
     confusion = outcome.confusion()

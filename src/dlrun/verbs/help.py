@@ -7,8 +7,9 @@ import typing
 from typing import Any
 
 from dlrun.compose import options
-from dlrun.config import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, Checkpoint, Config, Layers, Sweep
+from dlrun.config import Checkpoint, Config, Sweep
 from dlrun.fields import default_of, expectation, fields_of
+from dlrun.groups import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, Layers
 from dlrun.verbs import VERBS
 
 USAGE = """\

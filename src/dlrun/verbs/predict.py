@@ -91,8 +91,8 @@ def _predicted(run: "Loaded", paths: Sequence[Path], failures: list[str]) -> Ite
 
 
 def _fitted(run: "Loaded", path: Path) -> "Fitted":
-    from dlrun.config import ImageFolder
     from dlrun.data.foreign import fitted
+    from dlrun.groups import ImageFolder
 
     squeeze = isinstance(run.config.data, ImageFolder)  # as its pictures were for training
     return fitted(path, run.inputs.shape, run.inputs.border, squeeze)

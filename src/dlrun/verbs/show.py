@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from dlrun.compose import compose
-from dlrun.config import Config, Layers, Target, parse, plain
+from dlrun.config import Config, parse, plain
 from dlrun.errors import DlrunError, UsageError
 from dlrun.folders import read_yaml
+from dlrun.groups import Layers, Target
 from dlrun.report import runs
 from dlrun.report.output import Table, column, counted, duration, terminal_width, visible, write
 from dlrun.report.runs import Run, flat
