@@ -1,9 +1,11 @@
-"""What a process per job costs: a sweep of short runs against separate commands and against bare training.
+"""What a process per job costs: sweeps of short runs against separate commands and against bare training.
 
     python benchmarks/sweep.py [--runs 16] [--data mnist] [--slots 2] [--repeats 3]
 
-The sweep and the separate commands take turns in one sitting. Bare training is what the runs themselves
-report as time of training and evaluation. Writes benchmarks/results/sweep.json and sweep.md.
+The sweeps and the separate commands take turns in one sitting. Bare training is what the runs themselves
+report as time of training and evaluation. The overhead of a further run is the slope between a sweep of a
+quarter of the runs and one of all, less bare training; what does not grow is the sweep's own start and end.
+Writes benchmarks/results/sweep.json and sweep.md.
 """
 
 import argparse
@@ -27,16 +29,34 @@ def timed(words: list[str], folder: Path) -> float:
     return time.perf_counter() - started
 
 
+def bare_of(folder: Path) -> float:
+    """Seconds of training and evaluation of all runs below a folder."""
+    results = [Result.read(path.parent) for path in folder.rglob("result.json")]
+    return sum(result.seconds["train"] + result.seconds["evaluate"] for result in results)
+
+
+def overhead(common: list[str], runs: int, slots: int, folder: Path) -> dict[str, float]:
+    """Seconds of a sweep of all runs, of its bare training, of its start and end, and of a further run's overhead."""
+    few = runs // 4
+    words = ["-m", *common, f"sweep.slots={slots}"]
+    short = timed([*words, f"seed=range({few})", "sweep.name=few"], folder)
+    swept = timed([*words, f"seed=range({runs})", "sweep.name=all"], folder)
+    bare = bare_of(folder / "outputs" / "sweeps" / "all")
+    slope = (swept - short) / (runs - few)
+    return {"sweep": swept, "bare": bare, "ends": short - few * slope, "overhead": slope * slots - bare / runs}
+
+
 def one_round(runs: int, common: list[str], slots: int) -> dict[str, float]:
-    """Seconds of a sweep, of the same runs one command after the other, and of their bare training."""
+    """The figures of sweeps with and without figures, and the seconds of one command after the other."""
     threads = max(1, (os.cpu_count() or 1) // slots)
+    taken = {}
+    for kind, more in (("", []), (" without pictures", ["tensorboard=off"])):
+        with tempfile.TemporaryDirectory() as name:
+            measured = overhead([*common, *more], runs, slots, Path(name))
+        taken |= {f"{what}{kind}": value for what, value in measured.items()}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        swept = timed(["-m", *common, f"seed=range(0,{runs})", f"sweep.slots={slots}", "sweep.name=s"], folder)
-        results = [Result.read(path.parent) for path in folder.glob("outputs/sweeps/s/*/result.json")]
-        bare = sum(result.seconds["train"] + result.seconds["evaluate"] for result in results)
-        separate = sum(timed([*common, f"seed={seed}", f"threads={threads}"], folder) for seed in range(runs))
-    return {"sweep": swept, "separate": separate, "bare": bare, "overhead": (swept * slots - bare) / runs}
+        taken["separate"] = sum(timed([*common, f"seed={n}", f"threads={threads}"], Path(name)) for n in range(runs))
+    return taken
 
 
 def main() -> None:
@@ -49,15 +69,16 @@ def main() -> None:
     options = parser.parse_args()
     common = ["model=fc_64", f"data={options.data}", "epochs=1", "batch_size=128", "device=cpu"]
     rounds = [one_round(options.runs, common, options.slots) for _ in range(options.repeats)]
-    medians = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+    medians = {name: f"{statistics.median(one[name] for one in rounds):.2f}" for name in rounds[0]}
     rows = [
-        ["one sweep", f"{medians['sweep']:.1f}"],
-        [f"{options.runs} commands, one after the other", f"{medians['separate']:.1f}"],
-        ["training and evaluation alone, summed over the runs", f"{medians['bare']:.1f}"],
-        ["overhead per run in the sweep", f"{medians['overhead']:.2f}"],
+        ["one sweep", medians["sweep"], medians["sweep without pictures"]],
+        ["training and evaluation alone, summed over its runs", medians["bare"], medians["bare without pictures"]],
+        ["start and end of the sweep itself", medians["ends"], medians["ends without pictures"]],
+        ["overhead of a further run", medians["overhead"], medians["overhead without pictures"]],
+        [f"{options.runs} commands, one after the other", medians["separate"], ""],
     ]
-    head = f"{options.runs} runs of fc_64, an epoch of {options.data}, {options.slots} at a time"
-    save("sweep", {"rounds": rounds}, markdown([head, "seconds"], rows), sys.argv[1:])
+    what = f"{options.runs} runs of fc_64, an epoch of {options.data}, {options.slots} at a time: seconds"
+    save("sweep", {"rounds": rounds}, markdown([what, "as usual", "tensorboard=off"], rows), sys.argv[1:])
 
 
 if __name__ == "__main__":
