@@ -23,7 +23,6 @@ def sheet(
     captions: Sequence[str] = (),
     columns: int | None = None,
     tile: int | None = None,
-    below: float = 0.0,
 ) -> Image.Image:
     """Pictures in rows, each with its caption of one or more lines below.
 
@@ -32,14 +31,13 @@ def sheet(
         columns: Pictures in a row (None: about as many rows as columns).
         tile: Least width in pixels to which a picture is enlarged, by a whole factor (None: as it is, or
             wide enough for a caption).
-        below: Share of a picture's height that is left free below it, besides the captions.
     """
     count, _, height, width = images.shape
     columns = max(1, min(columns or math.ceil(math.sqrt(count)), count))
     wanted = tile if tile is not None else 72 if captions else 0
     factor = max(1, math.ceil(wanted / width))
     lines = max((caption.count("\n") + 1 for caption in captions), default=0)
-    cell = (width * factor + 4, round((1 + below) * height * factor) + 4 + LINE * lines)
+    cell = (width * factor + 4, height * factor + 4 + LINE * lines)
     # Grey pages are a third of the work to compress.
     size = (columns * cell[0], max(1, math.ceil(count / columns)) * cell[1])
     page = Image.new("L" if images.shape[1] < 3 else "RGB", size, "white")

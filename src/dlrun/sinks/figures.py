@@ -1,5 +1,7 @@
-"""The figures of a finished run, as PNG and SVG, drawn by matplotlib without its global state."""
+"""The figures of a finished run, as PNG and SVG: plots by matplotlib without its global state, pictures by Pillow."""
 
+import base64
+import io
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL.Image import Image
 from torch import nn
 
 from dlrun import sheets
@@ -55,28 +58,35 @@ def write(
         OSError: The folder can't be written.
     """
     folder.mkdir(exist_ok=True)
+    for name, page in _pages(outcome, test, classes, model).items():
+        _save_page(page, folder, name)
     counts = outcome.confusion()
-    draw: dict[str, Callable[[Figure], None]] = {
+    plots: dict[str, Callable[[Figure], None]] = {
         "curves": lambda figure: curves(figure, history),
         "learning_rate": lambda figure: learning_rate(figure, rates),
         "confusion_matrix": lambda figure: confusion_matrix(figure, counts.numpy(), classes),
         "class_accuracy": lambda figure: class_accuracy(figure, counts, classes),
     }
+    with rc_context(STYLE), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font has not
+        for name, plot in plots.items():
+            figure = Figure(figsize=(6.4, 4))
+            FigureCanvasAgg(figure)
+            plot(figure)
+            _save(figure, folder, name)
+
+
+def _pages(outcome: Predictions, test: Split, classes: Sequence[str], model: nn.Module) -> dict[str, Image]:
+    """What is made of pictures: Pillow lays them out in a tenth of the time that matplotlib takes."""
+    pages = {}
     chosen = outcome.mistakes(SHOWN_MISTAKES)
     if len(chosen):
         images = test.images[chosen.to(test.images.device)].cpu().numpy()
-        captions = outcome.captions(chosen, [_short(name) for name in classes])
-        draw["mistakes"] = lambda figure: mistakes(figure, images, captions)
+        pages["mistakes"] = sheets.sheet(images, outcome.captions(chosen, classes), columns=5, tile=112)
     kernels = first_kernels(model)
     if kernels is not None:
-        draw["filters"] = lambda figure: filters(figure, kernels)
-    with rc_context(STYLE), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of letters that the font has not
-        for name, into in draw.items():
-            figure = Figure(figsize=(6.4, 4))
-            FigureCanvasAgg(figure)
-            into(figure)
-            _save(figure, folder, name)
+        pages["filters"] = filters(kernels)
+    return pages
 
 
 def curves(figure: Figure, history: Sequence[dict[str, float]]) -> None:
@@ -92,9 +102,9 @@ def curves(figure: Figure, history: Sequence[dict[str, float]]) -> None:
         axes.plot(epochs, other, color=ORANGE, marker=marker, markersize=3, label=split)
         axes.fill_between(epochs, train, other, color=GREY, alpha=0.15, linewidth=0, label="gap")
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         gap = other[-1] - train[-1]
-        axes.set_title(f"{metric}: {split} {other[-1]:.4f}, {gap:+.4f} against train", fontsize=9)
+        axes.set_title(f"{metric}: {split} {other[-1]:.4f}, {gap:+.4f} against train", fontsize=9, y=1.0)
         axes.legend(frameon=False)
 
 
@@ -143,30 +153,11 @@ def class_accuracy(figure: Figure, counts: torch.Tensor, classes: Sequence[str])
     axes.set_xlabel("share of the class recognised (test)")
 
 
-def mistakes(figure: Figure, images: np.ndarray, captions: Sequence[str]) -> None:
-    """The wrong predictions that the network was surest of."""
-    columns = min(5, len(images))
-    rows = -(-len(images) // columns)
-    page = sheets.sheet(images, columns=columns, tile=56, below=0.25)
-    figure.set_size_inches(1.5 * columns, 1.5 * columns * page.height / page.width)
-    # All pictures as one, since matplotlib takes longer for each of them than for a large one.
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(page, "gray", vmin=0, vmax=255, extent=(0, columns, 0, rows), aspect="auto", interpolation="nearest")
-    axes.set_axis_off()
-    for number, caption in enumerate(captions):
-        row, column = divmod(number, columns)
-        axes.text(column + 0.5, rows - row - 0.8, caption, ha="center", va="top", fontsize=7)
-
-
-def filters(figure: Figure, kernels: np.ndarray) -> None:
-    """The kernels of the first convolution, each scaled to its own range."""
+def filters(kernels: np.ndarray) -> Image:
+    """The kernels of the first convolution, float (filters, C, H, W), each scaled to its own range."""
     low, high = (limit(kernels, axis=(1, 2, 3), keepdims=True) for limit in (np.min, np.max))
     pixels = (255 * (kernels - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
-    page = sheets.sheet(pixels, columns=8, tile=48)
-    figure.set_size_inches(page.width / 80, page.height / 80)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(page, interpolation="nearest")
-    axes.set_axis_off()
+    return sheets.sheet(pixels, columns=8, tile=48)
 
 
 def first_kernels(model: nn.Module) -> np.ndarray | None:
@@ -192,9 +183,15 @@ def _short(name: str) -> str:
     return shown if len(shown) <= 16 else shown[:15] + "…"
 
 
-def _save(figure: Figure, folder: Path, name: str) -> None:
-    import io
+def _save_page(page: Image, folder: Path, name: str) -> None:
+    content = sheets.png(page)
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{page.width}" height="{page.height}">'
+    image = f'<image width="100%" height="100%" href="data:image/png;base64,{base64.b64encode(content).decode()}"/>'
+    write_atomically(folder / f"{name}.png", content)
+    write_atomically(folder / f"{name}.svg", f"{head}{image}</svg>\n")
 
+
+def _save(figure: Figure, folder: Path, name: str) -> None:
     for form, about in (("png", {"Software": None}), ("svg", {"Date": None})):
         file = io.BytesIO()
         figure.savefig(file, format=form, dpi=DPI, metadata=about)
