@@ -33,14 +33,14 @@ NETWORKS = {
     "cnn_dropout": ["model=cnn_dropout", "data=mnist", "optimizer=sgd", "batch_size=32"],
     "asl_cnn": ["model=asl_cnn", "data=asl", "optimizer=rmsprop", "batch_size=32"],
 }
+CPU = ["device=cpu", "precision=float32"]
 Epoch = Callable[[], float]
 """Trains and evaluates one epoch and returns its seconds."""
 
 
 def parts_of(overrides: list[str], threads: int) -> Parts:
     """The parts of a run, as dlrun builds them."""
-    common = [f"threads={threads}", "device=cpu", "precision=float32", "epochs=1000000"]
-    return build(compose([*overrides, *common]))
+    return build(compose([*overrides, f"threads={threads}", "epochs=1000000"]))
 
 
 def dlrun_epochs(overrides: list[str], threads: int) -> Epoch:
@@ -91,7 +91,7 @@ def usual_epochs(overrides: list[str], threads: int) -> Epoch:
 
     class Pictures(Dataset):  # type: ignore[type-arg]
         def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-            self.images, self.labels = images.squeeze(1).numpy(), labels
+            self.images, self.labels = images.squeeze(1).cpu().numpy(), labels.cpu()
 
         def __len__(self) -> int:
             return len(self.labels)
@@ -99,7 +99,8 @@ def usual_epochs(overrides: list[str], threads: int) -> Epoch:
         def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
             return to_tensor(Image.fromarray(self.images[index])), int(self.labels[index])
 
-    plain = plain_model(overrides[0].partition("=")[2], parts)
+    device = parts.state.device
+    plain = plain_model(overrides[0].partition("=")[2], parts).to(device)
     kinds = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
     name = parts.config.optimizer.name
     optimizer = (
@@ -115,7 +116,8 @@ def usual_epochs(overrides: list[str], threads: int) -> Epoch:
         started = time.perf_counter()
         plain.train()
         total = correct = 0.0
-        for images, labels in train_loader:
+        for batch in train_loader:
+            images, labels = (tensor.to(device) for tensor in batch)
             optimizer.zero_grad()
             logits = plain(images)
             loss = F.cross_entropy(logits, labels)
@@ -125,7 +127,8 @@ def usual_epochs(overrides: list[str], threads: int) -> Epoch:
             correct += (logits.argmax(1) == labels).sum().item()
         plain.eval()
         with torch.no_grad():
-            for images, labels in test_loader:
+            for batch in test_loader:
+                images, labels = (tensor.to(device) for tensor in batch)
                 logits = plain(images)
                 total += F.cross_entropy(logits, labels, reduction="sum").item()
                 correct += (logits.argmax(1) == labels).sum().item()
@@ -232,7 +235,7 @@ def main() -> None:
     results = {}
     for name in options.networks.split(","):
         print(name, flush=True)
-        overrides = NETWORKS[name]
+        overrides = [*NETWORKS[name], *CPU]
         contenders: dict[str, Epoch] = {
             "dlrun": dlrun_epochs(overrides, options.threads),
             "floor": floor_epochs(overrides, options.threads),
@@ -243,7 +246,8 @@ def main() -> None:
         # Epochs below a second or two vary more from one to the next, and cost less to repeat.
         results[name] = measure(contenders, options.repeats * (3 if name.startswith("fc_") else 1))
     scratch.cleanup()
-    save("epoch", {"threads": options.threads, "seconds": results}, table(results), sys.argv[1:])
+    words = ["PYTHON" if word == options.keras else word for word in sys.argv[1:]]
+    save("epoch", {"threads": options.threads, "seconds": results}, table(results), words)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from epoch import dlrun_epochs
+from epoch import CPU, dlrun_epochs
 from report import markdown, save
 from sweep import timed
 
@@ -28,7 +28,7 @@ FEW = 12_000
 
 def seconds_of_epoch(overrides: list[str], threads: int, repeats: int) -> float:
     """Median of an epoch with its evaluation; the first one warms up."""
-    epoch = dlrun_epochs(["data=mnist", *overrides], threads)
+    epoch = dlrun_epochs(["data=mnist", *overrides, *CPU], threads)
     epoch()
     return statistics.median(epoch() for _ in range(repeats))
 

@@ -10,7 +10,7 @@ import argparse
 import sys
 
 import torch
-from epoch import NETWORKS, parts_of
+from epoch import CPU, NETWORKS, parts_of
 from report import markdown, save
 from torch.profiler import ProfilerActivity, profile
 
@@ -42,7 +42,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
-    found = {name: operators(NETWORKS[name], options.threads, options.steps) for name in options.networks.split(",")}
+    found = {
+        name: operators([*NETWORKS[name], *CPU], options.threads, options.steps) for name in options.networks.split(",")
+    }
     rows = [
         [name, ", ".join(f"{operator.removeprefix('aten::')} {share:.0%}" for operator, share in shares[:SHOWN])]
         for name, shares in found.items()

@@ -133,7 +133,7 @@ def check_history(run_dir: Path, result: Result) -> None:
 
 def release_history(run_dir: Path) -> None:
     """Take the history's checksum out of an earlier result: the run goes on and changes the history."""
-    result = _result_beside(run_dir)
+    result = read_result(run_dir)
     if result is not None and result.history is not None:
         dataclasses.replace(result, history=None).write(run_dir)
 
@@ -184,7 +184,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _result_beside(run_dir: Path) -> Result | None:
+def read_result(run_dir: Path) -> Result | None:
+    """The result in a run folder, None where there is none or it is damaged."""
     try:
         return Result.read(run_dir)
     except UsageError:
@@ -207,7 +208,7 @@ def read_history(run_dir: Path) -> list[dict[str, float]]:
         return []
     except (ValueError, csv.Error) as error:
         raise UsageError(f"{path}: can't be read ({type(error).__name__})") from None
-    result = _result_beside(run_dir)
+    result = read_result(run_dir)
     if result is not None:
         check_history(run_dir, result)
     if not lines or not lines[0] or lines[0][0] != "epoch":

@@ -203,19 +203,6 @@ def _complaints() -> Callable[[str], list[str]]:
 
 
 @pytest.fixture
-def wait_for() -> Callable[[Callable[[], bool]], None]:
-    """Waits until something is so."""
-
-    def wait(happened: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not happened():
-            assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.02)
-
-    return wait
-
-
-@pytest.fixture
 def started() -> Iterator[list["subprocess.Popen[bytes]"]]:
     """Processes put in here do not outlive the test."""
     processes: list[subprocess.Popen[bytes]] = []

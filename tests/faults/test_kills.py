@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from helpers import wait_for
 
 from dlrun.result import Result
 
@@ -77,7 +78,6 @@ def test_killed_as_soon_as_there_is_something_to_lose(
     left_by: Callable[[Path], dict[str, Any]],
     counts: Any,
     few_or: Callable[[int, int], int],
-    wait_for: Callable[..., None],
     tmp_path: Path,
 ) -> None:
     """The start takes longer than such a small training: these kills wait for a checkpoint first."""
@@ -149,7 +149,7 @@ def test_a_finished_result_outlives_kills_of_its_extension(
 
 
 def test_a_second_resume_is_refused_while_the_first_lives(
-    command: Any, words: SimpleNamespace, counts: Any, wait_for: Callable[..., None], started: list, tmp_path: Path
+    command: Any, words: SimpleNamespace, counts: Any, started: list, tmp_path: Path
 ) -> None:
     first = command.start(*words.small, "tensorboard=off", "epochs=100000", "hydra.run.dir=r")
     started.append(first)

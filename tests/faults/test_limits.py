@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from helpers import wait_for
 
 from dlrun.result import Result, read_history
 
@@ -135,7 +136,6 @@ def test_a_folder_that_vanishes(
     command: Any,
     words: SimpleNamespace,
     complaints: Callable[..., list[str]],
-    wait_for: Any,
     tmp_path: Path,
     counts: Any,
 ) -> None:
@@ -240,7 +240,7 @@ def stopped(process: "subprocess.Popen[bytes]", number: int, counts: Any) -> Non
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_during_a_long_evaluation(
-    number: int, command: Any, words: SimpleNamespace, counts: Any, wait_for: Any, started: list, tmp_path: Path
+    number: int, command: Any, words: SimpleNamespace, counts: Any, started: list, tmp_path: Path
 ) -> None:
     network = ["model.layers=[conv 16, conv 32, flatten]", "data.test_images=60000", "limit=60000", "tensorboard=off"]
     process = command.start(*words.small, *network, "epochs=2", "hydra.run.dir=r", code=EVALUATING)
@@ -255,7 +255,7 @@ def test_a_signal_during_a_long_evaluation(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_in_training(
-    number: int, command: Any, words: SimpleNamespace, counts: Any, wait_for: Any, started: list, tmp_path: Path
+    number: int, command: Any, words: SimpleNamespace, counts: Any, started: list, tmp_path: Path
 ) -> None:
     process = command.start(*words.small, "tensorboard=off", "epochs=100000", "hydra.run.dir=r")
     started.append(process)
@@ -266,7 +266,7 @@ def test_a_signal_in_training(
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_before_training(
-    number: int, command: Any, words: SimpleNamespace, counts: Any, wait_for: Any, started: list, tmp_path: Path
+    number: int, command: Any, words: SimpleNamespace, counts: Any, started: list, tmp_path: Path
 ) -> None:
     """While data are read for minutes there is nothing to save."""
     (tmp_path / "slow_data.py").write_text(SLOW_DATA)

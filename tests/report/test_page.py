@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from helpers import result_of_a_run
 
 from dlrun.compose import compose
 from dlrun.config import identity
@@ -19,7 +20,6 @@ from dlrun.folders import write_config
 from dlrun.report import runs as runs_on_disk
 from dlrun.report.dots import Dots, axis
 from dlrun.report.page import page, write_page
-from dlrun.result import Result
 from dlrun.tables import compare, plan, table
 from dlrun.verbs import report
 
@@ -37,29 +37,23 @@ def write_run(folder: Path, typed: Sequence[str], accuracy: float, **changes: ob
     write_config(folder, config, typed)
     lines = [f"{epoch},0.5,{accuracy},0.4,{accuracy - 0.01 * (3 - epoch)},0.01,2.0,30000" for epoch in (1, 2, 3)]
     (folder / "history.csv").write_text("\n".join([HEADER, *lines]) + "\n")
-    result = Result(
-        status="completed",
-        hash=identity(config),
-        name=folder.name,
-        seed=config.seed,
-        overrides=list(typed),
-        data={"name": "mnist", "fingerprint": "ab" * 32, "verified": True},
-        model=config.choices["model"],
-        parameters={"total": 55_050, "trainable": 55_050, "non_trainable": 0},
-        epochs=3,
-        train={"loss": 0.5, "accuracy": accuracy},
-        test={"loss": 0.4, "accuracy": accuracy},
-        best={"epoch": 3, "accuracy": accuracy, "selected_on": "test"},
-        seconds={"total": 6.5, "train": 5.0, "evaluate": 1.0, "start": 0.5},
-        images_per_second=30000.0,
-        device="cpu",
-        precision="float32",
-        threads=2,
-        cpu_capability="AVX2",
-        versions={"python": "3.11.2", "dlrun": "0.1.0", "torch": "2.13.0"},
-        git={"commit": "c0ffee" * 6, "dirty": False},
-    )
-    dataclasses.replace(result, **changes).write(folder)  # type: ignore[arg-type]
+    known = {
+        "hash": identity(config),
+        "name": folder.name,
+        "seed": config.seed,
+        "overrides": list(typed),
+        "model": config.choices["model"],
+        "epochs": 3,
+        "train": {"loss": 0.5, "accuracy": accuracy},
+        "test": {"loss": 0.4, "accuracy": accuracy},
+        "best": {"epoch": 3, "accuracy": accuracy, "selected_on": "test"},
+        "seconds": {"total": 6.5, "train": 5.0, "evaluate": 1.0, "start": 0.5},
+        "images_per_second": 30000.0,
+        "threads": 2,
+        "versions": {"python": "3.11.2", "dlrun": "0.1.0", "torch": "2.13.0"},
+        "git": {"commit": "c0ffee" * 6, "dirty": False},
+    }
+    result_of_a_run(**{**known, **changes}).write(folder)
     return folder
 
 

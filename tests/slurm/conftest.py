@@ -8,10 +8,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers import wait_for
 
 CONF = """\
 ClusterName=test
@@ -81,20 +82,6 @@ class Cluster:
             return not self.states()
 
         wait_for(idle, timeout)
-
-
-def wait_for(reached: Callable[[], object], timeout: float = 60) -> None:
-    """Return when `reached()` is true; fail when that takes too long."""
-    end = time.monotonic() + timeout
-    while not reached():
-        assert time.monotonic() < end, f"waited {timeout} s in vain"
-        time.sleep(0.2)
-
-
-@pytest.fixture
-def wait_until() -> Callable[..., None]:
-    """`wait_for`, for the tests."""
-    return wait_for
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import wait_for
 
 from dlrun.result import Result, read_history
 
@@ -144,21 +145,21 @@ def process_of(job: str, module: bytes) -> int:
 
 
 @pytest.mark.parametrize("disturb", [requeue, usr1, usr2, kill, kill_training])
-def test_a_disturbed_run_ends_with_the_same_bits(dlrun, cluster, wait_until, tmp_path, disturb):
+def test_a_disturbed_run_ends_with_the_same_bits(dlrun, cluster, tmp_path, disturb):
     ok(dlrun(*LONG, "hydra.run.dir=undisturbed"))
     submit = ["slurm", "submit", "-m", *LONG, "sweep.name=disturbed", *JOB]
     ok(dlrun(*submit))
     begun = tmp_path / "outputs" / "sweeps" / "disturbed"
-    wait_until(lambda: any(len(read_history(path)) >= 2 for path in begun.iterdir() if path.is_dir()))
+    wait_for(lambda: any(len(read_history(path)) >= 2 for path in begun.iterdir() if path.is_dir()))
     (job,) = cluster.states()
     disturb(cluster, job)
     folder = folder_of(tmp_path, "disturbed")
     if disturb in (kill, kill_training):
-        wait_until(lambda: not cluster.states())
+        wait_for(lambda: not cluster.states())
         assert "1 run: 1 lost" in ok(dlrun("slurm", "status"))
         assert "1 run submitted" in ok(dlrun(*submit))
     else:
-        wait_until(lambda: cluster.states().get(job) == "PENDING")
+        wait_for(lambda: cluster.states().get(job) == "PENDING")
         assert "1 run: 1 preempted" in ok(dlrun("slurm", "status"))
         assert Result.read(folder).status == "interrupted"
     assert len(read_history(folder)) < 6
@@ -168,18 +169,18 @@ def test_a_disturbed_run_ends_with_the_same_bits(dlrun, cluster, wait_until, tmp
     assert "going on after epoch" in (folder / "run.log").read_text()
 
 
-def test_a_cancelled_run_stays_away_until_it_is_submitted_again(dlrun, cluster, wait_until, tmp_path):
+def test_a_cancelled_run_stays_away_until_it_is_submitted_again(dlrun, cluster, tmp_path):
     submit = ["slurm", "submit", "-m", *LONG, "epochs=60", "sweep.name=away", *JOB]
     ok(dlrun(*submit))
     begun = tmp_path / "outputs" / "sweeps" / "away"
-    wait_until(lambda: any(read_history(path) for path in begun.iterdir() if path.is_dir()))
+    wait_for(lambda: any(read_history(path) for path in begun.iterdir() if path.is_dir()))
     assert "1 job cancelled" in ok(dlrun("slurm", "cancel"))
-    wait_until(lambda: not cluster.states())
+    wait_for(lambda: not cluster.states())
     assert "1 run: 1 lost" in ok(dlrun("slurm", "status", "away"))
     assert Result.read(folder_of(tmp_path, "away")).status == "interrupted"
     assert "1 run submitted" in ok(dlrun(*submit))
     ok(dlrun("slurm", "cancel", "away"))
-    wait_until(lambda: not cluster.states())
+    wait_for(lambda: not cluster.states())
 
 
 def test_a_failed_run_is_named_and_kept(dlrun, cluster):

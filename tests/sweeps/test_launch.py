@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers import wait_for
 
 from dlrun.config import Sweep
 from dlrun.result import Result
@@ -29,13 +29,6 @@ def bits(folder: Path) -> dict[str, list[list[str]]]:
     """What was learnt, less times: the first columns of every history, by name of the run."""
     paths = sorted(folder.glob("*/history.csv"))
     return {path.parent.name: [row[:6] for row in csv.reader(path.read_text().splitlines())] for path in paths}
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def ended(folder: Path, status: str = "completed") -> list[Path]:

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers import result_of_a_run
 
-from dlrun.result import Result
 from dlrun.tables import table as tables
 from dlrun.tables.compare import compare
 from dlrun.tables.plan import find, plan
@@ -53,27 +53,18 @@ def write(planned, test=0.9, status="completed", fingerprint="abcd", best=None):
     config = planned.config
     planned.folder.mkdir(parents=True, exist_ok=True)
     done = status == "completed"
-    Result(
+    result_of_a_run(
         status=status,
         hash=planned.hash,
         name=planned.folder.name,
         seed=planned.seed,
         overrides=list(planned.overrides),
         data={"name": "synthetic", "fingerprint": fingerprint, "verified": True},
-        model="fc_64",
-        parameters={"total": 1, "trainable": 1, "non_trainable": 0},
         epochs=config.epochs,
         train={"loss": 0.1, "accuracy": 0.92} if done else None,
         test={"loss": 0.2, "accuracy": test} if done else None,
         best={"epoch": 1, "accuracy": best or test, "selected_on": "test"} if done else None,
         seconds={"total": 10.0, "train": 8.0, "evaluate": 2.0, "start": 1.0},
-        images_per_second=1.0,
-        device="cpu",
-        precision="float32",
-        threads=1,
-        cpu_capability="AVX2",
-        versions={"dlrun": "0.1.0", "torch": "2.13.0"},
-        git=None,
         error=None if done else {"type": "RunFailed", "message": "out of memory"},
     ).write(planned.folder)
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dlrun.tables.statistics import Spread, kendall_tau, lesson, spread, t_quantile, verdict
+from dlrun.tables.statistics import Interval, interval, kendall_tau, lesson, t_quantile, verdict
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_t_quantile_agrees_with_the_closed_forms_for_one_and_two_degrees(p):
 
 def test_spread_by_hand():
     # mean 0.98, deviations -0.001, 0, 0.001: s = 0.001; 4.30265 * 0.001 * sqrt(4/3) + 0.00005
-    found = spread([0.979, 0.980, 0.981], digits=4)
+    found = interval([0.979, 0.980, 0.981], digits=4)
     assert found is not None
     assert (found.n, found.mean) == (3, pytest.approx(0.98))
     assert found.std == pytest.approx(0.001)
@@ -41,23 +41,23 @@ def test_spread_by_hand():
 
 
 def test_one_value_has_no_spread_and_none_is_none():
-    assert spread([0.5], 4) == Spread(1, 0.5, None, None)
-    assert spread([], 4) is None
+    assert interval([0.5], 4) == Interval(1, 0.5, None, None)
+    assert interval([], 4) is None
 
 
 @pytest.mark.parametrize(
     ("published", "measured", "expected"),
     [
-        (0.9800, Spread(3, 0.9830, 0.001, 0.0050), "reproduced"),
-        (0.9800, Spread(3, 0.9850, 0.001, 0.0050), "reproduced"),
-        (0.9800, Spread(3, 0.9830, 0.001, 0.0020), "close"),
-        (0.9755, Spread(2, 0.9705, 0.001, 0.0990), "close"),
-        (0.9755, Spread(1, 0.9704, None, None), "differs"),
-        (0.9800, Spread(3, 0.9860, 0.001, 0.0050), "differs"),
-        (0.9800, Spread(2, 0.9860, 0.001, 0.0990), "differs"),
-        (0.9800, Spread(3, 0.9899, 0.001, 0.0100), "reproduced"),
-        (0.9800, Spread(3, 0.9899, 0.001, 0.0101), "undecided"),
-        (0.9800, Spread(3, 0.9830, 0.001, 0.0101), "close"),
+        (0.9800, Interval(3, 0.9830, 0.001, 0.0050), "reproduced"),
+        (0.9800, Interval(3, 0.9850, 0.001, 0.0050), "reproduced"),
+        (0.9800, Interval(3, 0.9830, 0.001, 0.0020), "close"),
+        (0.9755, Interval(2, 0.9705, 0.001, 0.0990), "close"),
+        (0.9755, Interval(1, 0.9704, None, None), "differs"),
+        (0.9800, Interval(3, 0.9860, 0.001, 0.0050), "differs"),
+        (0.9800, Interval(2, 0.9860, 0.001, 0.0990), "differs"),
+        (0.9800, Interval(3, 0.9899, 0.001, 0.0100), "reproduced"),
+        (0.9800, Interval(3, 0.9899, 0.001, 0.0101), "undecided"),
+        (0.9800, Interval(3, 0.9830, 0.001, 0.0101), "close"),
     ],
 )
 def test_verdict(published, measured, expected):

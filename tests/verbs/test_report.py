@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers import result_of_a_run
 
 from dlrun.compose import compose
 from dlrun.config import identity
@@ -28,27 +29,13 @@ def folder(tmp_path: Path) -> Path:
         run.mkdir(parents=True)
         config = compose([*TYPED, f"batch_size={size}"])
         write_config(run, config, TYPED)
-        Result(
+        result_of_a_run(
             status=status,
             hash=identity(config),
             name=run.name,
-            seed=0,
             overrides=TYPED,
-            data={"name": "mnist", "fingerprint": "f", "verified": True},
-            model="fc_64",
-            parameters={"total": 50_890},
-            epochs=10,
-            train={"loss": 0.1, "accuracy": 0.95},
-            test={"loss": 0.3, "accuracy": 0.9},
             best={"epoch": 7, "accuracy": 0.91, "selected_on": "val"},
             seconds={"total": 12.0},
-            images_per_second=1e5,
-            device="cpu",
-            precision="float32",
-            threads=1,
-            cpu_capability="AVX2",
-            versions={},
-            git=None,
             error={"type": "Killed", "message": "killed by SIGKILL\x1b[2J"} if status == "failed" else None,
         ).write(run)
     return tmp_path / "runs"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from dlrun.report.output import Table, column, counted
 from dlrun.report.runs import history_of
-from dlrun.result import Result
+from dlrun.result import Result, read_result
 from dlrun.slurm.manifest import Manifest, Run
 from dlrun.slurm.queue import queue
-from dlrun.sweeps.jobs import read_result, reason_of
+from dlrun.sweeps.jobs import reason_of
 
 STATUSES = ("done", "running", "preempted", "queued", "failed", "lost")
 """In the order in which they are counted."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.config import Config, Sweep
 from dlrun.errors import UsageError
+from dlrun.result import read_result
 from dlrun.slurm.manifest import Manifest, Run, Submitted, names, read
 from dlrun.slurm.queue import queue
 from dlrun.slurm.settings import Settings
 from dlrun.slurm.status import was_killed
 from dlrun.slurm.work import work
-from dlrun.sweeps.jobs import Job, complete, read_result
+from dlrun.sweeps.jobs import Job, complete
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dlrun.config import Sweep
 from dlrun.errors import Interrupted
 from dlrun.report.output import counted
+from dlrun.result import read_result
 from dlrun.slurm.manifest import begun
 from dlrun.slurm.settings import Settings
 from dlrun.slurm.status import wait
 from dlrun.slurm.submit import Sorted, shown, submit
-from dlrun.sweeps.jobs import Job, Outcome, complete, read_result, reason_of
+from dlrun.sweeps.jobs import Job, Outcome, complete, reason_of
 
 
 def run_on_slurm(jobs: Sequence[Job], settings: Settings, sweep: Sweep, name: str) -> list[Outcome]:

@@ -16,8 +16,9 @@ from dlrun.files import write_atomically
 from dlrun.folders import slug
 from dlrun.groups import Target
 from dlrun.precision import settle_precision
+from dlrun.result import read_result
 from dlrun.runs import check
-from dlrun.sweeps.jobs import Job, numbered, read_result
+from dlrun.sweeps.jobs import Job, numbered
 from dlrun.sweeps.points import Point, parse, settings_of
 
 SHAPING = ("sweep.rows", "sweep.zip", "sweep.exclude")

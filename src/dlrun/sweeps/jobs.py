@@ -12,7 +12,7 @@ from dlrun.errors import UsageError
 from dlrun.folders import hold, write_config
 from dlrun.precision import settle_precision
 from dlrun.report.runs import history_of
-from dlrun.result import Result
+from dlrun.result import Result, read_result
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,6 @@ class Outcome:
 def numbered(path: Path) -> list[Path]:
     """The path, and those with `-2`, `-3` … behind it, to be tried until one is free."""
     return [path, *(path.with_name(f"{path.name}-{number}") for number in range(2, 10_000))]
-
-
-def read_result(run_dir: Path) -> Result | None:
-    """The result in a run folder, None where there is none or it is damaged."""
-    try:
-        return Result.read(run_dir)
-    except UsageError:
-        return None
 
 
 def own_result(job: Job) -> Result | None:

@@ -97,13 +97,14 @@ def compare(
 ) -> Comparison:
     """Compare some rows of a table with the runs found for them.
 
-    Rows that the user's `own` overrides make other experiments get no verdict, and no lesson rests on them.
+    Rows that the user's `own` overrides make other experiments get no verdict, and no lesson or rank rests on them.
     """
     by_row = {row.number: [one for one in found if one.planned.row.number == row.number] for row in rows}
     changed = {one.planned.row.number for one in found if one.planned.changed}
     lines = [line for row in rows for line in _lines(table, row, by_row[row.number])]
     main = {line.label: line for line in lines if line.metric == table.metric}
-    ranked = [line for line in main.values() if line.published is not None and line.mean is not None]
+    as_published = {label: line for label, line in main.items() if line.row not in changed}
+    ranked = [line for line in as_published.values() if line.published is not None and line.mean is not None]
     completed = [one.result for one in found if one.status == "completed" and one.result]
     return Comparison(
         table=table.name,
@@ -115,7 +116,7 @@ def compare(
         seeds=max((len(runs) for runs in by_row.values()), default=0),
         changes=tuple(own) if changed else (),
         lines=tuple(lines),
-        lessons=_lessons(table, {label: line for label, line in main.items() if line.row not in changed}),
+        lessons=_lessons(table, as_published),
         tau=arithmetic.kendall_tau([line.published or 0 for line in ranked], [line.mean or 0 for line in ranked]),
         tau_rows=len(ranked),
         failures=tuple(_failure(one) for one in found if one.status == "failed"),
@@ -141,7 +142,7 @@ def _line(table: Table, row: Row, runs: Sequence[Found], metric: str) -> Line:
     results = {one.planned.seed: one.result for one in runs if one.status == "completed" and one.result}
     measured = {seed: value for seed, result in results.items() if (value := _value(result, metric)) is not None}
     trained = [result.train["accuracy"] for result in results.values() if result.train]
-    spread = arithmetic.spread(list(measured.values()), table.digits)
+    interval = arithmetic.interval(list(measured.values()), table.digits)
     published = getattr(row.published, metric)
     return Line(
         row=row.number,
@@ -151,11 +152,11 @@ def _line(table: Table, row: Row, runs: Sequence[Found], metric: str) -> Line:
         published=published,
         measured=measured,
         n=len(measured),
-        mean=spread.mean if spread else None,
-        std=spread.std if spread else None,
-        half_width=spread.half_width if spread else None,
-        difference=spread.mean - published if spread and published is not None else None,
-        verdict=_verdict(published, spread, changed=any(one.planned.changed for one in runs)),
+        mean=interval.mean if interval else None,
+        std=interval.std if interval else None,
+        half_width=interval.half_width if interval else None,
+        difference=interval.mean - published if interval and published is not None else None,
+        verdict=_verdict(published, interval, changed=any(one.planned.changed for one in runs)),
         statuses=dict(sorted(Counter(one.status for one in runs).items())),
         epochs=runs[0].planned.config.epochs if runs else 0,
         seconds=_mean([result.seconds["total"] for result in results.values() if "total" in result.seconds]),
@@ -174,10 +175,10 @@ def _selected_on(results: Sequence[Result]) -> str:
     return ", ".join(sorted({result.best["selected_on"] for result in results if result.best})) or "test"
 
 
-def _verdict(published: float | None, spread: arithmetic.Spread | None, changed: bool) -> str | None:
-    if published is None or spread is None:
+def _verdict(published: float | None, interval: arithmetic.Interval | None, changed: bool) -> str | None:
+    if published is None or interval is None:
         return None
-    return NOT_COMPARABLE if changed else arithmetic.verdict(published, spread)
+    return NOT_COMPARABLE if changed else arithmetic.verdict(published, interval)
 
 
 def _mean(values: Sequence[float]) -> float | None:

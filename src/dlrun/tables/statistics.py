@@ -16,7 +16,7 @@ _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Spread:
+class Interval:
     """n values as mean, sample standard deviation and half-width; the latter two are None for one value."""
 
     n: int
@@ -25,8 +25,8 @@ class Spread:
     half_width: float | None
 
 
-def spread(values: Sequence[float], digits: int) -> Spread | None:
-    """The spread of measured fractions beside a number printed with `digits` decimals; None of no values.
+def interval(values: Sequence[float], digits: int) -> Interval | None:
+    """The interval of measured fractions beside a number printed with `digits` decimals; None of no values.
 
     half-width = t(0.975, n-1) s sqrt(1 + 1/n) + half a unit of the last printed digit: where one more run
     would lie, with what the printed number was rounded by.
@@ -35,13 +35,13 @@ def spread(values: Sequence[float], digits: int) -> Spread | None:
         return None
     n, mean = len(values), statistics.fmean(values)
     if n == 1:
-        return Spread(1, mean, None, None)
+        return Interval(1, mean, None, None)
     std = statistics.stdev(values)
     half_width = t_quantile(n - 1) * std * math.sqrt(1 + 1 / n) + 0.5 * 10**-digits
-    return Spread(n, mean, std, half_width)
+    return Interval(n, mean, std, half_width)
 
 
-def verdict(published: float, measured: Spread) -> str:
+def verdict(published: float, measured: Interval) -> str:
     """`reproduced`, `close`, `differs` or `undecided`, in this order of precedence but for the last two."""
     distance = abs(measured.mean - published)
     wide = measured.half_width
