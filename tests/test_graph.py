@@ -13,6 +13,7 @@ from dlrun.events import EpochEnded
 from dlrun.graph import ReplayedStep, Snapshot, step_for
 from dlrun.optim.average import Average
 from dlrun.parts import Parts, build
+from dlrun.sinks.profile import profiled
 from dlrun.step import Step, batches
 from dlrun.training import shuffled, train
 
@@ -125,6 +126,14 @@ def test_the_step_is_recorded_and_its_random_numbers_differ(case: str, caplog: p
         losses.append(made.state.totals.loss.item())
     assert step.graph is not None, caplog.text
     assert len(set(losses)) == 3
+
+
+@pytest.mark.cuda
+def test_a_profiled_run_takes_every_step(tmp_path: Path) -> None:
+    made = parts(device="cuda")
+    with profiled(made.state.optimizer, tmp_path / "profile"):
+        assert type(step_for(made.state, made.settings, made.prepare)) is Step
+    assert isinstance(step_for(made.state, made.settings, made.prepare), ReplayedStep)
 
 
 @pytest.mark.cuda

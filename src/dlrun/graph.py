@@ -33,13 +33,17 @@ def step_for(state: State, settings: Settings, prepare: Prepare, ranks: Ranks = 
 
 
 def replayable(state: State, ranks: Ranks) -> bool:
-    """Whether a CUDA graph can hold the step: on one GPU, nothing in it waits, and the compiler does not replay it."""
+    """Whether a CUDA graph can hold the step: on one GPU, nothing in it waits, and the compiler does not replay it.
+
+    A profile counts the calls of the optimizer's step (`sinks/profile.py`), so then every step is taken.
+    """
     return (
         state.device.type == "cuda"
         and ranks.count == 1
         and isinstance(state.optimizer, keras.SGD | keras.Adam | keras.RMSprop | torch.optim.Adadelta)
         and (not state.scaler.is_enabled() or hasattr(state.optimizer, "_step_supports_amp_scaling"))
         and state.model._compiled_call_impl is None
+        and "step" not in vars(state.optimizer)
     )
 
 
