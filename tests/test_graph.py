@@ -115,7 +115,7 @@ def test_replayed_steps_train_as_plain_ones(case: str, monkeypatch: pytest.Monke
 @pytest.mark.cuda
 @pytest.mark.parametrize("case", CASES)
 def test_the_step_is_recorded_and_its_random_numbers_differ(case: str, caplog: pytest.LogCaptureFixture) -> None:
-    made = parts(*CASES[case], "optimizer.lr=0", device="cuda")
+    made = parts(*CASES[case], "optimizer.lr=1e-30", device="cuda")
     step = step_for(made.state, made.settings, made.prepare)
     assert isinstance(step, ReplayedStep)
     images, labels, count = next(batches(made.train, torch.arange(64, device="cuda"), 64, made.prepare))
