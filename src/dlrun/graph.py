@@ -89,7 +89,7 @@ class ReplayedStep(Step):
             # Both are 0 where gradients overflow, or where the rate is as good as 0.
             if not difference <= TOLERANCE * length:
                 raise RuntimeError(
-                    f"it moves the weights by {difference:.2g} of {length:.2g} otherwise than the plain step"
+                    f"it moves the weights by {difference:.2g} of {length:.2g} otherwise than a plain one"
                 )
         except RuntimeError as error:
             log.warning("the step can't be replayed as a CUDA graph, so every step is launched anew: %s", error)
