@@ -1,7 +1,14 @@
 """What several test modules need and no fixture has to prepare."""
 
+import contextlib
+import os
+import re
+import struct
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from dlrun.result import Result
@@ -40,3 +47,39 @@ def result_of_a_run(**changes: Any) -> Result:
         "git": None,
     }
     return Result(**{**values, **changes})
+
+
+def on_terminal(
+    words: Sequence[str], folder: Path, columns: int = 80, interrupt_at: str | None = None
+) -> tuple[int, str]:
+    """Exit status and output of `dlrun WORDS` on a terminal of its own, less the codes that move the cursor.
+
+    Args:
+        interrupt_at: Ctrl-C is typed when this appears.
+    """
+    import fcntl
+    import pty
+    import termios
+
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dlrun", *words],
+        cwd=folder,
+        env={**environment, "TERM": "xterm-256color"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        preexec_fn=lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),
+    )
+    os.close(terminal)
+    seen = b""
+    with contextlib.suppress(OSError):  # raised where the other end is closed
+        while received := os.read(controller, 65536):
+            seen += received
+            if interrupt_at is not None and interrupt_at.encode() in seen:
+                os.write(controller, b"\x03")
+                interrupt_at = None
+    os.close(controller)
+    return process.wait(60), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode(errors="replace")).replace("\r", "")

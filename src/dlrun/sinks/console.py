@@ -56,7 +56,7 @@ class ConsoleSink:
         total = event.steps_per_epoch * self.epochs
         if self.task is None:
             self.progress.start()
-            self.task = self.progress.add_task("", total=total, completed=event.step - event.steps_done)
+            self.task = self.progress.add_task("", total=total, completed=event.step - event.steps_done, state="")
         self.progress.update(
             self.task,
             completed=(event.epoch - 1) * event.steps_per_epoch + event.steps_done,
