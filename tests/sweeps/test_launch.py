@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -81,16 +82,38 @@ def test_two_parents_share_the_work(workplace: Path, start: Start) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_interrupt_saves_and_starts_nothing_more(workplace: Path, start: Start, sweep: Run) -> None:
-    words = (SMALL, "seed=range(0,5)", "epochs=400", "sweep.slots=1", "sweep.name=s")
-    folder = workplace / "outputs/sweeps/s"
-    parent = start(*words)
-    wait_for(lambda: any(len(rows) > 2 for rows in bits(folder).values()))
-    parent.send_signal(signal.SIGINT)
-    out, err = parent.communicate(timeout=20)
-    assert parent.returncode == 130, out + err
+    parent, folder = interrupted_in_training(start, workplace, [signal.SIGINT])
+    assert parent.returncode == 130
     assert len(ended(folder, "interrupted")) == 1
     assert len(bits(folder)) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_signal_sent_twice_as_timeout_does_is_one(workplace: Path, start: Start) -> None:
+    parent, folder = interrupted_in_training(start, workplace, [signal.SIGTERM] * 2)
+    assert parent.returncode == 143
+    assert len(ended(folder, "interrupted")) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_twice_is_no_failure_of_the_run(workplace: Path, start: Start) -> None:
+    parent, folder = interrupted_in_training(start, workplace, [signal.SIGINT] * 2)
+    assert parent.returncode == 130
+    assert ended(folder, "failed") == []
+
+
+def interrupted_in_training(start: Start, workplace: Path, signals: list[int]) -> tuple["subprocess.Popen[str]", Path]:
+    """A sweep that gets these signals at once while its first run trains, when it has ended; and its folder."""
+    folder = workplace / "outputs/sweeps/s"
+    parent = start(SMALL, "seed=range(0,5)", "epochs=400", "sweep.slots=1", "sweep.name=s")
+    wait_for(lambda: any(len(rows) > 2 for rows in bits(folder).values()))
+    for number in signals:
+        parent.send_signal(number)
+        time.sleep(0.01)
+    out, err = parent.communicate(timeout=20)
     assert "Traceback" not in err
+    assert "failed" not in out
+    return parent, folder
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every process is fresh")

@@ -28,6 +28,8 @@ SAVE_SECONDS = 30.0
 """What a job that was asked to stop gets for saving before it is killed."""
 LOOK_SECONDS = 1.0
 """Time between two looks at the histories of running jobs, and at jobs that others are running."""
+TWIN_SECONDS = 1.0
+"""Time in which the same signal again is the same request."""
 STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
 ]
@@ -84,9 +86,12 @@ class _Signals:
     def __init__(self) -> None:
         self.count = 0
         self.last: int | None = None
+        self.at = 0.0
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.count, self.last = self.count + 1, number
+        # `timeout` and Slurm send one to the process and another to its group; Ctrl-C twice is meant so.
+        twin = number == self.last != signal.SIGINT and time.monotonic() - self.at < TWIN_SECONDS
+        self.count, self.last, self.at = self.count + (not twin), number, time.monotonic()
 
     def __enter__(self) -> "_Signals":
         main = threading.current_thread() is threading.main_thread()
@@ -252,9 +257,8 @@ class _Session:
         self.stopping = "stopped by a signal"
         self.others.clear()
         for running in self.running:
-            if self.signals.count == 1:
-                _ask_to_stop(running, "signal")
-            else:
+            _ask_to_stop(running, "signal")
+            if self.signals.count > 1:
                 running.process.send(KILL)
 
     def _limit_time(self) -> None:
