@@ -1,6 +1,8 @@
 """What one sees of a run on a terminal; pipes are tested wherever a command is."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,15 @@ def test_a_sweep_on_a_terminal(tmp_path: Path) -> None:
     assert status == 0, seen
     assert "test accuracy" in seen
     assert (tmp_path / "outputs" / "sweeps" / "s").is_dir()
+
+
+def test_a_run_goes_on_when_its_reader_goes_away(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dlrun", *SMALL, "epochs=5", "hydra.run.dir=r"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+    assert Result.read(tmp_path / "r").status == "completed"

@@ -1,5 +1,6 @@
 """What one sees of a run: a header, a live bar, a line an epoch; plain lines where there is no terminal."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -14,9 +15,17 @@ from dlrun.result import Result, read_history
 from dlrun.sinks.curve import accuracy_curve
 
 
+class _Console(Console):
+    """A console that falls silent when its reader goes away (`dlrun … | head`): a run is not to end of that."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def make_console(quiet: bool = False) -> Console:
     """Standard output as rich sees it; on a pipe nothing is wrapped at 80 columns."""
-    return Console(highlight=False, quiet=quiet, soft_wrap=not sys.stdout.isatty())
+    return _Console(highlight=False, quiet=quiet, soft_wrap=not sys.stdout.isatty())
 
 
 def header(console: Console, facts: dict[str, str]) -> None:
