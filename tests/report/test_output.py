@@ -29,6 +29,15 @@ def test_terminal_text_keeps_to_a_width() -> None:
     assert max(len(line) for line in write(Table(TABLE.columns, TABLE.records), "text", 40).splitlines()) <= 40
 
 
+def test_numbers_stay_whole_where_there_is_little_room() -> None:
+    numbers = [column(f"a long heading {n}", f"n{n}", digits=4, right=True) for n in range(5)]
+    record = {"name": "a name of several words", **{f"n{n}": 0.12345 * n for n in range(5)}}
+    text = write(Table([column("name"), *numbers], [record]), "text", 40)
+    assert max(map(len, text.splitlines()[:-1])) <= 40
+    assert "0.1235" in text
+    assert text.endswith("No room here for: a long heading 3, a long heading 4.\n")
+
+
 def test_csv_cells_are_no_formulas_and_numbers_stay_whole() -> None:
     rows = list(csv.reader(io.StringIO(write(TABLE, "csv"))))
     assert rows[0] == ["name", "accuracy"]

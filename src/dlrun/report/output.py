@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.cells import cell_len
@@ -17,6 +17,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 FORMATS = ("text", "md", "csv", "json", "latex")
+GAP = 2
+"""Characters between two columns of text."""
+LONGEST_WORD = 20
+"""Characters of a word of text (a path, a name) that stay in one line."""
 
 Record = Mapping[str, Any]
 
@@ -164,25 +168,62 @@ def _cells(table: Table, escape: Callable[[str], str]) -> list[list[str]]:
 
 
 def _terminal(table: Table, width: int | None) -> str:
+    shown, left_out = (table, []) if width is None else _narrowed(table, width)
+    widths = _widths(shown, width)
     grid = RichTable(box=None, pad_edge=False, title=visible(table.title) or None, title_justify="left")
-    for item in table.columns:
+    for item, space in zip(shown.columns, widths, strict=True):
         heading = Text(visible(item.title), style="bold")
-        grid.add_column(heading, justify="right" if item.right else "left", overflow="fold")
-    for cells in _cells(table, visible):
+        grid.add_column(heading, justify="right" if item.right else "left", overflow="fold", width=space)
+    for cells in _cells(shown, visible):
         grid.add_row(*[Text(cell) for cell in cells])
-    console = Console(file=io.StringIO(), width=width or _natural_width(table), color_system=None)
+    whole = max(sum(widths) + GAP * len(widths), cell_len(visible(table.title)), 40)
+    console = Console(file=io.StringIO(), width=min(width or whole, whole), color_system=None)
     console.print(grid)
-    for note in table.notes:
+    notes = [*table.notes, *([f"No room here for: {', '.join(left_out)}."] if left_out else [])]
+    for note in notes:
         console.print(Text(visible(note)), soft_wrap=True)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _natural_width(table: Table) -> int:
-    """Characters needed so that nothing is folded, for output that is not a terminal."""
-    rows = [[visible(item.title) for item in table.columns], *_cells(table, visible)]
-    widths = [max(cell_len(row[place]) for row in rows) for place in range(len(table.columns))]
-    return max(sum(widths) + 2 * len(widths), cell_len(visible(table.title)), 40)
+def _narrowed(table: Table, width: int) -> tuple[Table, list[str]]:
+    """The table less the last columns of numbers that `width` has no room for, and their headings."""
+    columns = list(table.columns)
+    left_out: list[str] = []
+    while len(columns) > 2 and _least(replace(table, columns=columns)) > width:
+        place = max((place for place, item in enumerate(columns) if item.right), default=len(columns) - 1)
+        left_out.insert(0, columns.pop(place).title)
+    return replace(table, columns=columns), left_out
+
+
+def _least(table: Table) -> int:
+    return sum(least for least, _ in _bounds(table)) + GAP * (len(table.columns) - 1)
+
+
+def _bounds(table: Table) -> list[tuple[int, int]]:
+    """By column the least and the natural width: numbers stay whole, text may go on in the next line."""
+    rows = _cells(table, visible)
+    bounds = []
+    for place, item in enumerate(table.columns):
+        cells = [row[place] for row in rows]
+        pieces = [*visible(item.title).split(), *(cells if item.right else " ".join(cells).split())]
+        natural = max(map(cell_len, [visible(item.title), *cells]))
+        least = max(map(cell_len, pieces), default=0)
+        bounds.append((least if item.right else min(least, LONGEST_WORD), natural))
+    return bounds
+
+
+def _widths(table: Table, width: int | None) -> list[int]:
+    """The natural widths of the columns, or smaller ones that fit: headings of numbers fold first, then text."""
+    bounds = _bounds(table)
+    widths = [natural for _, natural in bounds]
+    while width is not None and sum(widths) + GAP * (len(widths) - 1) > width:
+        spare = [place for place, (least, _) in enumerate(bounds) if widths[place] > least]
+        if not spare:
+            break
+        place = max(spare, key=lambda place: (table.columns[place].right, widths[place]))
+        widths[place] = bounds[place][0] if table.columns[place].right else widths[place] - 1
+    return [max(space, 1) for space in widths]
 
 
 def _markdown(table: Table) -> str:
