@@ -112,7 +112,7 @@ def settle(composed: DictConfig, choices: Mapping[str, Any], overrides: Sequence
     values["choices"] = {group: str(choices[group]) for group in (*GROUPS, "experiment") if choices.get(group)}
     if isinstance(model, dict) and "_target_" not in model:
         for key in _unused_scalars(model):
-            _refuse_if_typed(key, model, overrides)
+            _refuse_mistake(key, model, overrides, values["choices"])
             del values["model"][key]
     return parse({str(key): value for key, value in values.items()})
 
@@ -126,10 +126,14 @@ def _unused_scalars(model: dict[Any, Any]) -> list[Any]:
     ]
 
 
-def _refuse_if_typed(key: Any, model: dict[Any, Any], overrides: Sequence[str]) -> None:
-    if any(text.lstrip("+").startswith(f"model.{key}=") for text in overrides):
-        others = {*fields_of(Layers), *model} - {key, "layers", "named"}
-        raise ConfigError(f"model.{key}: no such field, and no layer refers to it{did_you_mean(str(key), others)}")
+def _refuse_mistake(key: Any, model: dict[Any, Any], overrides: Sequence[str], choices: Mapping[str, str]) -> None:
+    """Refuse a scalar without use, unless it belongs to layers that others were put in the place of."""
+    typed = {text.lstrip("+").partition("=")[0] for text in overrides}
+    if f"model.{key}" not in typed and ("model.layers" in typed or "experiment" in choices):
+        return
+    where = f"model.{key}" if f"model.{key}" in typed else f"model={choices.get('model')}: {key}"
+    others = {*fields_of(Layers), *model} - {key, "layers", "named"}
+    raise ConfigError(f"{where}: no such field, and no layer refers to it{did_you_mean(str(key), others)}")
 
 
 def _texts(value: Any) -> Iterable[str]:
