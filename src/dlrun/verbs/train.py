@@ -26,6 +26,8 @@ from dlrun.sinks.console import ConsoleSink, header, make_console, summary
 
 def main(arguments: list[str]) -> int:
     """Train with the overrides typed; a run that fails raises."""
+    if not arguments:
+        print("Training with every field at its default; dlrun --help says what can be typed.", flush=True)
     train_typed(arguments)
     return 0
 
