@@ -32,6 +32,20 @@ class RunFailed(DlrunError):
     """A run that started and could not finish; its log holds the details."""
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The name that was probably meant; of `optimizer.lr` the last part is enough.
+
+    >>> nearest("lrr", ["optimizer.lr", "seed"])
+    'optimizer.lr'
+    """
+    names = sorted(known)
+    for spellings in ({name: name for name in names}, {name.rpartition(".")[2]: name for name in names}):
+        near = difflib.get_close_matches(word, spellings, n=1, cutoff=0.6)
+        if near:
+            return spellings[near[0]]
+    return None
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a sentence that names what was probably meant, or else everything that is known.
 
@@ -41,9 +55,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     '; there are: a, b'
     """
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {near[0]}?"
+    near = nearest(word, names)
+    if near is not None:
+        return f"; did you mean {near}?"
     return f"; there are: {', '.join(names)}" if names else ""
 
 

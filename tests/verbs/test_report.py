@@ -14,6 +14,7 @@ from helpers import result_of_a_run
 
 from dlrun.compose import compose
 from dlrun.config import identity
+from dlrun.errors import UsageError
 from dlrun.folders import write_config
 from dlrun.result import Result
 from dlrun.verbs.report import main
@@ -50,6 +51,13 @@ def test_text_has_leaderboard_and_failures(folder: Path, capsys: pytest.CaptureF
     ]
     assert "Failed runs" in out
     assert r"killed by SIGKILL\x1b[2J" in out
+
+
+@pytest.mark.parametrize("words", [["--columns", "model,lrr"], ["--sort", "lrr"], ["--sort=-lrr"]], ids=str)
+def test_a_misspelt_column_is_answered_with_the_nearest_field(folder: Path, words: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        main([str(folder), *words])
+    assert str(caught.value) == "column lrr: no such field; did you mean optimizer.lr?"
 
 
 def test_other_formats_are_only_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

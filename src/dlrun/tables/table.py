@@ -98,7 +98,7 @@ def load(name: str) -> Table:
     """
     tables = available()
     if name not in tables:
-        raise UsageError(f"{name}: no such table; there are: {', '.join(sorted(tables)) or 'none'}")
+        raise UsageError(f"{name}: no such table{did_you_mean(name, tables)}")
     return read(tables[name])
 
 
