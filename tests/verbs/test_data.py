@@ -73,11 +73,22 @@ def test_names_that_cannot_be(words, said):
     assert str(caught.value).startswith(said)
 
 
-@pytest.mark.parametrize("words", [[], ["steal"], ["fetch"], ["list", "mnist"]])
-def test_words_that_cannot_be(words):
-    with pytest.raises(SystemExit) as caught:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "data: list|fetch|verify|show is missing; see dlrun data --help"),
+        (["ftch"], "data: ftch is unknown; did you mean fetch?"),
+        (["steal"], "data: steal is unknown; there are: fetch, list, show, verify"),
+        (["fetch"], "data fetch: NAME is missing; see dlrun data fetch --help"),
+        (["fetch", "mnist", "--fron", "x"], "data: --fron: no such option; did you mean --from?"),
+        (["show"], "data show: NAME is missing; see dlrun data show --help"),
+        (["list", "mnist"], "data: mnist: not expected here; see dlrun data --help"),
+    ],
+)
+def test_words_that_cannot_be(words, said):
+    with pytest.raises(UsageError) as caught:
         data.main(words)
-    assert caught.value.code == 2
+    assert str(caught.value) == said
 
 
 def test_fetch_from_a_folder_without_it(tmp_path, capsys):

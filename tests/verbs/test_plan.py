@@ -32,6 +32,7 @@ def test_a_plan_estimates_what_is_missing_and_the_sweep_reports_its_error(dlrun:
 
 def test_mistakes(dlrun: Dlrun) -> None:
     for words, message in (
+        ((), "plan: what? dlrun plan -m OVERRIDE …, or dlrun plan TABLE"),
         (("-m",), "give the overrides"),
         (("-m", "model=fc_65"), "did you mean"),
         (("-m", "hydra/sweeper=search", "seed=0,1"), "a search makes up its points"),

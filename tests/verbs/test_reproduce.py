@@ -137,11 +137,22 @@ def test_mistakes_end_with_2_before_anything_runs(work, capsys, words, said):
     assert not Path("outputs").exists()
 
 
-@pytest.mark.parametrize("words", [["mine", "--seeds", "0"], ["mine", "--seeds", "x"], []])
-def test_flags_that_cannot_be_read_end_with_2(work, capsys, words):
-    with pytest.raises(SystemExit) as caught:
-        main(["reproduce", *words])
-    assert caught.value.code == 2
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mine", "--seeds", "0"], "reproduce: --seeds: 0: expected a whole number from 1 to 1000"),
+        (["mine", "--seeds", "x"], "reproduce: --seeds: x: expected a whole number from 1 to 1000"),
+        (["mine", "--quikc"], "reproduce: --quikc: no such option; did you mean --quick?"),
+        ([], "reproduce: which table? There are: mine, nvidia_dli,"),
+        (["--rows", "1"], "reproduce: which table? There are: mine,"),
+        (["psc_mnst"], "psc_mnst: no such table; did you mean psc_mnist?"),
+    ],
+)
+def test_words_that_cannot_be_read_are_answered_in_a_line(work, capsys, words, said):
+    assert main(["reproduce", *words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"dlrun: {said}")
+    assert error.count("\n") == 1
 
 
 # --- running ----------------------------------------------------------------------------------------------
@@ -158,6 +169,14 @@ def test_runs_what_is_missing_and_compares(work, capsys):
     assert "Wider helps" in out
     assert len(dry_run(capsys, "mine")) == 6
     assert "Not the published settings" not in out
+
+
+def test_a_table_without_runs_lacks_all_its_seeds(work, capsys):
+    assert main(["report", "--table", "mine"]) == 2
+    assert "dlrun reproduce mine makes them" in capsys.readouterr().err
+    assert main(["model=fc_64", "data=synthetic", "epochs=1", "hydra.run.dir=outputs/runs/another"]) == 0
+    assert main(["report", "--table", "mine"]) == 0
+    assert capsys.readouterr().out.count("3 missing") == 2
 
 
 def test_a_line_typed_by_hand_counts_and_another_run_in_its_folder_is_left_alone(work, capsys):

@@ -23,6 +23,7 @@ from dlrun.config import Checkpoint, Config, Sweep
 from dlrun.groups import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, Data, Layers, Optimizer, Scheduler
 from dlrun.verbs import VERBS
 from dlrun.verbs.help import typed_fields
+from dlrun.verbs.parser import Parser
 
 BASH = r"""# Completion of dlrun's verbs and overrides; made by: dlrun completion bash
 _dlrun() {
@@ -55,17 +56,18 @@ SPECS: Mapping[str, tuple[Mapping[str, type], type]] = {
 
 def main(arguments: list[str]) -> int:
     """Print the script for bash, or (for that script) what a line can go on with."""
-    options = _parser().parse_args(arguments)
-    print(BASH if options.what == "bash" else "\n".join(candidates(options.line)))
+    if arguments[:1] == ["line"]:
+        print("\n".join(candidates(arguments[-1])))
+        return 0
+    _parser().parse_args(arguments)
+    print(BASH)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("dlrun completion", description=__doc__, formatter_class=raw)
-    shells = parser.add_subparsers(dest="what", metavar="bash", required=True)
-    shells.add_parser("bash", help="print the script for bash")
-    shells.add_parser("line").add_argument("line")
+    parser = Parser("dlrun completion", description=__doc__, formatter_class=raw)
+    parser.add_argument("shell", metavar="bash", choices=["bash"], help="print the script for bash")
     return parser
 
 
@@ -89,9 +91,8 @@ def _of_verb(verb: str, before: Sequence[str], current: str) -> list[str]:
     if current.startswith("-"):
         return re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text)
     usage = text.partition("\n\n")[0]
-    actions = re.search(r"\b[a-z]+(?: ?\| ?[a-z]+)+", usage)
-    if actions and not before:
-        return re.findall(r"[a-z]+", actions[0])
+    if not before and (actions := _actions(usage)):
+        return actions
     if re.search(r"\bRUN\b", usage) and not [word for word in before if not word.startswith("-")]:
         return []
     known = [*(options("table") if "TABLE" in text else []), *(options("data") if verb == "data" else [])]
@@ -99,10 +100,22 @@ def _of_verb(verb: str, before: Sequence[str], current: str) -> list[str]:
     return known + (_overrides(before, current) if takes_overrides else [])
 
 
-def _help_of(verb: str) -> str:
+def options_of(verb: str) -> list[str]:
+    """The long options that a verb and its actions take, each at the head of its line in the help."""
+    text = _help_of(verb)
+    texts = [text, *(_help_of(verb, action) for action in _actions(text.partition("\n\n")[0]))]
+    return re.findall(r"^ +(?:-\w, )?(--[a-z][a-z-]*)", "\n".join(texts), re.MULTILINE)
+
+
+def _actions(usage: str) -> list[str]:
+    found = re.search(r"\b[a-z]+(?: ?\| ?[a-z]+)+", usage)
+    return re.findall(r"[a-z]+", found[0]) if found else []
+
+
+def _help_of(verb: str, *actions: str) -> str:
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit, ImportError):
-        importlib.import_module(f"dlrun.verbs.{verb}").main(["--help"])
+        importlib.import_module(f"dlrun.verbs.{verb}").main([*actions, "--help"])
     return text.getvalue()
 
 

@@ -19,6 +19,7 @@ from dlrun.errors import DataError, UsageError, did_you_mean
 from dlrun.groups import DATA, Data
 from dlrun.report.output import Table, column, terminal_width, visible, write
 from dlrun.verbs import data_show
+from dlrun.verbs.parser import Parser
 
 FETCHED = [name for name in ENTRIES if name not in ("image_folder", "synthetic")]
 """Data sets with files of their own."""
@@ -41,10 +42,10 @@ def main(arguments: list[str]) -> int:
     return max(_attempt(act, name, options) for name in options.names)
 
 
-def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def _parser() -> tuple[Parser, dict[str, Parser]]:
     """The verb's parser, and those of its actions."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("dlrun data", description=__doc__, formatter_class=raw)
+    parser = Parser("dlrun data", description=__doc__, formatter_class=raw)
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|verify|show")
     for action in ("list", "fetch", "verify", "show"):
         about = data_show.__doc__ if action == "show" else None

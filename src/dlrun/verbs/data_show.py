@@ -27,7 +27,7 @@ SAMPLE_PIXELS = 1_000_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `dlrun data show` takes besides --root."""
     parser.add_argument("name", metavar="NAME", help="the data set")
-    parser.add_argument("fields", nargs="*", metavar="FIELD=VALUE", help="data.…, augment=NAME, augment.…")
+    parser.add_argument("fields", nargs="*", default=(), metavar="FIELD=VALUE", help="data.…, augment=NAME, augment.…")
     parser.add_argument("--output", type=Path, metavar="FILE.png", help="the contact sheet (default: NAME.png)")
 
 

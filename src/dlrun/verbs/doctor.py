@@ -3,7 +3,6 @@
 Data sets are read and their checksums compared, as dlrun data verify does. The exit status is 0 whatever is found.
 """
 
-import argparse
 import os
 import platform
 import re
@@ -23,6 +22,7 @@ from dlrun.errors import DlrunError
 from dlrun.files import cache_home
 from dlrun.groups import DATA
 from dlrun.report.output import counted, visible
+from dlrun.verbs.parser import Parser
 
 SLURM_COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
 
@@ -40,7 +40,7 @@ class Found:
 
 def main(arguments: list[str]) -> int:
     """Run the verb; always 0."""
-    argparse.ArgumentParser("dlrun doctor", description=__doc__).parse_args(arguments)
+    Parser("dlrun doctor", description=__doc__).parse_args(arguments)
     width = max(60, shutil.get_terminal_size().columns)
     for title, look in SECTIONS.items():
         print(title)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dlrun.errors import ConfigError
 from dlrun.report.output import Column, Record, Table, column, counted, finite, visible, write
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
+from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
     from dlrun.data.dataset import Dataset, Split
@@ -45,12 +46,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dlrun evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="dlrun evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run(parser)
-    parser.add_argument("fields", nargs="*", metavar="FIELD=VALUE", help=f"{', '.join((*OWN_FIELDS, *FIELDS))}, data.…")
+    parser.add_argument(
+        "fields", nargs="*", default=(), metavar="FIELD=VALUE", help=f"{', '.join((*OWN_FIELDS, *FIELDS))}, data.…"
+    )
     parser.add_argument("--json", action="store_true", help="everything as JSON")
     return parser
 

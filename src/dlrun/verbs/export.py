@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
+from dlrun.verbs.parser import Parser
 
 FORMATS = ("onnx", "pt2")
 
@@ -30,12 +31,10 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dlrun export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="dlrun export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run(parser)
-    parser.add_argument("fields", nargs="*", metavar="FIELD=VALUE", help=", ".join(FIELDS))
+    parser.add_argument("fields", nargs="*", default=(), metavar="FIELD=VALUE", help=", ".join(FIELDS))
     parser.add_argument("--format", choices=FORMATS, default="onnx", help="onnx (default) or pt2")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where to write (default: into RUN)")
     return parser

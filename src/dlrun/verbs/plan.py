@@ -14,6 +14,7 @@ from dlrun.config import Sweep
 from dlrun.errors import UsageError
 from dlrun.report.output import Column, Table, column, counted, duration, terminal_width, write
 from dlrun.sweeps.jobs import Job, complete
+from dlrun.verbs.parser import Parser
 
 
 def main(arguments: list[str]) -> int:
@@ -34,11 +35,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _words(arguments: list[str]) -> list[str]:
-    parser = argparse.ArgumentParser(
-        "dlrun plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    if not arguments or arguments[0] in ("-h", "--help"):
-        parser.parse_args(arguments or ["--help"])
+    parser = Parser("dlrun plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if not arguments:
+        raise UsageError("plan: what? dlrun plan -m OVERRIDE …, or dlrun plan TABLE")
+    if arguments[0] in ("-h", "--help"):
+        parser.parse_args(arguments)
     if len(arguments) == 1 and arguments[0] in ("-m", "--multirun"):
         raise UsageError("plan -m: give the overrides of the sweep, e.g. dlrun plan -m model=fc_64,fc_512")
     return arguments

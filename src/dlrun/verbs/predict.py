@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dlrun.errors import DataError, UsageError
 from dlrun.report.output import Table, column, visible, write
 from dlrun.verbs.loaded import FIELDS, add_run, apart, fields, load
+from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
     from dlrun.data.foreign import Fitted
@@ -60,10 +61,8 @@ def main(arguments: list[str]) -> int:
     return 1 if failures else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dlrun predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="dlrun predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run(parser)
     parser.add_argument(
         "pictures", nargs="+", metavar="IMAGE|FOLDER", help=f"pictures; among them FIELD=VALUE: {', '.join(FIELDS)}"

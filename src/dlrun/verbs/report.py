@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlrun.errors import UsageError
 from dlrun.report import leaderboard, runs
 from dlrun.report.output import Table, terminal_width, visible, write
+from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
     from dlrun.tables.plan import Found
@@ -68,11 +69,15 @@ def _report_table(options: argparse.Namespace) -> int:
     if len(folders) > 1:
         raise UsageError("--table: the runs of a table lie in one folder; name one PATH")
     published = table.load(options.table)
+    if folders == [plan.RUNS] and not plan.RUNS.exists():
+        raise UsageError(f"{plan.RUNS}: no runs of tables here yet; dlrun reproduce {published.name} makes them")
     measured, damaged = runs.read(runs.find(folders))
     for sentence in damaged:
         print(visible(f"not on the page: {sentence}"), file=sys.stderr)
     seeds = max(published.seeds, 1 + max((int(run.fields.get("seed", 0)) for run in measured), default=0))
-    planned = _measured_seeds(plan.find(plan.plan(published, published.rows, seeds, own), runs=folders[0]))
+    planned = _measured_seeds(
+        plan.find(plan.plan(published, published.rows, seeds, own), runs=folders[0]), published.seeds
+    )
     comparison = compare(published, published.rows, planned, own)
     print(render(comparison, options.form, terminal_width()), end="")
     labels = {folders[0] / one.planned.folder.name: one.planned.row.label for one in planned if one.status != "missing"}
@@ -83,9 +88,9 @@ def _report_table(options: argparse.Namespace) -> int:
     return 0
 
 
-def _measured_seeds(found: Sequence["Found"]) -> list["Found"]:
-    """Without the seeds that no row has: they belong to other tables."""
-    last = max((one.planned.seed for one in found if one.status != "missing"), default=0)
+def _measured_seeds(found: Sequence["Found"], usual: int) -> list["Found"]:
+    """Without the seeds that no row has: they belong to other tables. Where there is none, so many as are usual."""
+    last = max((one.planned.seed for one in found if one.status != "missing"), default=usual - 1)
     return [one for one in found if one.planned.seed <= last]
 
 
@@ -122,8 +127,8 @@ def _print_searches(paths: Sequence[Path]) -> None:
                 print(visible(sentence))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("dlrun report", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser("dlrun report", description=__doc__)
     parser.add_argument("path", nargs="*", type=Path, help="folders of runs or sweeps, or folders above them")
     parser.add_argument(
         "--table", metavar="NAME", help="compare the runs in PATH (default: outputs/runs) with a published table"

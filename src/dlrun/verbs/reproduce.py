@@ -18,7 +18,8 @@ from dlrun.slurm import settings
 from dlrun.tables.compare import compare
 from dlrun.tables.plan import QUICK, Found, Planned, find, plan
 from dlrun.tables.render import render
-from dlrun.tables.table import Row, Table, choose, load
+from dlrun.tables.table import Row, Table, available, choose, load
+from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
     from dlrun.sweeps.jobs import Job
@@ -56,6 +57,8 @@ def request(arguments: Sequence[str]) -> Request:
         UsageError: An unknown table, row or override, a wrong table file.
     """
     options = _parser().parse_intermixed_args(list(arguments))
+    if options.table is None:
+        raise UsageError(f"reproduce: which table? There are: {', '.join(sorted(available()))}")
     table = load(options.table)
     rows = choose(table, options.rows)
     own = (*QUICK, *options.override) if options.quick else tuple(options.override)
@@ -70,10 +73,18 @@ def show(asked: Request, found: Sequence[Found]) -> int:
     return 0 if all(one.status == "completed" for one in found) else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("dlrun reproduce", description=__doc__)
-    parser.add_argument("table", metavar="TABLE", help="name of a table: configs/table/NAME.yaml, shipped or yours")
-    parser.add_argument("override", metavar="OVERRIDE", nargs="*", help="changes every run, e.g. device=cuda epochs=1")
+def _parser() -> Parser:
+    parser = Parser("dlrun reproduce", description=__doc__)
+    parser.add_argument(
+        # Not demanded of argparse, which would not say which tables there are.
+        "table",
+        nargs="?",
+        metavar="TABLE",
+        help="name of a table: configs/table/NAME.yaml, shipped or yours",
+    )
+    parser.add_argument(
+        "override", nargs="*", default=(), metavar="OVERRIDE", help="changes every run, e.g. device=cuda epochs=1"
+    )
     parser.add_argument("--rows", metavar="1-4,7", help="only these rows")
     parser.add_argument("--seeds", type=_count, metavar="N", help="seeds 0 … N-1 (default: what the table says)")
     parser.add_argument("--dry-run", action="store_true", help="print a line to type for every run, and run nothing")

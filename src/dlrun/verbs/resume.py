@@ -1,6 +1,5 @@
 """Go on with a run that was stopped, or extend a finished one: dlrun resume RUN epochs=40."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,20 @@ from dlrun.errors import ConfigError, UsageError
 from dlrun.folders import finished, read_config, read_overrides
 from dlrun.precision import settle_precision
 from dlrun.report.output import counted
+from dlrun.verbs.parser import Parser
 from dlrun.verbs.train import train
 
 
 def main(arguments: list[str]) -> int:
     """`dlrun resume RUN [FIELD=VALUE …]`."""
-    parser = argparse.ArgumentParser(prog="dlrun resume", description=__doc__)
+    parser = Parser(prog="dlrun resume", description=__doc__)
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
     parser.add_argument(
-        "changes", metavar="FIELD=VALUE", nargs="*", help="epochs, or a field that leaves the results alone, as device"
+        "changes",
+        nargs="*",
+        default=(),
+        metavar="FIELD=VALUE",
+        help="epochs, or a field that leaves the results alone, as device",
     )
     options = parser.parse_args(arguments)
     before = settle_precision(read_config(options.run))

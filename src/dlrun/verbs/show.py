@@ -1,6 +1,5 @@
 """Show what a run was and how it went: settings, network, epochs, outcome; of unfinished runs as well."""
 
-import argparse
 import contextlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +21,7 @@ from dlrun.result import Result
 from dlrun.sinks.console import make_console
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.tables.overrides import hydra_value
+from dlrun.verbs.parser import Parser
 
 MOST_EPOCHS = 12
 """Rows of the table of epochs, beyond which its middle is left out."""
@@ -42,8 +42,8 @@ def main(arguments: list[str]) -> int:
     return 1 if damaged else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("dlrun show", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser("dlrun show", description=__doc__)
     parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a run")
     return parser
 

@@ -5,7 +5,6 @@ the batch scripts and the logs of the jobs. Fields of a job (hydra.launcher.time
 configs/hydra/launcher/slurm.yaml.
 """
 
-import argparse
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from dlrun.errors import UsageError
 from dlrun.report.output import counted, visible, write
 from dlrun.slurm import manifest, queue, status
 from dlrun.slurm.settings import Settings, asked
+from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
     from dlrun.config import Sweep
@@ -37,8 +37,8 @@ def main(arguments: list[str]) -> int:
     return {"status": _status, "collect": _collect, "cancel": _cancel}[options.action](options.name)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("dlrun slurm", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser("dlrun slurm", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True, metavar="submit | status | collect | cancel")
     what = "-m OVERRIDE …, or TABLE [OVERRIDE …] [--rows 1-4,7] [--seeds N] [--quick]"
     submit = actions.add_parser("submit", help="submit the runs that are missing, and return", description=what)

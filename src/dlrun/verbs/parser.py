@@ -1,0 +1,45 @@
+"""What reads the words behind a verb: argparse, with its complaints in one line as all others of dlrun's."""
+
+import argparse
+from typing import Any, NoReturn
+
+from dlrun.errors import UsageError, did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that raises a `UsageError` instead of printing its usage and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say argparse's `message` in one line.
+
+        Raises:
+            UsageError: Always.
+        """
+        kind, _, words = message.partition(": ")
+        if kind == "unrecognized arguments":
+            raise UsageError(f"{self._verb()}: {self._not_known(words)}")
+        if kind == "the following arguments are required":
+            message = f"{words} {'are' if ', ' in words else 'is'} missing"
+        raise UsageError(f"{self._verb()}: {message.removeprefix('argument ')}; see {self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            typed = " ".join([*action.option_strings[:1], str(value)])
+            raise UsageError(f"{self._verb()}: {typed} is unknown{did_you_mean(str(value), map(str, action.choices))}")
+
+    def _verb(self) -> str:
+        return self.prog.removeprefix("dlrun ")
+
+    def _not_known(self, words: str) -> str:
+        option = next((word.partition("=")[0] for word in words.split() if word.startswith("-")), None)
+        if option is None:
+            return f"{words}: not expected here; see {self.prog} --help"
+        return f"{option}: no such option{did_you_mean(option, self._options())}"
+
+    def _options(self) -> set[str]:
+        """The long options, those of its actions included: argparse leaves their complaints to the verb."""
+        found = {text for action in self._actions for text in action.option_strings if text.startswith("--")}
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found = found.union(*(child._options() for child in action.choices.values()))
+        return found
