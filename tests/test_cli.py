@@ -36,6 +36,15 @@ Dlrun = Callable[..., subprocess.CompletedProcess[str]]
         (["reprodcue"], "reprodcue: no such verb; did you mean reproduce?"),
         (["model.layers=[conv 3"], "can't be read as KEY=VALUE"),
         (["-m", "epochs=0", "data=synthetic"], "epochs=0: expected a whole number >= 1"),
+        (["--hlep"], "dlrun: --hlep: no such option; did you mean --help?"),
+        (["--quick"], "dlrun: --quick belongs to dlrun reproduce; see dlrun reproduce --help"),
+        (["model=fc_64", "--dry-run"], "dlrun: --dry-run belongs to dlrun reproduce; see dlrun reproduce --help"),
+        (["--best"], "--best belongs to dlrun evaluate, dlrun predict, dlrun export; see dlrun evaluate --help"),
+        (["--fron=a"], "--fron: no such option; did you mean --from of dlrun data?"),
+        (["--zzzz"], "--zzzz: no such option; see dlrun --help and dlrun --hydra-help"),
+        (["--info", "nope"], "dlrun: --info/-i: invalid choice: 'nope'"),
+        (["--config", "nope"], "dlrun: ambiguous option: --config could match"),
+        (["-m", "seed=1", "--cfg", "job"], "only one of --run, --multirun (-m), --cfg and --info"),
     ],
 )
 def test_a_mistake_is_answered_in_words(dlrun: Dlrun, tmp_path: Path, words: list[str], said: str) -> None:
@@ -56,12 +65,35 @@ print(main({words!r}), 'torch' in sys.modules)
 
 @pytest.mark.parametrize(
     ("words", "status"),
-    [(["--help"], 0), (["--version"], 0), (["optimzer=adam"], 2), (["model=nope"], 2), (["data.root=nowhere"], 2)],
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        (["optimzer=adam"], 2),
+        (["model=nope"], 2),
+        (["data.root=nowhere"], 2),
+        (["--quick"], 2),
+    ],
 )
 def test_what_needs_no_torch_does_not_import_it(tmp_path: Path, words: list[str], status: int) -> None:
     code = WITHOUT_TORCH.format(words=words)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == f"{status} False"
+
+
+def test_hydras_own_flags_go_on_working_wherever_they_stand(dlrun: Dlrun, tmp_path: Path) -> None:
+    done = dlrun("epochs=7", "--cfg", "job", "seed=3")
+    assert done.returncode == 0, done.stderr
+    assert "epochs: 7" in done.stdout
+    assert "seed: 3" in done.stdout
+    (tmp_path / "elsewhere" / "model").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "model" / "mine.yaml").write_text("layers: [flatten, dense 7]\n")
+    found = dlrun("--config-dir", "elsewhere", "model=mine", "-c", "job", "--package", "model")
+    assert "dense 7" in found.stdout, found.stderr
+    assert "Config search path" in dlrun("--info", "searchpath").stdout
+    swept = ("-m", "model=fc_64", "data=synthetic", "limit=64", "--config-dir=elsewhere", "epochs=1", "seed=0,1")
+    done = dlrun(*swept)
+    assert done.returncode == 0, done.stderr
+    assert "2 runs in" in done.stdout
 
 
 def test_help_names_every_verb_option_and_field(dlrun: Dlrun) -> None:

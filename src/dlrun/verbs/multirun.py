@@ -2,9 +2,12 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
@@ -12,7 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.compose import configs_dir, permit, sentence, settle
 from dlrun.distributed import refuse_ranks
-from dlrun.errors import ConfigError
+from dlrun.errors import ConfigError, UsageError, nearest
+from dlrun.verbs import VERBS
+from dlrun.verbs.completion import options_of
 from dlrun.verbs.train import train
 
 
@@ -20,17 +25,58 @@ def main(arguments: list[str]) -> int:
     """Run Hydra with the arguments as typed.
 
     Raises:
+        UsageError: A flag that Hydra does not know.
         ConfigError: Hydra refuses what was typed.
     """
+    overrides, flags = _apart(arguments)
     refuse_ranks("a sweep")
     # Hydra would print its own words and leave with 1; this makes it raise instead.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["dlrun", *(word if word.startswith("-") else permit([word])[0] for word in arguments)]
+    # Its argparse takes overrides in one place only.
+    sys.argv = ["dlrun", *permit(overrides), *flags]
     try:
         hydra.main(version_base="1.3", config_path=str(configs_dir()), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error)) from error
     return 0
+
+
+def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Overrides, and Hydra's flags with their values.
+
+    Raises:
+        UsageError: A flag that Hydra does not know (in one line, not below eight lines of usage), or two that
+            exclude each other.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    known, rest = parser.parse_known_args(words)
+    for word in rest:
+        if word.startswith("-"):
+            flags = [text for action in parser._actions for text in action.option_strings]
+            raise UsageError(_unknown(word.partition("=")[0], flags))
+    if sum(map(bool, (known.run, known.multirun, known.cfg, known.info))) > 1:
+        raise UsageError("only one of --run, --multirun (-m), --cfg and --info can be asked for")
+    overrides = [*known.overrides, *rest]
+    return overrides, [word for word in words if word not in overrides]
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UsageError(message.removeprefix("argument "))
+
+
+def _unknown(option: str, of_hydra: Sequence[str]) -> str:
+    """Whose an option is, or which one was probably meant."""
+    owners: dict[str, list[str]] = {}
+    for verb in VERBS:
+        for one in dict.fromkeys(options_of(verb)):
+            owners.setdefault(one, []).append(f"dlrun {verb}")
+    if option in owners:
+        return f"{option} belongs to {', '.join(owners[option])}; see {owners[option][0]} --help"
+    near = nearest(option, [*of_hydra, *owners])
+    if near is None:
+        return f"{option}: no such option; see dlrun --help and dlrun --hydra-help"
+    return f"{option}: no such option; did you mean {near}{'' if near in of_hydra else f' of {owners[near][0]}'}?"
 
 
 def task(composed: DictConfig) -> float:
