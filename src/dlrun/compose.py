@@ -87,7 +87,7 @@ def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
     try:
         return hydra_compose("config", overrides=permit(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(sentence(error)) from error
+        raise ConfigError(sentence(error, overrides)) from error
     # Hydra lets these through on numbers of thousands of digits, lists a thousand deep, groups that are no names.
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"the overrides can't be read: {sentence(error)}") from error
@@ -164,19 +164,45 @@ def _permit_one(text: str) -> str:
     return "++" + text.lstrip("+")
 
 
-def sentence(error: Exception) -> str:
-    """One or two lines for an error of Hydra's or OmegaConf's."""
+def sentence(error: Exception, typed: Iterable[str] = ()) -> str:
+    """One or two lines for an error of Hydra's or OmegaConf's; `typed` are the overrides before `permit`."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
         if group == "model" and _of_torchvision(option):
             return f"model={option}: no such option; torchvision has it: model=torchvision model.name={option}"
         return f"{group or 'config'}={option}: no such option{did_you_mean(option, error.options or [])}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: can't be read as KEY=VALUE (put quotes around a value with special characters)"
+        return _unreadable(next((text for text in typed if _permit_one(text) == error.override), error.override))
     if "Ambiguous value" in str(error):
         return "several values for one field: dlrun -m runs every combination (a text with a comma needs quotes)"
     lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def _unreadable(text: str) -> str:
+    unmatched = _unmatched(text)
+    reason = f"; {unmatched}" if unmatched else " (put quotes around a value with special characters)"
+    return f"{text}: can't be read as KEY=VALUE{reason}"
+
+
+def _unmatched(text: str) -> str:
+    """Which bracket or quote has no partner; empty if all have.
+
+    >>> _unmatched("layers=[flatten, {a: 'b'")
+    'missing at the end: } ]'
+    """
+    partners = {"[": "]", "{": "}", "(": ")"}
+    awaited: list[str] = []
+    quote = ""
+    for sign in re.sub(r"\\.", "", text):
+        if quote or sign in "'\"":
+            quote = "" if sign == quote else quote or sign
+        elif sign in partners:
+            awaited.append(partners[sign])
+        elif sign in partners.values() and (not awaited or awaited.pop() != sign):
+            return f"{sign} closes nothing"
+    missing = " ".join([*([quote] if quote else []), *reversed(awaited)])
+    return f"missing at the end: {missing}" if missing else ""
 
 
 def _of_torchvision(name: str) -> bool:

@@ -37,6 +37,7 @@ def test_a_schedule_that_depends_on_the_length_is_recomputed_and_said(dlrun: Dlr
         (["r", "seed=5"], "start a new run"),
         (["r", "epochs=1"], "an extension needs more"),
         (["r", "epohcs=3"], "epohcs: no such field; did you mean epochs?"),
+        (["r", "tags=[a"], "dlrun: tags=[a: can't be read as KEY=VALUE; missing at the end: ]"),
         (["r", "epochs=3,4"], "epochs=3,4: expected FIELD=VALUE"),
     ],
 )

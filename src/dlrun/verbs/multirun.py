@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     try:
         hydra.main(version_base="1.3", config_path=str(configs_dir()), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(sentence(error)) from error
+        raise ConfigError(sentence(error, overrides)) from error
     return 0
 
 

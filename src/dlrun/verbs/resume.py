@@ -8,6 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from dlrun.compose import sentence
 from dlrun.config import Config, identity, parse, plain
 from dlrun.distributed import Ranks, joined
 from dlrun.errors import ConfigError, UsageError
@@ -62,7 +63,7 @@ def changed(config: Config, changes: Sequence[str]) -> Config:
         for override in OverridesParser.create().parse_overrides(list(changes)):
             OmegaConf.update(values, override.key_or_group, _value(override), merge=False)
     except HydraException as error:
-        raise ConfigError(str(error).splitlines()[0]) from None
+        raise ConfigError(sentence(error)) from None
     settled: Any = OmegaConf.to_container(values, resolve=True)
     return settle_precision(parse(settled))
 
