@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from dlrun.errors import ConfigError
-from dlrun.targets import imported
+from dlrun.groups import Target
+from dlrun.targets import imported, unknown_argument
 
 
 def test_classes_and_functions_by_their_dotted_names() -> None:
@@ -24,6 +25,25 @@ def test_classes_and_functions_by_their_dotted_names() -> None:
 def test_names_that_lead_nowhere(name: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         imported(name, "model")
+
+
+def made(first: object, *, width: int = 1) -> object:
+    """What a user's module could hold."""
+    return first, width
+
+
+def handed_on(**arguments: int) -> object:
+    """Its own signature does not tell what it takes."""
+    return made(None, **arguments)
+
+
+def test_an_argument_that_a_target_does_not_take() -> None:
+    said = unknown_argument(made, Target("mine.made", {"width": 2, "widht": 3}), "model", filled=1)
+    assert said == "model.widht: mine.made takes no such argument; did you mean width?"
+    said = unknown_argument(made, Target("mine.made", {"first": 2}), "optimizer", filled=1)
+    assert said == "optimizer.first: mine.made takes no such argument; there are: width"
+    assert unknown_argument(made, Target("mine.made", {"width": 2}), "model") is None
+    assert unknown_argument(handed_on, Target("mine.handed_on", {"widht": 2}), "model") is None
 
 
 def test_a_module_that_fails_to_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

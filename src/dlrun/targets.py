@@ -1,11 +1,13 @@
 """Imports what a `_target_` names; the working directory counts as a place for modules."""
 
 import importlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
-from dlrun.errors import ConfigError
+from dlrun.errors import ConfigError, did_you_mean
+from dlrun.groups import Target
 
 
 def imported(target: str, group: str) -> Any:
@@ -28,6 +30,25 @@ def imported(target: str, group: str) -> Any:
     if not callable(found):
         raise ConfigError(f"{where}is no class or function")
     return found
+
+
+def unknown_argument(make: Any, target: Target, group: str, filled: int = 0) -> str | None:
+    """A sentence on the first argument of the target's that `make` does not take; None if the signature names none.
+
+    Args:
+        filled: So many of its first parameters are not the user's to give.
+    """
+    try:
+        parameters = list(inspect.signature(make).parameters.values())[filled:]
+    except (TypeError, ValueError):
+        return None
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return None
+    taken = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    for name in target.arguments:
+        if name not in taken:
+            return f"{group}.{name}: {target.target} takes no such argument{did_you_mean(name, taken)}"
+    return None
 
 
 def _import(name: str, where: str) -> Any:

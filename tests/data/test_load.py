@@ -127,7 +127,7 @@ def test_a_data_set_of_ones_own(monkeypatch):
     monkeypatch.setattr("dlrun.data.synthetic.own", own, raising=False)
     target = "dlrun.data.synthetic.own"
     assert load(Target(target, {})).classes == ("a", "b", "c")
-    with pytest.raises(ConfigError, match="unexpected keyword argument 'colour'"):
+    with pytest.raises(ConfigError, match=rf"data\.colour: {target} takes no such argument; there are: classes"):
         load(Target(target, {"colour": 1}))
     with pytest.raises(DataError, match=r"as many labels as images, at least one, each 0-1"):
         load(Target(target, {"classes": 2}))

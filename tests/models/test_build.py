@@ -224,7 +224,7 @@ def test_first_and_last_layer_of_a_network_that_asks_for_nothing_are_replaced(us
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("Net", {"widht": 3}, "unexpected keyword argument 'widht'"),
+        ("Net", {"widht": 3}, r"model\.widht: \S+Net takes no such argument; did you mean width\?"),
         ("wrong_shape", {}, r"gives \(1, 192\) for one picture, expected logits of shape \(1, 10\)"),
         ("no_network", {}, "gives a int, not a torch.nn.Module"),
         ("broken", {}, "can't take pictures of 8x8 with 3 channels: mat1 and mat2"),

@@ -168,7 +168,11 @@ def test_a_target_is_called_with_the_parameters() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("torch.optim.NAdam", {"lrr": 1}, "unexpected keyword argument 'lrr'"),
+        (
+            "torch.optim.NAdam",
+            {"lrx": 1},
+            r"optimizer\.lrx: torch\.optim\.NAdam takes no such argument; did you mean lr\?",
+        ),
         ("torch.optim.Addam", {}, "torch.optim has no 'Addam'"),
         ("builtins.list", {}, "gives a list, not a torch.optim.Optimizer"),
     ],

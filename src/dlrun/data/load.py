@@ -15,7 +15,7 @@ from dlrun.data.places import Source, locate
 from dlrun.data.read import read
 from dlrun.errors import ConfigError, DataError
 from dlrun.groups import Data, ImageFolder, Synthetic, Target
-from dlrun.targets import imported
+from dlrun.targets import imported, unknown_argument
 
 log = logging.getLogger("dlrun")
 
@@ -100,7 +100,7 @@ def _own(config: Target) -> Dataset:
     try:
         made = make(**config.arguments)
     except TypeError as error:
-        raise ConfigError(f"data {config.target}: {error}") from error
+        raise ConfigError(unknown_argument(make, config, "data") or f"data {config.target}: {error}") from error
     if not isinstance(made, Dataset):
         raise ConfigError(f"data: {config.target} returned {type(made).__name__}; expected dlrun.data.dataset.Dataset")
     for split in (made.train, made.test):

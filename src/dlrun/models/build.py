@@ -16,7 +16,7 @@ from dlrun.groups import Layers, Target
 from dlrun.models import layers as own
 from dlrun.models import torchvision_ops
 from dlrun.models.phrases import BatchNorm, Conv, Dense, Dropout, Flatten, Phrase, Pool, Shape, plan
-from dlrun.targets import imported
+from dlrun.targets import imported, unknown_argument
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -172,7 +172,9 @@ def _called(model: Target, shape: Sequence[int], classes: int) -> nn.Module:
             warnings.simplefilter("ignore")  # of old initialisations and unused auxiliary outputs
             network = build_network(**arguments)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"model {model.target}({_listed(arguments)}): {_first_line(error)}") from error
+        unknown = unknown_argument(build_network, model, "model")
+        said = unknown or f"model {model.target}({_listed(arguments)}): {_first_line(error)}"
+        raise ConfigError(said) from error
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model {model.target}: gives a {type(network).__name__}, not a torch.nn.Module")
     return network

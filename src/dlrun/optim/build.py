@@ -9,7 +9,7 @@ from torch import Tensor
 from dlrun.errors import ConfigError
 from dlrun.groups import Adadelta, Adam, Optimizer, Rmsprop, Sgd, Target
 from dlrun.optim import keras
-from dlrun.targets import imported
+from dlrun.targets import imported, unknown_argument
 
 
 def build(optimizer: Optimizer | Target, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
@@ -68,7 +68,8 @@ def _called(optimizer: Target, parameters: list[Tensor]) -> torch.optim.Optimize
     try:
         made = make(parameters, **optimizer.arguments)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"optimizer {optimizer.target}: {str(error).splitlines()[0]}") from error
+        unknown = unknown_argument(make, optimizer, "optimizer", filled=1)
+        raise ConfigError(unknown or f"optimizer {optimizer.target}: {str(error).splitlines()[0]}") from error
     if not isinstance(made, torch.optim.Optimizer):
         raise ConfigError(f"optimizer {optimizer.target}: gives a {type(made).__name__}, not a torch.optim.Optimizer")
     return made
