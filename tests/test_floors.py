@@ -5,7 +5,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "dlrun"
 FLOORS = [
-    {"errors", "files", "signals"},
+    {"errors", "extras", "files", "signals"},
     {"fields"},
     {"groups"},
     {"config", "events"},

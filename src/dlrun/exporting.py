@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.errors import RunFailed, UsageError
+from dlrun.extras import command
 from dlrun.loading import Loaded
 
 OPSET = 18
@@ -157,7 +158,7 @@ def _one_line(form: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"--format {form} needs the package {error.name}; install it with: pip install 'dlrun[export]'"
+            f"--format {form} needs the package {error.name}. To install it:\n{command('export')}"
         ) from None
     except OSError:
         raise

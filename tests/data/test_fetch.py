@@ -116,8 +116,11 @@ def test_where_nothing_helps_a_person_is_told_what_to_do(official, folders):
 
 def test_asl_without_kaggles_client(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(DataError, match=r"sign_mnist_train\.csv, sign_mnist_test\.csv \(or Kaggle's zip file"):
+    with pytest.raises(
+        DataError, match=r"sign_mnist_train\.csv, sign_mnist_test\.csv \(or Kaggle's zip file"
+    ) as caught:
         fetch("asl")
+    assert f'kagglehub (to install it: {sys.executable} -m pip install "kagglehub>=0.3")' in str(caught.value)
 
 
 def test_asl_with_kaggles_client(tmp_path, folders, asl_text, monkeypatch):

@@ -122,6 +122,15 @@ def test_mistakes_end_with_2(slurm, capsys, words, said):
     assert not slurm.exists()
 
 
+def test_submitit_that_is_missing_is_named_with_what_to_type(slurm, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    assert main(["slurm", "submit", *SWEEP]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "dlrun: Slurm needs the package submitit. To install it:"
+    assert second.startswith(f'{sys.executable} -m pip install "submitit')
+    assert not slurm.exists()
+
+
 def test_sbatch_that_refuses_is_quoted(slurm, tmp_path, capsys):
     _program(tmp_path / "commands" / "sbatch", "echo 'sbatch: error: invalid partition specified: x' >&2; exit 1")
     assert main(["slurm", "submit", *SWEEP, "hydra.launcher.partition=x"]) == 2

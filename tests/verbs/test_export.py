@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,17 @@ def test_a_file_that_computes_something_else_is_not_kept(
 def test_a_folder_that_is_not_there_is_a_mistake(drawn_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(drawn_run), "--output", "/nowhere/model.onnx"]) == 2
     assert "no such folder" in capsys.readouterr().err
+
+
+def test_a_package_that_is_missing_is_named_with_what_to_type(
+    drawn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert main(["export", str(drawn_run), "--output", str(tmp_path / "model.onnx")]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "dlrun: --format onnx needs the package onnx. To install it:"
+    assert second.startswith(f'{sys.executable} -m pip install "onnx>=')
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from dlrun.data.download import download, progress
 from dlrun.data.places import ASL_STEMS, Source, find, roots
 from dlrun.data.read import read
 from dlrun.errors import DataError
+from dlrun.extras import command
 from dlrun.groups import DATA, Data
 
 KAGGLE_HANDLE = "datamunge/sign-language-mnist"
@@ -96,7 +97,7 @@ def _obtain(config: Data, place: Path, offline: Path | None) -> str:
         else:
             return origin
     if not failures:
-        failures.append("nothing, for want of the package kagglehub")
+        failures.append(f"nothing, for want of the package kagglehub (to install it: {command('asl')})")
     raise DataError(f"{config.name} could not be fetched. Tried: {'; '.join(failures)}.\n{by_hand(config.name, place)}")
 
 

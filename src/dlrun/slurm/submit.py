@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.config import Config, Sweep
 from dlrun.errors import UsageError
+from dlrun.extras import command
 from dlrun.result import read_result
 from dlrun.slurm.manifest import Manifest, Run, Submitted, names, read
 from dlrun.slurm.queue import queue
@@ -136,7 +137,7 @@ def _executor(settings: Settings, manifest: Manifest) -> "SlurmExecutor":
     try:
         import submitit
     except ImportError:
-        raise UsageError("Slurm needs the package submitit: pip install 'dlrun[slurm]'") from None
+        raise UsageError(f"Slurm needs the package submitit. To install it:\n{command('slurm')}") from None
     try:
         executor = submitit.SlurmExecutor(manifest.folder / "jobs", python=settings.interpreter())
     except RuntimeError:

@@ -5,7 +5,6 @@ Data sets are read and their checksums compared, as dlrun data verify does. The 
 
 import os
 import platform
-import re
 import shutil
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from dlrun.compose import configs_dir
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.places import find, roots
 from dlrun.errors import DlrunError
+from dlrun.extras import command, package_of, pip_install, requirements
 from dlrun.files import cache_home
 from dlrun.groups import DATA
 from dlrun.report.output import counted, visible
@@ -75,11 +75,6 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _pip(*packages: str) -> str:
-    words = [f'"{package}"' if re.search(r"[<>=\[ ]", package) else package for package in packages]
-    return f"{sys.executable} -m pip install {' '.join(words)}"
-
-
 # --- program ----------------------------------------------------------------------------------------------
 
 
@@ -97,7 +92,7 @@ def _torch() -> Found:
     try:
         import torch
     except Exception as error:
-        advice = _pip("--force-reinstall", *_requirements("", "torch"))
+        advice = pip_install("--force-reinstall", *requirements("", "torch"))
         return Found("broken", "torch", f"can't be imported: {_first_line(error)}", advice)
     capability = torch.backends.cpu.get_cpu_capability()
     return Found("ok", "torch", f"{torch.__version__}, {counted(torch.get_num_threads(), 'thread')}, {capability}")
@@ -111,7 +106,7 @@ def _torchvision() -> Found:
         torchvision_ops.prepare()
         import torchvision
     except Exception as error:
-        advice = _pip(*_requirements("", "torchvision"))
+        advice = pip_install(*requirements("", "torchvision"))
         return Found("broken", "torchvision", f"can't be imported: {_first_line(error)}", advice)
     missing = (
         "; its compiled operators don't load beside this PyTorch, which no network here needs"
@@ -125,7 +120,7 @@ def _package(name: str) -> Found:
     try:
         return Found("ok", name, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Found("broken", name, "not installed", _pip(*_requirements("", name)))
+        return Found("broken", name, "not installed", pip_install(*requirements("", name)))
 
 
 # --- devices ----------------------------------------------------------------------------------------------
@@ -155,7 +150,7 @@ def _no_cuda() -> Found:
     if not list(Path("/dev").glob("nvidia[0-9]*")) and not shutil.which("nvidia-smi"):
         return Found("missing", "cuda", "no NVIDIA GPU here")
     if torch.version.cuda is None:
-        advice = _pip("--force-reinstall", *_requirements("", "torch"))
+        advice = pip_install("--force-reinstall", *requirements("", "torch"))
         return Found("broken", "cuda", f"a GPU, but PyTorch {torch.__version__} is a build without CUDA", advice)
     return Found("broken", "cuda", f"PyTorch for CUDA {torch.version.cuda} can't use the GPU's driver", "nvidia-smi")
 
@@ -196,33 +191,16 @@ def _extras() -> Iterator[Found]:
         "asl": "dlrun data fetch asl from Kaggle",
     }
     for extra, purpose in purposes.items():
-        wanted = _requirements(extra)
-        lacking = [text for text in wanted if _version(text) is None]
-        if lacking:
-            yield Found("missing", extra, f"for {purpose}", _pip(*lacking))
+        wanted = requirements(extra)
+        if any(_version(text) is None for text in wanted):
+            yield Found("missing", extra, f"for {purpose}", command(extra))
         else:
-            yield Found("ok", extra, ", ".join(f"{_name(text)} {_version(text)}" for text in wanted))
-
-
-def _requirements(extra: str, package: str = "") -> list[str]:
-    """What the installed dlrun requires for an extra ("": always), such as `optuna<6,>=4`."""
-    parted = [text.partition(";")[::2] for text in metadata.requires("dlrun") or []]
-    wanted = [text.strip() for text, when in parted if _extra(when) == extra]
-    return [text for text in wanted if package in ("", _name(text))]
-
-
-def _extra(condition: str) -> str:
-    named = re.search(r"extra == ['\"](\w+)['\"]", condition)
-    return named[1] if named else ""
-
-
-def _name(requirement: str) -> str:
-    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+            yield Found("ok", extra, ", ".join(f"{package_of(text)} {_version(text)}" for text in wanted))
 
 
 def _version(requirement: str) -> str | None:
     try:
-        return metadata.version(_name(requirement))
+        return metadata.version(package_of(requirement))
     except metadata.PackageNotFoundError:
         return None
 
