@@ -130,8 +130,10 @@ def test_folders_stand_for_the_pictures_below_them(tmp_path: Path) -> None:
     for name in ("b/2.PNG", "a/1.jpg", "a/.hidden.png", "a/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    names = [path.name for path in listed([str(tmp_path), "elsewhere.png"])]
-    assert names == ["1.jpg", "2.PNG", "elsewhere.png"]
+    names = [path.name for path in listed([str(tmp_path), str(tmp_path / "a" / "notes.txt")])]
+    assert names == ["1.jpg", "2.PNG", "notes.txt"]
+    with pytest.raises(UsageError, match=r"elsewhere\.png: no such file or folder"):
+        listed([str(tmp_path), "elsewhere.png"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no pictures"):
         listed([str(tmp_path / "empty")])

@@ -33,11 +33,13 @@ def listed(words: Iterable[str]) -> list[Path]:
     """The files that are named, and every picture below the folders that are named, sorted.
 
     Raises:
-        UsageError: A folder without a picture.
+        UsageError: Nothing of that name, or a folder without a picture.
     """
     paths: list[Path] = []
     for word in words:
         path = Path(word)
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder")
         if not path.is_dir():
             paths.append(path)
             continue
