@@ -51,6 +51,7 @@ Dlrun = Callable[..., subprocess.CompletedProcess[str]]
         (["--zzzz"], "--zzzz: no such option; see dlrun --help and dlrun --hydra-help"),
         (["--info", "nope"], "dlrun: --info/-i: invalid choice: 'nope'"),
         (["--config", "nope"], "dlrun: ambiguous option: --config could match"),
+        (["epochs=1", "-m", "seed=0,1"], "dlrun: seed=0,1: overrides stand together; put flags such as -m in front"),
         (["-m", "seed=1", "--cfg", "job"], "only one of --run, --multirun (-m), --cfg and --info"),
     ],
 )
@@ -87,8 +88,8 @@ def test_what_needs_no_torch_does_not_import_it(tmp_path: Path, words: list[str]
     assert done.stdout.splitlines()[-1] == f"{status} False"
 
 
-def test_hydras_own_flags_go_on_working_wherever_they_stand(dlrun: Dlrun, tmp_path: Path) -> None:
-    done = dlrun("epochs=7", "--cfg", "job", "seed=3")
+def test_hydras_own_flags_go_on_working(dlrun: Dlrun, tmp_path: Path) -> None:
+    done = dlrun("epochs=7", "seed=3", "--cfg", "job")
     assert done.returncode == 0, done.stderr
     assert "epochs: 7" in done.stdout
     assert "seed: 3" in done.stdout
@@ -97,7 +98,7 @@ def test_hydras_own_flags_go_on_working_wherever_they_stand(dlrun: Dlrun, tmp_pa
     found = dlrun("--config-dir", "elsewhere", "model=mine", "-c", "job", "--package", "model")
     assert "dense 7" in found.stdout, found.stderr
     assert "Config search path" in dlrun("--info", "searchpath").stdout
-    swept = ("-m", "model=fc_64", "data=synthetic", "limit=64", "--config-dir=elsewhere", "epochs=1", "seed=0,1")
+    swept = ("-m", "--config-dir=elsewhere", "model=fc_64", "data=synthetic", "limit=64", "epochs=1", "seed=0,1")
     done = dlrun(*swept)
     assert done.returncode == 0, done.stderr
     assert "2 runs in" in done.stdout

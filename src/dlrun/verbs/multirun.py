@@ -25,29 +25,23 @@ def main(arguments: list[str]) -> int:
     """Run Hydra with the arguments as typed.
 
     Raises:
-        UsageError: A flag that Hydra does not know.
+        UsageError: Flags that Hydra refuses.
         ConfigError: Hydra refuses what was typed.
     """
-    overrides, flags = _apart(arguments)
+    _refuse_mistakes(arguments)
     refuse_ranks("a sweep")
     # Hydra would print its own words and leave with 1; this makes it raise instead.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # Its argparse takes overrides in one place only.
-    sys.argv = ["dlrun", *permit(overrides), *flags]
+    sys.argv = ["dlrun", *(word if word.startswith("-") else permit([word])[0] for word in arguments)]
     try:
         hydra.main(version_base="1.3", config_path=str(configs_dir()), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(sentence(error, overrides)) from error
+        raise ConfigError(sentence(error, arguments)) from error
     return 0
 
 
-def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Overrides, and Hydra's flags with their values.
-
-    Raises:
-        UsageError: A flag that Hydra does not know (in one line, not below eight lines of usage), or two that
-            exclude each other.
-    """
+def _refuse_mistakes(words: Sequence[str]) -> None:
+    """Say in one line what Hydra's argparse would say below eight lines of usage, or in a traceback."""
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     known, rest = parser.parse_known_args(words)
@@ -57,8 +51,8 @@ def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
             raise UsageError(_unknown(word.partition("=")[0], flags))
     if sum(map(bool, (known.run, known.multirun, known.cfg, known.info))) > 1:
         raise UsageError("only one of --run, --multirun (-m), --cfg and --info can be asked for")
-    overrides = [*known.overrides, *rest]
-    return overrides, [word for word in words if word not in overrides]
+    if rest:
+        raise UsageError(f"{rest[0]}: overrides stand together; put flags such as -m in front of all of them")
 
 
 def _refuse(message: str) -> NoReturn:
