@@ -93,3 +93,9 @@ def test_globs_are_the_options_of_a_group() -> None:
 def test_mistakes_are_named(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         expand(words)
+
+
+@pytest.mark.parametrize("words", [["epochs=range(1,1000000000)"], ["epochs=range(1,1000)", "seed=range(0,1000)"]])
+def test_sweeps_that_nobody_can_mean_are_refused_at_once(words: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"more than 100,000.*sweep\.random=N"):
+        expand(words)

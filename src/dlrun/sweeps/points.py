@@ -17,9 +17,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import HydraException
 
-from dlrun.compose import compose, options
+from dlrun.compose import compose, options, sentence
 from dlrun.config import Sweep
 from dlrun.errors import ConfigError
+
+MOST_POINTS = 100_000
+"""Of a sweep: each is composed and checked before the first one starts, at 20 a second."""
 
 Overrides = tuple[str, ...]
 
@@ -116,11 +119,9 @@ def parse(arguments: Iterable[str]) -> list[Override]:
 
 def _parsed(text: str) -> Override:
     try:
-        return OverridesParser.create().parse_override(text)
+        return OverridesParser.create().parse_overrides([text])[0]
     except HydraException as error:
-        raise ConfigError(
-            f"{text}: can't be read as KEY=VALUE (put quotes around a value with special characters)"
-        ) from error
+        raise ConfigError(sentence(error)) from error
 
 
 def _is_swept(override: Override) -> bool:
@@ -143,7 +144,12 @@ def _dimension(override: Override) -> Dimension:
         return _interval(key, value)
     if isinstance(value, Glob):
         return [(f"{key}={name}",) for name in value.filter(options(key))]
-    return [(f"{key}={text}",) for text in override.sweep_string_iterator()]
+    values: list[Overrides] = [
+        (f"{key}={text}",) for text in itertools.islice(override.sweep_string_iterator(), MOST_POINTS + 1)
+    ]
+    if len(values) > MOST_POINTS:
+        raise ConfigError(f"{key}: more than {MOST_POINTS:,} values; an interval with sweep.random=N draws from many")
+    return values
 
 
 def _interval(key: str, value: IntervalSweep) -> Interval:
@@ -193,6 +199,9 @@ def _product(dimensions: Sequence[Dimension]) -> Iterator[Overrides]:
                 f"{one.key}: an interval has no end of values; add sweep.random=N or hydra/sweeper=search"
             )
         lists.append(one)
+    count = math.prod(map(len, lists))
+    if count > MOST_POINTS:
+        raise ConfigError(f"the sweep has {count:,} points, more than {MOST_POINTS:,}; sweep.random=N draws N of them")
     for chosen in itertools.product(*lists):
         yield _merged((), tuple(itertools.chain(*chosen)))
 

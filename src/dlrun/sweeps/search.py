@@ -14,6 +14,7 @@ from typing import Any
 
 from dlrun.config import Sweep
 from dlrun.errors import ConfigError, UsageError
+from dlrun.extras import command
 from dlrun.files import write_atomically
 from dlrun.result import read_history
 from dlrun.sweeps.endings import Running
@@ -155,7 +156,7 @@ def _open_study(path: Path, settings: Sweep) -> Any:
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
     except ImportError:
-        raise UsageError("a search needs Optuna 4 or newer: pip install 'dlrun[search]'") from None
+        raise UsageError(f"a search needs Optuna 4 or newer; install it with:\n{command('search')}") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(path))),
