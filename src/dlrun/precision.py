@@ -98,9 +98,14 @@ def in_words(threads: int) -> str:
 
 
 def set_threads(threads: int | None) -> int:
-    """Let PyTorch use so many CPU threads (None: as many as it chose) and return the number in use."""
+    """Let PyTorch use so many CPU threads (None: as many as it chose) and return the number in use.
+
+    Numbers below 1e-38 count as 0 from here on, as in TensorFlow: averages of gradients that have become 0 decay
+    through them, where every operation takes a hundred times as long. Threads that PyTorch starts later inherit it.
+    """
     import torch
 
+    torch.set_flush_denormal(True)
     if threads is not None:
         torch.set_num_threads(threads)
     return torch.get_num_threads()
