@@ -46,6 +46,7 @@ def test_parts_of_the_users_own_keep_their_arguments() -> None:
         ({"clip_norm": float("inf")}, "clip_norm=inf: expected a number > 0 or null"),
         ({"precision": "float8"}, "precision=float8: expected one of auto, float32, bfloat16, float16"),
         ({"epoch": 3}, "epoch: no such field; did you mean epochs?"),
+        ({"lrr": 3}, "lrr: no such field; did you mean optimizer.lr?"),
         ({"optimizer": {"name": "adam", "lrr": 1}}, "optimizer.lrr: no such field; did you mean lr?"),
         ({"optimizer": {"name": "adan"}}, "optimizer.name: 'adan' is unknown; did you mean adam?"),
         ({"optimizer": 3}, "optimizer: expected a group of fields, got 3"),

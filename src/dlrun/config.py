@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlrun.errors import ConfigError, did_you_mean
+from dlrun.errors import ConfigError, did_you_mean, nearest
 from dlrun.fields import default_of, fields_of, fill, option
 from dlrun.groups import (
     DATA,
@@ -156,9 +156,13 @@ def parse(values: Mapping[str, Any]) -> Config:
 
 def _refuse_if_of_a_group(key: str, parts: Mapping[str, Any]) -> None:
     """`lr=0.1` means `optimizer.lr=0.1`, and the nearest flat field would be no help."""
-    inside = [f"{group}.{key}" for group, part in parts.items() if key in fields_of(type(part)) and key != "name"]
-    if key not in fields_of(Config) and inside:
-        raise ConfigError(f"{key}: no such field; did you mean {' or '.join(inside)}?")
+    if key in fields_of(Config):
+        return
+    inside = [f"{group}.{name}" for group, part in parts.items() for name in fields_of(type(part)) if name != "name"]
+    same = [name for name in inside if name.partition(".")[2] == key]
+    meant = " or ".join(same) or nearest(key, [*fields_of(Config), *inside])
+    if meant:
+        raise ConfigError(f"{key}: no such field; did you mean {meant}?")
 
 
 def plain(config: Config) -> dict[str, Any]:
