@@ -1,12 +1,12 @@
 """On a GPU: epochs against the bare recorded step and the usual PyTorch loop, and several runs on one GPU.
 
-    python benchmarks/gpu.py [--device cuda] [--precisions float32,bfloat16] [--repeats 5] [--runs 16]
+    python benchmarks/gpu.py [--precisions float32,bfloat16] [--repeats 5] [--runs 16]
 
 Epochs are whole, with evaluation, on real MNIST; the contenders take turns. The floor is one training step on a
 fixed batch, recorded as a CUDA graph and replayed, and the same evaluation batches. Packing is a sweep of `--runs`
 runs with 1, 2, 4 and 8 jobs on the GPU. Last comes `dlrun reproduce psc_mnist` with one seed, four jobs at a
-time. Writes benchmarks/results/gpu.json and gpu.md. With `--device cpu` steps are not recorded: a trial of
-the script itself.
+time. Writes benchmarks/results/gpu.json and gpu.md. A trial of the script itself, without a GPU and writing
+nothing: `--device cpu --limit 1000`.
 """
 
 import argparse
@@ -72,12 +72,12 @@ def floor_epochs(overrides: list[str]) -> Epoch:
     return epoch
 
 
-def epochs(device: str, precisions: list[str], repeats: int) -> dict[str, dict[str, list[float]]]:
+def epochs(common: list[str], precisions: list[str], repeats: int) -> dict[str, dict[str, list[float]]]:
     """Seconds of every contender by network and precision."""
     taken = {}
     for precision in precisions:
         for name, overrides in NETWORKS.items():
-            where = [*overrides, f"device={device}", f"precision={precision}"]
+            where = [*overrides, *common, f"precision={precision}"]
             contenders = {
                 "dlrun": dlrun_epochs(where, 1),
                 "floor": floor_epochs(where),
@@ -88,10 +88,10 @@ def epochs(device: str, precisions: list[str], repeats: int) -> dict[str, dict[s
     return taken
 
 
-def packing(device: str, runs: int) -> dict[str, dict[int, float]]:
+def packing(common: list[str], runs: int) -> dict[str, dict[int, float]]:
     """Seconds of a sweep by network and by jobs that share the GPU."""
     return {
-        name: {jobs: _sweep([*overrides, f"device={device}", "epochs=3"], runs, jobs) for jobs in PACKED}
+        name: {jobs: _sweep([*overrides, *common, "epochs=3"], runs, jobs) for jobs in PACKED}
         for name, overrides in NETWORKS.items()
     }
 
@@ -135,14 +135,20 @@ def main() -> None:
     parser.add_argument("--precisions", default="float32,bfloat16")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--runs", type=int, default=16)
+    parser.add_argument("--limit", type=int, help="use only so many images, and two epochs of the table")
     options = parser.parse_args()
-    taken = epochs(options.device, options.precisions.split(","), options.repeats)
-    packed = packing(options.device, options.runs)
+    common = [f"device={options.device}", *([f"limit={options.limit}"] if options.limit else [])]
+    taken = epochs(common, options.precisions.split(","), options.repeats)
+    packed = packing(common, options.runs)
     with tempfile.TemporaryDirectory() as folder:
-        at_once = ["sweep.per_gpu=4", "sweep.slots=4", "tensorboard=off", f"device={options.device}"]
-        reproduced = timed(["reproduce", "psc_mnist", "--seeds", "1", *at_once], Path(folder))
+        words = ["--seeds", "1", *(["--quick"] if options.limit else []), *common, "sweep.per_gpu=4", "sweep.slots=4"]
+        reproduced = timed(["reproduce", "psc_mnist", *words, "tensorboard=off"], Path(folder))
     figures = {"epochs": taken, "packing": packed, "reproduce": reproduced}
-    save("gpu", figures, table(taken, packed, options.runs, reproduced), sys.argv[1:])
+    shown = table(taken, packed, options.runs, reproduced)
+    if options.limit:
+        print(shown)
+    else:
+        save("gpu", figures, shown, sys.argv[1:])
 
 
 if __name__ == "__main__":
