@@ -6,40 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import result_of_a_run
 
 from dlrun.errors import UsageError
 from dlrun.result import Result, read_history
 
 
-def example(**changes: Any) -> Result:
-    values: dict[str, Any] = {
-        "status": "completed",
-        "hash": "01234567",
-        "name": "x",
-        "seed": 0,
-        "overrides": ["model=fc_64"],
-        "data": {"name": "mnist", "fingerprint": "f", "verified": True},
-        "model": "fc_64",
-        "parameters": {"total": 3, "trainable": 2, "non_trainable": 1},
-        "epochs": 1,
-        "train": {"loss": 0.5, "accuracy": 0.75},
-        "test": {"loss": 0.5, "accuracy": 0.75},
-        "best": {"epoch": 1, "accuracy": 0.75, "selected_on": "test"},
-        "seconds": {"total": 1.0, "train": 0.5, "evaluate": 0.2, "start": 0.1},
-        "images_per_second": 10.0,
-        "device": "cpu",
-        "precision": "float32",
-        "threads": 2,
-        "cpu_capability": "AVX2",
-        "versions": {"torch": "2"},
-        "git": None,
-    }
-    return Result(**{**values, **changes})
-
-
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
-    example().write(tmp_path)
-    assert Result.read(tmp_path) == example()
+    result_of_a_run().write(tmp_path)
+    assert Result.read(tmp_path) == result_of_a_run()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +22,7 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     [{"schema": 2}, {"status": "great"}, {"seed": "0"}, {"test": {"loss": None}}, {"overrides": [1]}, {"data": []}],
 )
 def test_a_wrong_field_is_an_error(tmp_path: Path, change: dict[str, Any]) -> None:
-    values = {**dataclasses.asdict(example()), **change}
+    values = {**dataclasses.asdict(result_of_a_run()), **change}
     (tmp_path / "result.json").write_text(json.dumps(values))
     with pytest.raises(UsageError, match=r"result\.json"):
         Result.read(tmp_path)

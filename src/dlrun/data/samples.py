@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from dlrun.data.augment import augment
+from dlrun.data.dataset import Split
 from dlrun.groups import Augment
 from dlrun.randomness import undisturbed_random
 
@@ -17,6 +18,12 @@ def spread(labels: Tensor, count: int) -> Tensor:
     place_in_class = torch.empty_like(first)
     place_in_class[order] = torch.arange(len(first)) - starts.repeat_interleave(sizes)
     return (place_in_class * len(sizes) + first).argsort()[:count].to(labels.device)
+
+
+def how_many(split: Split, most: int, pixels: int) -> int:
+    """How many of its pictures go on a sheet of at most so many pixels: `most`, of large ones fewer, never none."""
+    height, width = split.images.shape[2:]
+    return max(1, min(most, len(split), pixels // (height * width)))
 
 
 def augmented(images: Tensor, changes: Augment) -> Tensor:

@@ -18,8 +18,10 @@ from torch import nn
 
 from dlrun import sheets
 from dlrun.data.dataset import Split
+from dlrun.data.samples import how_many
 from dlrun.evaluation import Predictions, precision_and_recall
 from dlrun.files import write_atomically
+from dlrun.sinks.mistakes import mistakes_sheet
 
 BLUE, ORANGE, GREY = "#1f6fb4", "#d95f02", "#888888"
 STYLE: Any = {
@@ -34,6 +36,8 @@ STYLE: Any = {
 }
 DPI = 120
 SHOWN_MISTAKES = 20
+SHOWN_PIXELS = 1_200_000
+"""Of the mistakes: 20 pictures of 224 x 224."""
 MOST_NAMES = 40
 """Classes whose names fit on an axis."""
 
@@ -79,10 +83,10 @@ def write(
 def _pages(outcome: Predictions, test: Split, classes: Sequence[str], model: nn.Module) -> dict[str, Image]:
     """What is made of pictures: Pillow lays them out in a tenth of the time that matplotlib takes."""
     pages = {}
-    chosen = outcome.mistakes(SHOWN_MISTAKES)
-    if len(chosen):
-        images = test.images[chosen.to(test.images.device)].cpu().numpy()
-        pages["mistakes"] = sheets.sheet(images, outcome.captions(chosen, classes), columns=5, tile=112)
+    most = how_many(test, SHOWN_MISTAKES, SHOWN_PIXELS)
+    mistakes = mistakes_sheet(outcome, test, classes, most, columns=5, tile=112)
+    if mistakes is not None:
+        pages["mistakes"] = mistakes
     kernels = first_kernels(model)
     if kernels is not None:
         pages["filters"] = filters(kernels)

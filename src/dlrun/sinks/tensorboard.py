@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dlrun import sheets
 from dlrun.data.dataset import Split
-from dlrun.data.samples import augmented, spread
+from dlrun.data.samples import augmented, how_many, spread
 from dlrun.evaluation import Predictions, precision_and_recall
 from dlrun.events import EpochEnded, Event, StepsTaken
 from dlrun.groups import Augment
@@ -23,6 +23,7 @@ from dlrun.sinks.event_file import EventFile
 from dlrun.sinks.graph import graph_of
 from dlrun.sinks.histograms import counted, epochs_to_log, tagged
 from dlrun.sinks.hyperparameters import FIRST, METRICS
+from dlrun.sinks.mistakes import mistakes_sheet
 from dlrun.state import State
 
 log = logging.getLogger("dlrun")
@@ -112,7 +113,7 @@ class TensorBoard:
 
     def _samples(self) -> None:
         train, classes = self.subject.train, self.subject.classes
-        chosen = spread(train.labels, _how_many(train))
+        chosen = spread(train.labels, how_many(train, SAMPLES, SAMPLE_PIXELS))
         images, names = train.images[chosen], [classes[label] for label in train.labels[chosen].tolist()]
         self._picture(self.train, "samples", sheets.sheet(images.cpu().numpy(), names), 0)
         if self.subject.augment != Augment():
@@ -141,7 +142,9 @@ class TensorBoard:
         if self.full:
             confusion = outcome.confusion()
             self._picture(self.test, "confusion_matrix", sheets.matrix(confusion.numpy(), self.subject.classes), epoch)
-            wrong = mistakes_sheet(outcome, self.subject.test, self.subject.classes)
+            test = self.subject.test
+            most = how_many(test, SAMPLES, SAMPLE_PIXELS)
+            wrong = mistakes_sheet(outcome, test, self.subject.classes, most)
             if wrong is not None:
                 self._picture(self.test, "mistakes", wrong, epoch)
             self.test.text("classes", _table(confusion, self.subject.classes), epoch)
@@ -160,15 +163,6 @@ class TensorBoard:
         file.image(tag, sheets.png(page), page.size, step)
 
 
-def mistakes_sheet(outcome: Predictions, test: Split, classes: tuple[str, ...]) -> Image | None:
-    """The most confident mistakes with predicted class, its probability and true class; None of none."""
-    chosen = outcome.mistakes(_how_many(test))
-    if not len(chosen):
-        return None
-    images = test.images[chosen.to(test.images.device)].cpu().numpy()
-    return sheets.sheet(images, outcome.captions(chosen, classes))
-
-
 def _table(confusion: Tensor, classes: tuple[str, ...]) -> str:
     precision, recall = precision_and_recall(confusion)
     rows = zip(classes, confusion.sum(1).tolist(), precision.tolist(), recall.tolist(), strict=True)
@@ -176,8 +170,3 @@ def _table(confusion: Tensor, classes: tuple[str, ...]) -> str:
         f"| {name.replace('|', '/')} | {count} | {right:.4f} | {found:.4f} |" for name, count, right, found in rows
     ]
     return "\n".join(["| class | pictures | precision | recall |", "|---|---:|---:|---:|", *lines])
-
-
-def _how_many(split: Split) -> int:
-    height, width = split.images.shape[2:]
-    return max(1, min(SAMPLES, len(split), SAMPLE_PIXELS // (height * width)))

@@ -77,12 +77,11 @@ def _write_sheet(dataset: "Dataset", changes: "Augment", path: Path) -> None:
     from PIL import Image
 
     from dlrun import sheets
-    from dlrun.data.samples import augmented, spread
+    from dlrun.data.samples import augmented, how_many, spread
     from dlrun.files import write_atomically
 
     train = dataset.train
-    height, width = train.images.shape[2:]
-    chosen = spread(train.labels, max(1, min(MOST_SHOWN, len(train), SAMPLE_PIXELS // (height * width))))
+    chosen = spread(train.labels, how_many(train, MOST_SHOWN, SAMPLE_PIXELS))
     images = train.images[chosen]
     names = [dataset.classes[label] for label in train.labels[chosen].tolist()]
     columns = min(10, len(images))
