@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rich.cells import cell_len
@@ -168,17 +168,21 @@ def _cells(table: Table, escape: Callable[[str], str]) -> list[list[str]]:
 
 
 def _terminal(table: Table, width: int | None) -> str:
-    shown, left_out = (table, []) if width is None else _narrowed(table, width)
-    widths = _widths(shown, width)
+    cells = _cells(table, visible)
+    bounds = _bounds(table.columns, cells)
+    places = _places(table.columns, bounds, width)
+    widths = _widths([table.columns[place] for place in places], [bounds[place] for place in places], width)
     grid = RichTable(box=None, pad_edge=False, title=visible(table.title) or None, title_justify="left")
-    for item, space in zip(shown.columns, widths, strict=True):
+    for place, space in zip(places, widths, strict=True):
+        item = table.columns[place]
         heading = Text(visible(item.title), style="bold")
         grid.add_column(heading, justify="right" if item.right else "left", overflow="fold", width=space)
-    for cells in _cells(shown, visible):
-        grid.add_row(*[Text(cell) for cell in cells])
+    for row in cells:
+        grid.add_row(*[Text(row[place]) for place in places])
     whole = max(sum(widths) + GAP * len(widths), cell_len(visible(table.title)), 40)
     console = Console(file=io.StringIO(), width=min(width or whole, whole), color_system=None)
     console.print(grid)
+    left_out = [item.title for place, item in enumerate(table.columns) if place not in places]
     notes = [*table.notes, *([f"No room here for: {', '.join(left_out)}."] if left_out else [])]
     for note in notes:
         console.print(Text(visible(note)), soft_wrap=True)
@@ -186,25 +190,10 @@ def _terminal(table: Table, width: int | None) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _narrowed(table: Table, width: int) -> tuple[Table, list[str]]:
-    """The table less the last columns of numbers that `width` has no room for, and their headings."""
-    columns = list(table.columns)
-    left_out: list[str] = []
-    while len(columns) > 2 and _least(replace(table, columns=columns)) > width:
-        place = max((place for place, item in enumerate(columns) if item.right), default=len(columns) - 1)
-        left_out.insert(0, columns.pop(place).title)
-    return replace(table, columns=columns), left_out
-
-
-def _least(table: Table) -> int:
-    return sum(least for least, _ in _bounds(table)) + GAP * (len(table.columns) - 1)
-
-
-def _bounds(table: Table) -> list[tuple[int, int]]:
+def _bounds(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
     """By column the least and the natural width: numbers stay whole, text may go on in the next line."""
-    rows = _cells(table, visible)
     bounds = []
-    for place, item in enumerate(table.columns):
+    for place, item in enumerate(columns):
         cells = [row[place] for row in rows]
         pieces = [*visible(item.title).split(), *(cells if item.right else " ".join(cells).split())]
         natural = max(map(cell_len, [visible(item.title), *cells]))
@@ -213,17 +202,29 @@ def _bounds(table: Table) -> list[tuple[int, int]]:
     return bounds
 
 
-def _widths(table: Table, width: int | None) -> list[int]:
+def _places(columns: Sequence[Column], bounds: Sequence[tuple[int, int]], width: int | None) -> list[int]:
+    """The columns that there is room for: the last ones of numbers go first."""
+    places = list(range(len(columns)))
+    while width is not None and len(places) > 2 and _sum([bounds[place][0] for place in places]) > width:
+        places.remove(max((place for place in places if columns[place].right), default=places[-1]))
+    return places
+
+
+def _widths(columns: Sequence[Column], bounds: Sequence[tuple[int, int]], width: int | None) -> list[int]:
     """The natural widths of the columns, or smaller ones that fit: headings of numbers fold first, then text."""
-    bounds = _bounds(table)
     widths = [natural for _, natural in bounds]
-    while width is not None and sum(widths) + GAP * (len(widths) - 1) > width:
+    while width is not None and _sum(widths) > width:
         spare = [place for place, (least, _) in enumerate(bounds) if widths[place] > least]
         if not spare:
             break
-        place = max(spare, key=lambda place: (table.columns[place].right, widths[place]))
-        widths[place] = bounds[place][0] if table.columns[place].right else widths[place] - 1
+        place = max(spare, key=lambda place: (columns[place].right, widths[place]))
+        widths[place] = bounds[place][0] if columns[place].right else widths[place] - 1
     return [max(space, 1) for space in widths]
+
+
+def _sum(widths: Sequence[int]) -> int:
+    """Characters of a line of columns so wide."""
+    return sum(widths) + GAP * (len(widths) - 1)
 
 
 def _markdown(table: Table) -> str:
