@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf, open_dict
 
-from dlrun.compose import compose
+from dlrun.compose import compose, compose_all, compose_with_hydra, configs_dir, settle
+from dlrun.config import Config
 from dlrun.errors import ConfigError
 from dlrun.groups import Layers
 
@@ -32,3 +35,30 @@ def test_scalars_of_layers_that_were_replaced_do_not_matter() -> None:
 def test_a_typed_scalar_must_be_referred_to() -> None:
     with pytest.raises(ConfigError, match=r"^model\.conv_dropot: no such field.*did you mean conv_dropout\?$"):
         compose(["model=cnn_dropout", "model.conv_dropot=0.3", "data=synthetic"])
+
+
+ROWS = [
+    ["model=fc_64", "data=mnist", "seed=3"],
+    ["model=fc_64", "data=mnist"],
+    ["model=fc_64", "data=mnist", "+optimizer.lr=0.5", "++epochs=2", "optimizer.lr=0.25"],
+    ["model=cnn_dropout", "seed=${batch_size}", "name='a, b'", "tags=[x,y]"],
+    ["model=cnn_dropout", "model.layers=[flatten, dense 7]", "hydra.job.num=1"],
+    ["data=mnist", "sweep={slots: 2, retries: 1}", "sweep.slots=3", "checkpoint.every_steps=5"],
+    ["data=mnist", "augment=none", "~augment", "augment.shift=0.1"],
+    ["scheduler=cosine", "optimizer=adam", "optimizer.beta1=0.8"],
+    [],
+]
+
+
+def by_hydra_alone(row: list[str]) -> Config:
+    with initialize_config_dir(str(configs_dir()), version_base="1.3"):
+        composed = compose_with_hydra(row)
+    choices = OmegaConf.to_container(composed.hydra.runtime.choices)
+    assert isinstance(choices, dict)
+    with open_dict(composed):
+        del composed["hydra"]
+    return settle(composed, {str(group): option for group, option in choices.items()}, row)
+
+
+def test_what_rows_share_is_composed_once_and_makes_no_difference() -> None:
+    assert compose_all([*ROWS, *reversed(ROWS)]) == [by_hydra_alone(row) for row in [*ROWS, *reversed(ROWS)]]

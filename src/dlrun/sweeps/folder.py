@@ -108,11 +108,8 @@ def jobs_of(points: Sequence[Point], folder: Path) -> list[Job]:
 
 def _own(run_dir: Path, hash: str) -> Path:
     """The folder, or one beside it if the run in it was extended and so is another run now."""
-    for path in numbered(run_dir):
-        result = read_result(path)
-        if result is None or result.hash == hash:
-            return path
-    raise UsageError(f"{run_dir}: too many runs of this name")
+    results = ((path, read_result(path)) for path in numbered(run_dir))
+    return next(path for path, result in results if result is None or result.hash == hash)
 
 
 def _config(point: Point, checked: set[str]) -> Config:

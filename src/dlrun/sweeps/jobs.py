@@ -1,7 +1,8 @@
 """What is launched and what became of it: the seam between who wants runs and the processes that train."""
 
 import datetime
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,9 +64,11 @@ class Outcome:
         return self.status in ("completed", "skipped", "elsewhere")
 
 
-def numbered(path: Path) -> list[Path]:
+def numbered(path: Path) -> Iterator[Path]:
     """The path, and those with `-2`, `-3` … behind it, to be tried until one is free."""
-    return [path, *(path.with_name(f"{path.name}-{number}") for number in range(2, 10_000))]
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.name}-{number}")
 
 
 def own_result(job: Job) -> Result | None:

@@ -22,7 +22,7 @@ from dlrun.config import Sweep
 from dlrun.errors import ConfigError
 
 MOST_POINTS = 100_000
-"""Of a sweep: each is composed and checked before the first one starts, at 20 a second."""
+"""Of a sweep: each is composed and checked before the first one starts, at some 200 a second."""
 
 Overrides = tuple[str, ...]
 
