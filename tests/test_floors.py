@@ -11,7 +11,7 @@ FLOORS = [
     {"config", "events"},
     {"result", "environment", "targets"},
     {"compose", "folders", "distributed"},
-    {"precision", "randomness", "checkpoint", "data", "models", "optim"},
+    {"memory", "precision", "randomness", "checkpoint", "data", "models", "optim"},
     {"state"},
     {"step"},
     {"graph"},

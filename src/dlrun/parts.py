@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dlrun.config import Config, identity
 from dlrun.distributed import ALONE, Ranks
 from dlrun.errors import DataError, UsageError
+from dlrun.memory import keep_freed
+from dlrun.optim.schedule import factor
 from dlrun.precision import Precision, pick_device, set_determinism, set_threads
 from dlrun.result import read_history
 
@@ -78,8 +80,6 @@ class Parts:
 
     def factor(self, step: int) -> float:
         """The schedule: factor on the learning rate of a step, by the number of steps before it."""
-        from dlrun.optim.schedule import factor
-
         total = self.steps_per_epoch * self.config.epochs
         return factor(self.config.scheduler, step, self.steps_per_epoch, total)
 
@@ -100,6 +100,7 @@ def build(config: Config, ranks: Ranks = ALONE) -> Parts:
     device = pick_device(config.device)
     threads = set_threads(config.threads)
     set_determinism(config.deterministic)
+    keep_freed()
     dataset = load(config.data)
     train, test = (limited(split, config.limit).to(device) for split in (dataset.train, dataset.test))
     evaluated = test
