@@ -94,7 +94,9 @@ class Step:
         # Ranks average their gradients; the weight makes that the mean over images when shares differ.
         logits = self.learn(images, labels, count, count * self.ranks.count / all_images)
         self.state.totals.images += count
-        self.uncounted.append((logits[:count], labels[:count]))
+        if count < len(labels):  # A rank without a share was given an image that must not count.
+            logits, labels = logits[:count], labels[:count]
+        self.uncounted.append((logits, labels))
         if len(self.uncounted) == COUNT_EVERY:
             self.count()
 

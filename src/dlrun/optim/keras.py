@@ -8,6 +8,7 @@ is not there yet is 0. SGD and Adam leave it to their kernels to unscale gradien
 gradients overflowed, so that float16 needs no waiting either (`_scaling`).
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -107,7 +108,7 @@ class Adam(_Whole):
             torch._foreach_mul_(params, 1 - group["lr"] * decay * taken)
         # PyTorch's kernel divides v by its bias correction before eps is added. Told that t is past counting,
         # it corrects nothing; both corrections are in the rate instead, which is Keras' formula.
-        endless = torch.full((), 1e9, device=params[0].device)
+        endless = _endless(params[0].device)
         torch._fused_adam_(
             params,
             _gradients(params),
@@ -124,6 +125,11 @@ class Adam(_Whole):
             maximize=False,
             **scaling,
         )
+
+
+@functools.cache
+def _endless(device: torch.device) -> Tensor:
+    return torch.full((), 1e9, device=device)
 
 
 def _scaling(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
