@@ -21,6 +21,7 @@ from dlrun.sweeps.child import Task, die_with, leave
 
 PRELOADED = (
     "torch",
+    *(f"PIL.{name}ImagePlugin" for name in ("Bmp", "Gif", "Jpeg", "Ppm", "Png")),  # saving any picture loads them
     "matplotlib.backends.backend_svg",
     "dlrun.parts",
     "dlrun.loading",
