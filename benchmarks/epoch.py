@@ -3,9 +3,10 @@
     python benchmarks/epoch.py [--networks fc_64,cnn_dropout] [--repeats 5] [--threads 2] [--keras PYTHON]
 
 The contenders take turns in one sitting, so that a machine that gets slower does so for all. The floor is
-the same training steps on one fixed batch and the same evaluation batches, with nothing else. Needs real
-MNIST (and ASL for asl_cnn) where dlrun finds it; writes benchmarks/results/epoch.json and epoch.md.
-Fully connected networks get three times the repeats.
+the same training steps on one fixed batch and the same evaluation batches, with nothing else, in dlrun's
+process; the usual loop and Keras have processes of their own. Needs real MNIST (and ASL for asl_cnn) where
+dlrun finds it; writes benchmarks/results/epoch.json and epoch.md. Fully connected networks train three epochs
+a turn, for three times the repeats.
 """
 
 import argparse
@@ -23,7 +24,6 @@ from torch.nn import functional as F
 
 from dlrun.compose import compose
 from dlrun.events import EpochEnded
-from dlrun.models import torchvision_ops
 from dlrun.parts import Parts, build
 from dlrun.training import evaluate, train
 
@@ -34,6 +34,8 @@ NETWORKS = {
     "asl_cnn": ["model=asl_cnn", "data=asl", "optimizer=rmsprop", "batch_size=32"],
 }
 CPU = ["device=cpu", "precision=float32"]
+PAUSE = 1.0
+"""Seconds between two turns: threads of the contender before wait actively for a while."""
 Epoch = Callable[[], float]
 """Trains and evaluates one epoch and returns its seconds."""
 
@@ -79,103 +81,21 @@ def floor_epochs(overrides: list[str], threads: int) -> Epoch:
     return epoch
 
 
-def usual_epochs(overrides: list[str], threads: int) -> Epoch:
-    """What most scripts do: Dataset, transforms on PIL pictures, DataLoader, `.item()` every step."""
-    torchvision_ops.prepare()
-    from PIL import Image
-    from torch.utils.data import DataLoader, Dataset
-    from torchvision import transforms
+class Peer:
+    """Another way to train the same network, in a process of its own that trains an epoch when asked.
 
-    parts = parts_of(overrides, threads)
-    to_tensor = transforms.ToTensor()
+    Of its own, so that nothing that dlrun sets in a process (threads, number format, memory) helps it.
+    """
 
-    class Pictures(Dataset):  # type: ignore[type-arg]
-        def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-            self.images, self.labels = images.squeeze(1).cpu().numpy(), labels.cpu()
-
-        def __len__(self) -> int:
-            return len(self.labels)
-
-        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-            return to_tensor(Image.fromarray(self.images[index])), int(self.labels[index])
-
-    device = parts.state.device
-    plain = plain_model(overrides[0].partition("=")[2], parts).to(device)
-    kinds = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
-    name = parts.config.optimizer.name
-    optimizer = (
-        kinds[name](plain.parameters(), lr=1e-3)
-        if name in kinds
-        else torch.optim.SGD(plain.parameters(), lr=0.01, momentum=0.9)
-    )
-    size = parts.config.batch_size
-    train_loader = DataLoader(Pictures(parts.train.images, parts.train.labels), batch_size=size, shuffle=True)
-    test_loader = DataLoader(Pictures(parts.test.images, parts.test.labels), batch_size=1000)
-
-    def epoch() -> float:
-        started = time.perf_counter()
-        plain.train()
-        total = correct = 0.0
-        for batch in train_loader:
-            images, labels = (tensor.to(device) for tensor in batch)
-            optimizer.zero_grad()
-            logits = plain(images)
-            loss = F.cross_entropy(logits, labels)
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(labels)
-            correct += (logits.argmax(1) == labels).sum().item()
-        plain.eval()
-        with torch.no_grad():
-            for batch in test_loader:
-                images, labels = (tensor.to(device) for tensor in batch)
-                logits = plain(images)
-                total += F.cross_entropy(logits, labels, reduction="sum").item()
-                correct += (logits.argmax(1) == labels).sum().item()
-        return time.perf_counter() - started
-
-    return epoch
-
-
-def plain_model(name: str, parts: Parts) -> torch.nn.Module:
-    """The same network out of PyTorch's own layers, as one would write it."""
-    from torch import nn
-
-    if name.startswith("fc_"):
-        width = int(name[3:])
-        return nn.Sequential(
-            nn.Flatten(), nn.Linear(784, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10)
-        )
-    if name == "cnn_dropout":
-        return nn.Sequential(
-            *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)),
-            *(nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)),
-        )
-    blocks = [nn.Conv2d(1, 75, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(75), nn.MaxPool2d(2, ceil_mode=True)]
-    blocks += [nn.Conv2d(75, 50, 3, padding=1), nn.ReLU(), nn.Dropout(0.2), nn.BatchNorm2d(50)]
-    blocks += [nn.MaxPool2d(2, ceil_mode=True), nn.Conv2d(50, 25, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(25)]
-    blocks += [nn.MaxPool2d(2, ceil_mode=True), nn.Flatten(), nn.Linear(400, 512), nn.ReLU(), nn.Dropout(0.3)]
-    return nn.Sequential(*blocks, nn.Linear(512, len(parts.dataset.classes)))
-
-
-class Keras:
-    """The slides' script in TensorFlow, in a process of its own that trains an epoch when asked."""
-
-    def __init__(self, python: str, name: str, overrides: list[str], threads: int, folder: Path) -> None:
-        import numpy as np
-
+    def __init__(self, python: str, script: str, overrides: list[str], threads: int, folder: Path) -> None:
         parts = parts_of(overrides, threads)
+        name = overrides[0].partition("=")[2]
         file = folder / f"{name}.npz"
-        arrays = {
-            "train": parts.train.images.permute(0, 2, 3, 1).numpy(),
-            "train_labels": parts.train.labels.numpy(),
-            "test": parts.test.images.permute(0, 2, 3, 1).numpy(),
-            "test_labels": parts.test.labels.numpy(),
-        }
-        np.savez(file, **arrays)
-        script = Path(__file__).with_name("keras_epoch.py")
+        if not file.exists():
+            _write_arrays(parts, file)
+        arguments = [name, str(file), str(threads), str(parts.config.batch_size), parts.state.device.type]
         self.process = subprocess.Popen(
-            [python, str(script), name, str(file), str(threads), str(parts.config.batch_size)],
+            [python, str(Path(__file__).with_name(script)), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -191,12 +111,30 @@ class Keras:
         return float(self.process.stdout.readline())
 
 
-def measure(contenders: dict[str, Epoch], repeats: int) -> dict[str, list[float]]:
-    """Seconds of every contender, in turns; the first round warms up and is not counted."""
+def usual_epochs(overrides: list[str], threads: int, folder: Path) -> Peer:
+    """What most scripts do: Dataset, transforms on PIL pictures, DataLoader, `.item()` every step."""
+    return Peer(sys.executable, "usual_epoch.py", overrides, threads, folder)
+
+
+def _write_arrays(parts: Parts, file: Path) -> None:
+    import numpy as np
+
+    arrays = {
+        "train": parts.train.images.permute(0, 2, 3, 1).cpu().numpy(),
+        "train_labels": parts.train.labels.cpu().numpy(),
+        "test": parts.test.images.permute(0, 2, 3, 1).cpu().numpy(),
+        "test_labels": parts.test.labels.cpu().numpy(),
+    }
+    np.savez(file, **arrays)
+
+
+def measure(contenders: dict[str, Epoch], repeats: int, epochs: int = 1) -> dict[str, list[float]]:
+    """Seconds an epoch of every contender, in turns of some epochs; the first round warms up and is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for round_number in range(repeats + 1):
         for name, epoch in contenders.items():
-            taken = epoch()
+            time.sleep(PAUSE)
+            taken = sum(epoch() for _ in range(epochs)) / epochs
             if round_number:
                 seconds[name].append(taken)
                 print(f"  {name}: {taken:.2f} s", flush=True)
@@ -239,12 +177,14 @@ def main() -> None:
         contenders: dict[str, Epoch] = {
             "dlrun": dlrun_epochs(overrides, options.threads),
             "floor": floor_epochs(overrides, options.threads),
-            "usual": usual_epochs(overrides, options.threads),
+            "usual": usual_epochs(overrides, options.threads, Path(scratch.name)),
         }
         if options.keras:
-            contenders["keras"] = Keras(options.keras, name, overrides, options.threads, Path(scratch.name))
+            keras = Peer(options.keras, "keras_epoch.py", overrides, options.threads, Path(scratch.name))
+            contenders["keras"] = keras
         # Epochs below a second or two vary more from one to the next, and cost less to repeat.
-        results[name] = measure(contenders, options.repeats * (3 if name.startswith("fc_") else 1))
+        short = 3 if name.startswith("fc_") else 1
+        results[name] = measure(contenders, options.repeats * short, short)
     scratch.cleanup()
     words = ["PYTHON" if word == options.keras else word for word in sys.argv[1:]]
     save("epoch", {"threads": options.threads, "seconds": results}, table(results), words)

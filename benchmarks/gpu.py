@@ -75,16 +75,18 @@ def floor_epochs(overrides: list[str]) -> Epoch:
 def epochs(common: list[str], precisions: list[str], repeats: int) -> dict[str, dict[str, list[float]]]:
     """Seconds of every contender by network and precision."""
     taken = {}
+    scratch = tempfile.TemporaryDirectory()
     for precision in precisions:
         for name, overrides in NETWORKS.items():
             where = [*overrides, *common, f"precision={precision}"]
             contenders = {
                 "dlrun": dlrun_epochs(where, 1),
                 "floor": floor_epochs(where),
-                "usual": usual_epochs(where, 1),
+                "usual": usual_epochs(where, 1, Path(scratch.name)),
             }
             print(f"{name}, {precision}", flush=True)
             taken[f"{name}, {precision}"] = measure(contenders, repeats)
+    scratch.cleanup()
     return taken
 
 

@@ -44,7 +44,7 @@ def optimizer(name: str) -> tf.keras.optimizers.Optimizer:
 
 
 def main() -> None:
-    """Arguments: network, .npz with the data, threads, batch size."""
+    """Arguments: network, .npz with the data, threads, batch size, device (not used)."""
     name, file, threads, batch_size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     data = np.load(file)
