@@ -4,8 +4,8 @@
 
 Epochs are whole, with evaluation, on real MNIST; the contenders take turns. The floor is one training step on a
 fixed batch, recorded as a CUDA graph and replayed, and the same evaluation batches. Packing is a sweep of `--runs`
-runs with 1, 2, 4 and 8 jobs on the GPU. Last comes `dlrun reproduce psc_mnist` with one seed, four jobs at a
-time. Writes benchmarks/results/gpu.json and gpu.md. A trial of the script itself, without a GPU and writing
+runs with 1, 2, 4 and 8 jobs on the GPU. Last comes `dlrun reproduce` of the PSC tables with one seed, four jobs
+at a time. Writes benchmarks/results/gpu.json and gpu.md. A trial of the script itself, without a GPU and writing
 nothing: `--device cpu --limit 1000`.
 """
 
@@ -30,6 +30,7 @@ NETWORKS = {
     "cnn_dropout, batch 128": ["model=cnn_dropout", "data=mnist", "optimizer=sgd", "batch_size=128"],
 }
 PACKED = (1, 2, 4, 8)
+TABLES = ("psc_mnist", "psc_fashion_baseline", "psc_fashion_changes", "psc_fashion_steps")
 WARM_UP = 3
 
 
@@ -105,7 +106,10 @@ def _sweep(overrides: list[str], runs: int, jobs: int) -> float:
 
 
 def table(
-    taken: dict[str, dict[str, list[float]]], packed: dict[str, dict[int, float]], runs: int, reproduced: float
+    taken: dict[str, dict[str, list[float]]],
+    packed: dict[str, dict[int, float]],
+    runs: int,
+    reproduced: dict[str, float],
 ) -> str:
     """Markdown: epochs, packing, the whole table."""
     first = [
@@ -125,7 +129,10 @@ def table(
         [
             markdown(["epoch", "dlrun", "floor", "usual", "to floor", "to usual"], first),
             markdown([f"{runs} runs of 3 epochs by jobs at once", *map(str, PACKED)], second),
-            f"`dlrun reproduce psc_mnist --seeds 1`: {reproduced:.0f} s",
+            markdown(
+                ["dlrun reproduce --seeds 1", *reproduced],
+                [["seconds", *(f"{one:.0f}" for one in reproduced.values())]],
+            ),
         ]
     )
 
@@ -142,9 +149,9 @@ def main() -> None:
     common = [f"device={options.device}", *([f"limit={options.limit}"] if options.limit else [])]
     taken = epochs(common, options.precisions.split(","), options.repeats)
     packed = packing(common, options.runs)
+    words = ["--seeds", "1", *(["--quick"] if options.limit else []), *common, "sweep.per_gpu=4", "sweep.slots=4"]
     with tempfile.TemporaryDirectory() as folder:
-        words = ["--seeds", "1", *(["--quick"] if options.limit else []), *common, "sweep.per_gpu=4", "sweep.slots=4"]
-        reproduced = timed(["reproduce", "psc_mnist", *words, "tensorboard=off"], Path(folder))
+        reproduced = {name: timed(["reproduce", name, *words, "tensorboard=off"], Path(folder)) for name in TABLES}
     figures = {"epochs": taken, "packing": packed, "reproduce": reproduced}
     shown = table(taken, packed, options.runs, reproduced)
     if options.limit:
