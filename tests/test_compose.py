@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 from hydra import initialize_config_dir
-from omegaconf import OmegaConf, open_dict
 
-from dlrun.compose import compose, compose_all, compose_with_hydra, configs_dir, settle
+from dlrun.compose import Composed, compose, compose_all, compose_with_hydra, configs_dir, settle
 from dlrun.config import Config
 from dlrun.errors import ConfigError
 from dlrun.groups import Layers
@@ -52,12 +51,7 @@ ROWS = [
 
 def by_hydra_alone(row: list[str]) -> Config:
     with initialize_config_dir(str(configs_dir()), version_base="1.3"):
-        composed = compose_with_hydra(row)
-    choices = OmegaConf.to_container(composed.hydra.runtime.choices)
-    assert isinstance(choices, dict)
-    with open_dict(composed):
-        del composed["hydra"]
-    return settle(composed, {str(group): option for group, option in choices.items()}, row)
+        return settle(Composed.of(compose_with_hydra(row)), row)
 
 
 def test_what_rows_share_is_composed_once_and_makes_no_difference() -> None:

@@ -76,46 +76,42 @@ def compose_all(rows: Iterable[Sequence[str]]) -> list[Config]:
 
 
 @dataclass(frozen=True)
-class Base:
-    """What Hydra composed, less its own node, and the options chosen."""
+class Composed:
+    """What Hydra composed, less its own node, and the option chosen for each group."""
 
     config: DictConfig
     choices: Mapping[str, Any]
 
     @classmethod
-    def of(cls, overrides: Sequence[str]) -> "Base":
-        """Let Hydra compose.
-
-        Raises:
-            ConfigError: Hydra refuses.
-        """
-        composed = compose_with_hydra(overrides)
+    def of(cls, composed: DictConfig) -> "Composed":
+        """Take Hydra's node out of what `compose_with_hydra` gave."""
         choices = composed.hydra.runtime.choices
         with open_dict(composed):
             del composed["hydra"]
         return cls(composed, choices)
 
 
-_bases: WeakKeyDictionary[Any, dict[tuple[str, ...], Base]] = WeakKeyDictionary()
+_bases: WeakKeyDictionary[Any, dict[tuple[str, ...], Composed]] = WeakKeyDictionary()
 """Of each Hydra, by what was chosen: most points of a sweep differ in fields only, and composing takes 50 ms."""
 
 
-def _compose_one(overrides: Sequence[str], bases: dict[tuple[str, ...], Base]) -> Config:
-    base = _from_base(overrides, bases) or Base.of(overrides)
-    return settle(base.config, base.choices, overrides)
+def _compose_one(overrides: Sequence[str], bases: dict[tuple[str, ...], Composed]) -> Config:
+    composed = _from_base(overrides, bases) or Composed.of(compose_with_hydra(overrides))
+    return settle(composed, overrides)
 
 
-def _from_base(overrides: Sequence[str], bases: dict[tuple[str, ...], Base]) -> Base | None:
-    """As `Base.of`, with fields set afterwards as Hydra sets those with `++`.
+def _from_base(overrides: Sequence[str], bases: dict[tuple[str, ...], Composed]) -> Composed | None:
+    """What Hydra composes, from the options chosen and then, on a copy, the fields as it sets those with `++`.
 
     None where the order of overrides matters (`~`), and for what Hydra refuses: it can say why.
     """
-    fields = [text for text in permit(overrides) if text.startswith("++") and not text.startswith("++hydra")]
-    chosen = tuple(text for text in permit(overrides) if text not in fields)
+    permitted = permit(overrides)
+    fields = [text for text in permitted if _sets_field(text)]
+    chosen = tuple(text for text in permitted if not _sets_field(text))
     if any(text.startswith("~") for text in chosen):
         return None
     if chosen not in bases:
-        bases[chosen] = Base.of(chosen)
+        bases[chosen] = Composed.of(compose_with_hydra(chosen))
     config = copy.deepcopy(bases[chosen].config)
     try:
         for override in OverridesParser.create().parse_overrides(fields):
@@ -124,7 +120,11 @@ def _from_base(overrides: Sequence[str], bases: dict[tuple[str, ...], Base]) -> 
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
     except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, RecursionError):
         return None
-    return Base(config, bases[chosen].choices)
+    return Composed(config, bases[chosen].choices)
+
+
+def _sets_field(permitted: str) -> bool:
+    return permitted.startswith("++") and not permitted.startswith("++hydra")
 
 
 def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
@@ -142,19 +142,19 @@ def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
         raise ConfigError(f"the overrides can't be read: {sentence(error)}") from error
 
 
-def settle(composed: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str]) -> Config:
-    """Resolve and check what Hydra composed, less its `hydra` node.
+def settle(composed: Composed, overrides: Sequence[str]) -> Config:
+    """Resolve and check what Hydra composed.
 
     Args:
-        choices: The option chosen for each group (`hydra.runtime.choices`).
         overrides: What was typed: a scalar typed for the model must be referred to by a layer.
 
     Raises:
         ConfigError: An interpolation that leads nowhere, or what `dlrun.config.parse` finds.
     """
+    config, choices = composed.config, composed.choices
     try:
-        values = OmegaConf.to_container(composed, resolve=True)
-        model = OmegaConf.to_container(composed.model, resolve=False) if "model" in composed else {}
+        values = OmegaConf.to_container(config, resolve=True)
+        model = OmegaConf.to_container(config.model, resolve=False) if "model" in config else {}
     except OmegaConfBaseException as error:
         raise ConfigError(sentence(error)) from error
     assert isinstance(values, dict)

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.compose import configs_dir, permit, sentence, settle
+from dlrun.compose import Composed, configs_dir, permit, sentence, settle
 from dlrun.distributed import refuse_ranks
 from dlrun.errors import ConfigError, UsageError, nearest
 from dlrun.verbs import VERBS
@@ -77,6 +77,6 @@ def task(composed: DictConfig) -> float:
     """One job of Hydra's; returns its test accuracy, which sweepers of others may maximise."""
     job = HydraConfig.get()
     overrides = [text.lstrip("+") for text in job.overrides.task]
-    config = settle(composed, job.runtime.choices, overrides)
+    config = settle(Composed(composed, job.runtime.choices), overrides)
     result = train(config, Path(job.runtime.output_dir), overrides)
     return result.test["accuracy"] if result.test else 0.0

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra import initialize_config_dir
-from omegaconf import open_dict
 from rich.console import Console
 
 from dlrun import runs
-from dlrun.compose import compose_with_hydra, configs_dir, settle
+from dlrun.compose import Composed, compose_with_hydra, configs_dir, settle
 from dlrun.config import Config
 from dlrun.distributed import ALONE, Ranks, joined
 from dlrun.errors import UsageError
@@ -43,10 +42,7 @@ def train_typed(overrides: Sequence[str]) -> Result:
         if not composed.hydra.run.dir:
             raise UsageError("hydra.run.dir: expected the name of a folder")
         wished = Path(composed.hydra.run.dir)
-        choices = composed.hydra.runtime.choices
-    with open_dict(composed):
-        del composed["hydra"]
-    config = settle_precision(settle(composed, choices, overrides))
+    config = settle_precision(settle(Composed.of(composed), overrides))
     runs.check(config)
     named = any(text.startswith("hydra.run.dir=") for text in overrides)
     with joined(config.device) as ranks:
