@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
 from dlrun.config import Config, identity, parse, plain
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.files import read_regular, remove_drafts, sync_folder, write_atomically
 from dlrun.groups import GROUPS
+from dlrun.locks import Lock, NoLocks, is_locked
 from dlrun.result import Result
 
 log = logging.getLogger("dlrun")
@@ -29,6 +29,10 @@ LARGEST = 1_000_000
 """Bytes of the largest config that is read."""
 
 
+PROBED = 0.2
+"""Seconds in which a lock is tried for: whoever asks if a run is held has it for a moment."""
+
+
 @contextlib.contextmanager
 def hold(run_dir: Path) -> Iterator[None]:
     """Be the one process that works in `run_dir`; the system frees the lock when a process dies.
@@ -38,21 +42,41 @@ def hold(run_dir: Path) -> Iterator[None]:
     Raises:
         UsageError: Another process holds it, or the folder can't be written or locked.
     """
-    lock = FileLock(run_dir / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(f"{run_dir}: another process is working on this run") from None
-    except NotImplementedError:
-        raise UsageError(f"{run_dir}: its file system has no locks; choose another with hydra.run.dir") from None
-    except OSError as error:
-        raise UsageError(f"{run_dir}: can't be written ({error.strerror})") from None
+    lock = take(run_dir / ".lock", PROBED)
+    if lock is None:
+        raise UsageError(f"{run_dir}: another process is working on this run")
     try:
         for folder in (run_dir, run_dir / "checkpoints"):
             remove_drafts(folder)
         yield
     finally:
         lock.release()
+
+
+def take(path: Path, patience: float = 0.0) -> Lock | None:
+    """The lock on a file in a run's folder, or None if another process has it.
+
+    Raises:
+        UsageError: The folder can't be written or locked.
+    """
+    lock = Lock(path)
+    try:
+        return lock if lock.take(patience) else None
+    except NoLocks as error:
+        raise UsageError(
+            f"{path.parent}: its file system has no locks ({error.strerror}), which keep two processes from "
+            "training one run; choose a folder on another, with hydra.run.dir or hydra.sweep.dir"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path.parent}: can't be written ({error.strerror})") from None
+
+
+def is_held(run_dir: Path) -> bool:
+    """Whether a process is working in `run_dir` now, on this machine or another; the process is not disturbed.
+
+    Reading the folder is enough. Where its lock may not be read, or the file system has none, none is seen.
+    """
+    return is_locked(run_dir / ".lock")
 
 
 def claim(wished: Path) -> Path:

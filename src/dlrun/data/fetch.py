@@ -8,8 +8,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import filelock
-
 from dlrun.data import content, debian
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.download import download, progress
@@ -18,6 +16,7 @@ from dlrun.data.read import read
 from dlrun.errors import DataError
 from dlrun.extras import command
 from dlrun.groups import DATA, Data
+from dlrun.locks import locked
 
 KAGGLE_HANDLE = "datamunge/sign-language-mnist"
 
@@ -42,7 +41,7 @@ def fetch(name: str, root: Path | None = None, offline: Path | None = None) -> t
         return found, "already there"
     place = _place(config)
     try:
-        with filelock.FileLock(place / ".fetch.lock"):
+        with locked(place / ".fetch.lock"):
             found = _there(config)
             origin = "already there" if found is not None else _obtain(config, place, offline)
     except OSError as error:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
 import numpy as np
 
 from dlrun.data.decoded import Decoded, Pictures
@@ -20,6 +19,7 @@ from dlrun.data.listing import pictures_in
 from dlrun.data.places import Source
 from dlrun.files import cache_home
 from dlrun.groups import Data
+from dlrun.locks import locked
 
 log = logging.getLogger("dlrun")
 
@@ -54,12 +54,12 @@ def cached(config: Data, source: Source, build: Callable[[], Parsed]) -> Parsed:
         return found
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(f"{place}.lock"):
+        with locked(Path(f"{place}.lock")):
             for left in place.parent.glob(f".{place.name}-*"):
                 shutil.rmtree(left, ignore_errors=True)  # by a process that was killed: this one has the lock
             found = _open(place, state, config.verify)
             return found if found is not None else _stored(place, state, build())
-    except (OSError, NotImplementedError) as error:
+    except OSError as error:
         log.info("parsed data are not cached in %s: %s", place.parent, error)
         return build()
 

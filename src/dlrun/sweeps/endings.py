@@ -6,9 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from filelock import FileLock
-
 from dlrun.config import Sweep
+from dlrun.locks import Lock
 from dlrun.sweeps.jobs import Job, Outcome, complete, own_result, reason_of, record_failure
 from dlrun.sweeps.processes import Process
 from dlrun.sweeps.slots import Slot
@@ -26,7 +25,7 @@ class Running:
     job: Job
     slot: Slot
     process: Process
-    claim: FileLock
+    claim: Lock
     attempt: int = 1
     asked_to_stop: float | None = None
     why: str = ""

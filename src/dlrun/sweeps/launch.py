@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
 from typing import Protocol
 
-from filelock import FileLock, Timeout
-
 from dlrun.config import Sweep
 from dlrun.errors import Interrupted
+from dlrun.folders import is_held, take
+from dlrun.locks import Lock
 from dlrun.report.runs import history_of
 from dlrun.result import Result
 from dlrun.sweeps.child import Task
@@ -176,14 +176,12 @@ class _Session:
             self._end(known)
             return
         job.run_dir.mkdir(parents=True, exist_ok=True)
-        claim = FileLock(job.run_dir / ".claim")
-        try:
-            claim.acquire(timeout=0)
-        except Timeout:
+        claim = take(job.run_dir / ".claim")
+        if claim is None:
             self.others.append(job)
             return
         known = self._known(job) if attempt == 1 else None
-        if known is not None or is_held(job):
+        if known is not None or is_held(job.run_dir):
             claim.release()
             self._end(known) if known is not None else self.others.append(job)
             return
@@ -210,7 +208,7 @@ class _Session:
         job.run_dir.rename(next(path for path in numbered(aside) if not path.exists()))
         return None
 
-    def _start(self, job: Job, attempt: int, claim: FileLock) -> None:
+    def _start(self, job: Job, attempt: int, claim: Lock) -> None:
         assert job.config is not None
         slot = self.free.popleft()
         if own_result(job) is not None:
@@ -298,17 +296,6 @@ class _Session:
         for watcher in self.watchers:
             if watcher.advanced(running):
                 _ask_to_stop(running, "pruned")
-
-
-def is_held(job: Job) -> bool:
-    """Whether a process is training in the job's folder, such as one whose sweep was just killed."""
-    lock = FileLock(job.run_dir / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
 
 
 def _as_name(fingerprint: object) -> str:
