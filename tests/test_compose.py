@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-from hydra import initialize_config_dir
 
-from dlrun.compose import Composed, compose, compose_all, compose_with_hydra, configs_dir, settle
+from dlrun.compose import Composed, compose, compose_all, compose_with_hydra, hydra_started, settle
 from dlrun.config import Config
 from dlrun.errors import ConfigError
 from dlrun.groups import Layers
@@ -50,7 +49,7 @@ ROWS = [
 
 
 def by_hydra_alone(row: list[str]) -> Config:
-    with initialize_config_dir(str(configs_dir()), version_base="1.3"):
+    with hydra_started():
         return settle(Composed.of(compose_with_hydra(row)), row)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from hydra import __version__ as hydra_version
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -23,6 +24,9 @@ from dlrun.config import Config, defaults, parse
 from dlrun.errors import ConfigError, did_you_mean
 from dlrun.fields import fields_of
 from dlrun.groups import GROUPS, Layers
+
+BEHAVIOUR = {"version_base": "1.3"} if hydra_version.startswith("1.3.") else {}
+"""Asks Hydra 1.3 for its own behaviour and not that of 1.1; Hydra 1.4 has no other, and warns when it is asked."""
 
 ConfigStore.instance().store(name="dlrun_defaults", node=defaults())
 
@@ -53,6 +57,12 @@ def options(group: str) -> list[str]:
     return sorted(path.with_suffix("").as_posix() for path in found)
 
 
+def hydra_started() -> contextlib.AbstractContextManager[None]:
+    """Hydra, started with the shipped configs for as long as the context lasts."""
+    started: contextlib.AbstractContextManager[None] = initialize_config_dir(str(configs_dir()), **BEHAVIOUR)
+    return started
+
+
 def compose(overrides: Sequence[str]) -> Config:
     """The checked config of one run.
 
@@ -70,7 +80,7 @@ def compose_all(rows: Iterable[Sequence[str]]) -> list[Config]:
     """
     # A sweeper is called by a Hydra that is started already.
     running = GlobalHydra.instance().is_initialized()
-    with contextlib.nullcontext() if running else initialize_config_dir(str(configs_dir()), version_base="1.3"):
+    with contextlib.nullcontext() if running else hydra_started():
         bases = _bases.setdefault(GlobalHydra.instance().hydra, {})
         return [_compose_one(row, bases) for row in rows]
 

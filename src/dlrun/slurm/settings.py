@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
-from dlrun.compose import compose_with_hydra, configs_dir
+from dlrun.compose import compose_with_hydra, hydra_started
 from dlrun.errors import ConfigError, UsageError
 from dlrun.fields import fill, option
 
@@ -86,7 +85,7 @@ def asked(words: Sequence[str], always: bool = False) -> tuple[Settings | None, 
     named = any(word.startswith(LAUNCHER) for word in own)
     if not named and not always:
         raise UsageError(f"{own[0]}: needs a launcher for Slurm, such as hydra/launcher=slurm")
-    with initialize_config_dir(str(configs_dir()), version_base="1.3"):
+    with hydra_started():
         composed = compose_with_hydra(own if named else [*own, f"{LAUNCHER}slurm"])
     values = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
     assert isinstance(values, dict)

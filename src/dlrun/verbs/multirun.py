@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.compose import Composed, configs_dir, permit, sentence, settle
+from dlrun.compose import BEHAVIOUR, Composed, configs_dir, permit, sentence, settle
 from dlrun.distributed import refuse_ranks
 from dlrun.errors import ConfigError, UsageError, nearest
 from dlrun.verbs import VERBS
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["dlrun", *(word if word.startswith("-") else permit([word])[0] for word in arguments)]
     try:
-        hydra.main(version_base="1.3", config_path=str(configs_dir()), config_name="config")(task)()
+        hydra.main(**BEHAVIOUR, config_path=str(configs_dir()), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error, arguments)) from error
     return 0

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import initialize_config_dir
 from rich.console import Console
 
 from dlrun import runs
-from dlrun.compose import Composed, compose_with_hydra, configs_dir, settle
+from dlrun.compose import Composed, compose_with_hydra, hydra_started, settle
 from dlrun.config import Config
 from dlrun.distributed import ALONE, Ranks, joined
 from dlrun.errors import UsageError
@@ -37,7 +36,7 @@ def train_typed(overrides: Sequence[str]) -> Result:
     Raises:
         DlrunError: As `dlrun.runs.run`.
     """
-    with initialize_config_dir(str(configs_dir()), version_base="1.3"):
+    with hydra_started():
         composed = compose_with_hydra(overrides)
         if not composed.hydra.run.dir:
             raise UsageError("hydra.run.dir: expected the name of a folder")

@@ -8,9 +8,10 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, open_dict, read_write
 
 from hydra_plugins.dlrun_plugins.launcher import LocalLauncher
+from hydra_plugins.dlrun_plugins.ours import refuse_others
 
 if TYPE_CHECKING:
     from dlrun.sweeps.jobs import Job
@@ -21,10 +22,11 @@ class PointSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before `sweep`; settles the sweep's folder, which the launcher needs."""
+        refuse_others(type(self).__name__, task_function)
         from dlrun.sweeps.folder import folder_from
 
         self.config = config
-        with open_dict(config):
+        with read_write(config.hydra), open_dict(config.hydra):  # Hydra 1.4 hands it over read-only
             config.hydra.sweep.dir = str(folder_from(config))
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config

@@ -10,6 +10,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.dlrun_plugins.launcher import job_from, returned_by
+from hydra_plugins.dlrun_plugins.ours import refuse_others
 
 
 class SlurmLauncher(Launcher):
@@ -20,6 +21,7 @@ class SlurmLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before `launch`."""
+        refuse_others("SlurmLauncher", task_function)
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
