@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 STARTED = time.perf_counter()
 """When this process began to load dlrun, on `time.perf_counter`'s clock."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def run(*overrides: str) -> "Result":
