@@ -17,9 +17,24 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert Result.read(tmp_path) == result_of_a_run()
 
 
+def test_a_result_of_0_1_0_names_no_cpu_and_is_read(tmp_path: Path) -> None:
+    values = dataclasses.asdict(result_of_a_run())
+    del values["cpu"]
+    (tmp_path / "result.json").write_text(json.dumps(values))
+    assert Result.read(tmp_path) == result_of_a_run()
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"schema": 2}, {"status": "great"}, {"seed": "0"}, {"test": {"loss": None}}, {"overrides": [1]}, {"data": []}],
+    [
+        {"schema": 2},
+        {"status": "great"},
+        {"seed": "0"},
+        {"test": {"loss": None}},
+        {"overrides": [1]},
+        {"data": []},
+        {"cpu": 3},
+    ],
 )
 def test_a_wrong_field_is_an_error(tmp_path: Path, change: dict[str, Any]) -> None:
     values = {**dataclasses.asdict(result_of_a_run()), **change}

@@ -110,6 +110,15 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path, extra: list[
     assert equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
 
+def test_other_instructions_are_said_when_a_run_goes_on(dlrun: Dlrun, tmp_path: Path) -> None:
+    assert dlrun(*SMALL, "epochs=1", "hydra.run.dir=r", MKL_ENABLE_INSTRUCTIONS="SSE4_2").returncode == 0
+    cpu = json.loads((tmp_path / "r" / "result.json").read_text())["cpu"]
+    assert "MKL_ENABLE_INSTRUCTIONS=SSE4_2" in cpu
+    assert dlrun("resume", "r", "epochs=2", MKL_ENABLE_INSTRUCTIONS="AVX2").returncode == 0
+    said = (tmp_path / "r" / "run.log").read_text()
+    assert f"cpu {cpu} is now {cpu.replace('SSE4_2', 'AVX2')}: the run goes on the same within rounding" in said
+
+
 def test_a_completed_run_is_not_trained_again(dlrun: Dlrun, tmp_path: Path) -> None:
     assert dlrun(*SMALL, "epochs=1", "hydra.run.dir=r").returncode == 0
     before = (tmp_path / "r" / "result.json").stat().st_mtime_ns

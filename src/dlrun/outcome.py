@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import dlrun
 from dlrun.config import Config
-from dlrun.environment import git_state, versions
+from dlrun.environment import cpu, git_state, versions
 from dlrun.errors import DlrunError, UsageError
 from dlrun.events import Event, Metrics, StepsTaken
 from dlrun.groups import Layers, Target
@@ -78,6 +78,7 @@ class Report:
             threads=parts.threads,
             ranks=parts.ranks.count,
             cpu_capability=_cpu_capability(),
+            cpu=cpu(),
             versions=versions(),
             git=git_state(),
             origin=parts.origin,

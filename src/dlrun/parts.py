@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.config import Config, identity
 from dlrun.distributed import ALONE, Ranks
+from dlrun.environment import cpu
 from dlrun.errors import DataError, UsageError
 from dlrun.memory import keep_freed
 from dlrun.optim.schedule import factor
@@ -70,6 +71,7 @@ class Parts:
             "device": self.state.device.type,
             "threads": self.threads,
             "capability": torch.backends.cpu.get_cpu_capability(),
+            "cpu": cpu(),
             "ranks": self.ranks.count,
         }
 

@@ -70,6 +70,8 @@ class Result:
     """Of an extended run: `hash` and `epochs` of the run it went on from."""
     history: str | None = None
     """Checksum of `history.csv`; None while the run goes on and changes it."""
+    cpu: str | None = None
+    """Vendor, family and model of the CPU, and the variables that hold its libraries to other instructions."""
     schema: int = field(default=SCHEMA)
     """Version of this format."""
 
@@ -140,7 +142,7 @@ def release_history(run_dir: Path) -> None:
 
 def _checked(values: Any, path: Path) -> dict[str, Any]:
     known = {item.name for item in dataclasses.fields(Result)}
-    required = known - {"error", "origin", "ranks", "history"}
+    required = known - {"error", "origin", "ranks", "history", "cpu"}
     if isinstance(values, dict) and values.get("checksum", _checksum(values)) != _checksum(values):
         raise Damaged(f"{path}: damaged (its checksum does not match its content)")
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
@@ -160,7 +162,7 @@ def _well_typed(values: dict[str, Any]) -> bool:
         and all(isinstance(values[name], str) for name in texts)
         and all(values.get(name) is None or isinstance(values[name], dict) for name in optional_groups)
         and all(_numbers(values[name]) for name in ("train", "test") if values[name] is not None)
-        and isinstance(values.get("history"), str | None)
+        and all(isinstance(values.get(name), str | None) for name in ("history", "cpu"))
         and all(isinstance(text, str) for text in (values.get("error") or {}).values())
         and all(map(_is_number, (*values["parameters"].values(), *values["seconds"].values())))
         and (values["images_per_second"] is None or _is_number(values["images_per_second"]))
