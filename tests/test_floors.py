@@ -5,7 +5,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "dlrun"
 FLOORS = [
-    {"errors", "extras", "files", "locks", "signals"},
+    {"errors", "extras", "files", "locks", "signals", "statistics"},
     {"fields"},
     {"groups"},
     {"config", "events"},
