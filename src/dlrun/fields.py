@@ -31,9 +31,14 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-def fields_of(spec: type) -> dict[str, dataclasses.Field[Any]]:
-    """The fields of a dataclass by name."""
-    return {item.name: item for item in dataclasses.fields(spec)}
+_fields: dict[type, dict[str, dataclasses.Field[Any]]] = {}
+
+
+def fields_of(spec: type) -> Mapping[str, dataclasses.Field[Any]]:
+    """The fields of a dataclass by name; remembered, since a report asks for those of each of its runs."""
+    if spec not in _fields:
+        _fields[spec] = {item.name: item for item in dataclasses.fields(spec)}
+    return _fields[spec]
 
 
 def default_of(item: dataclasses.Field[Any]) -> Any:
@@ -53,13 +58,17 @@ def fill(spec: type, values: Mapping[str, Any], prefix: str) -> Any:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{prefix.rstrip('.')}: expected a group of fields, got {values!r}")
     known = fields_of(spec)
-    kinds = typing.get_type_hints(spec)
+    kinds = _kinds_of(spec)
     checked = {}
     for key, value in values.items():
         if key not in known:
             raise ConfigError(f"{prefix}{key}: no such field{did_you_mean(str(key), known)}")
         checked[key] = _value(value, kinds[key], known[key].metadata, f"{prefix}{key}")
     return spec(**checked)
+
+
+_kinds_of = functools.cache(typing.get_type_hints)
+"""Types by field of a class."""
 
 
 def _value(value: Any, kind: Any, limits: Mapping[str, Any], where: str) -> Any:

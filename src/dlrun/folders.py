@@ -5,6 +5,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import yaml
 
 from dlrun.config import Config, identity, parse, plain
 from dlrun.errors import ConfigError, Damaged, UsageError
+from dlrun.fields import default_of, fields_of
 from dlrun.files import read_regular, remove_drafts, sync_folder, write_atomically
 from dlrun.groups import GROUPS
 from dlrun.locks import Lock, NoLocks, is_locked
-from dlrun.result import Result
+from dlrun.result import Result, check_history, read_history
 
 log = logging.getLogger("dlrun")
 
@@ -207,6 +209,48 @@ def finished(run_dir: Path, hash: str) -> Result | None:
         log.warning("%s; it is made anew", error)
         return None
     return result if result.status == "completed" and result.hash == hash else None
+
+
+def outcome(run_dir: Path, config: Config) -> Result | None:
+    """What `result.json` says of the run that `config.yaml` describes: the one place that brings the two together.
+
+    None where there is no result, and where the run has gone on since it was written: while a run is extended, and
+    if it was killed then.
+
+    Args:
+        config: That of `config.yaml`.
+
+    Raises:
+        Damaged: The result or the history is not as it was written.
+        UsageError: The result is of another config, or can't be read.
+    """
+    if not (run_dir / "result.json").exists():
+        return None
+    result = Result.read(run_dir)
+    hash = identity(config)
+    if result.hash == hash:
+        check_history(run_dir, result)
+        return None if _has_gone_on(run_dir, result) else result
+    if (result.origin or {}).get("hash") == hash or _is_of_a_shorter_run(result, config):
+        return None
+    raise UsageError(
+        f"{run_dir / 'config.yaml'}: not the config of its result.json (hash {hash}, the result is of {result.hash})"
+    )
+
+
+def _has_gone_on(run_dir: Path, result: Result) -> bool:
+    """Whether an interrupted run has ended more epochs since."""
+    open_ended = result.status != "completed" and result.history is None
+    return open_ended and len(read_history(run_dir)) > result.epochs
+
+
+def _is_of_a_shorter_run(result: Result, config: Config) -> bool:
+    """Whether a result is that of the run that `config` extends; 0.1.0 left it as it was meanwhile."""
+    typed = [text.partition("=")[2] for text in result.overrides if text.lstrip("+").startswith("epochs=")]
+    lengths = {result.epochs, default_of(fields_of(Config)["epochs"]), *(int(text) for text in typed if text.isdigit())}
+    return any(
+        identity(replace(config, epochs=length)) == result.hash for length in lengths if 1 <= length < config.epochs
+    )
 
 
 def slug(overrides: Sequence[str]) -> str:

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from dlrun import checkpoint
 from dlrun.checkpoint import CheckpointError
-from dlrun.config import Config, parse, plain
+from dlrun.config import Config, identity, parse, plain
 from dlrun.data.inputs import Inputs
 from dlrun.data.prepare import Prepare, prepare_for
-from dlrun.errors import ConfigError
-from dlrun.folders import read_config
+from dlrun.errors import ConfigError, Damaged, UsageError
+from dlrun.folders import outcome, read_config
 from dlrun.groups import Target
 from dlrun.models import torchvision_ops
 from dlrun.models.build import build
@@ -39,6 +39,8 @@ class Loaded:
     device: torch.device
     weights: str
     """Which weights these are, in words."""
+    finished: bool
+    """Whether the run has come to its end."""
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Of each class, float32 (N, classes) on the CPU, for uint8 pictures (N, C, H, W)."""
@@ -67,6 +69,9 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
     set_threads(config.threads)
     path = run_dir / "checkpoints" / ("best.pt" if best else "last.pt")
     content = _content(run_dir, path, best)
+    finished = _is_finished(run_dir, given)
+    if not best:
+        _refuse_another(content, given, path)
     inputs = _inputs(content, path)
     model = build(_without_download(config.model), inputs.shape, len(inputs.classes))
     _load_weights(model, content, path, best)
@@ -77,8 +82,24 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
         prepare=prepare_for(inputs.mean, inputs.std, config.data, place),
         precision=Precision(config.precision, place.type),
         device=place,
-        weights=_describe(content, best),
+        weights=_describe(content, best, None if finished else given.epochs),
+        finished=finished,
     )
+
+
+def _is_finished(run_dir: Path, config: Config) -> bool:
+    try:
+        result = outcome(run_dir, config)
+    except Damaged:
+        return False
+    return result is not None and result.status == "completed"
+
+
+def _refuse_another(content: dict[str, Any], config: Config, path: Path) -> None:
+    """Refuse weights that were not trained as `config` says: it was changed by hand."""
+    saved, origin = content.get("hash"), content.get("origin")
+    if identity(config) not in (saved, origin.get("hash") if isinstance(origin, dict) else None):
+        raise UsageError(f"{path}: of another run ({saved}) than config.yaml ({identity(config)})")
 
 
 def allow(model: Any, trust: bool) -> None:
@@ -159,7 +180,15 @@ def _load_weights(model: nn.Module, content: dict[str, Any], path: Path, best: b
         ) from None
 
 
-def _describe(content: dict[str, Any], best: bool) -> str:
+def _describe(content: dict[str, Any], best: bool, going_to: int | None) -> str:
+    """Which weights they are; of an unfinished run, which goes to epoch `going_to`, how far they are, too."""
+    unfinished = "" if going_to is None else f" of a run that is not finished ({going_to} epochs)"
     if best:
-        return f"best epoch ({content.get('epoch')}, selected on {content.get('selected_on')})"
-    return "last epoch"
+        return f"best epoch ({content.get('epoch')}, selected on {content.get('selected_on')}){unfinished}"
+    if going_to is None:
+        return "last epoch"
+    counters = content["state"].get("counters")
+    if not isinstance(counters, dict):
+        return f"last checkpoint{unfinished}"
+    done, within = counters.get("epoch", 1) - 1, counters.get("steps_done")
+    return f"{f'in epoch {done + 1}' if within else f'epoch {done}'} of {going_to}, not finished"

@@ -133,11 +133,15 @@ def check_history(run_dir: Path, result: Result) -> None:
         raise Damaged(f"{run_dir / 'history.csv'}: damaged (not as it was when result.json was written)")
 
 
-def release_history(run_dir: Path) -> None:
-    """Take the history's checksum out of an earlier result: the run goes on and changes the history."""
+def reopen(run_dir: Path, hash: str, origin: dict[str, Any] | None) -> None:
+    """Say of an earlier result that its run goes on, from now on under this hash: it is no outcome any more.
+
+    What it holds of the epochs so far stays; the checksum of the history, which grows, does not.
+    """
     result = read_result(run_dir)
-    if result is not None and result.history is not None:
-        dataclasses.replace(result, history=None).write(run_dir)
+    if result is not None:
+        going = dataclasses.replace(result, status="interrupted", hash=hash, origin=origin, history=None, error=None)
+        going.write(run_dir)
 
 
 def _checked(values: Any, path: Path) -> dict[str, Any]:

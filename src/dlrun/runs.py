@@ -17,7 +17,7 @@ from dlrun.groups import Layers, Target
 from dlrun.outcome import Report, device_name, explain, is_out_of_memory
 from dlrun.parts import Parts, build, resume
 from dlrun.precision import in_words, settle_precision
-from dlrun.result import Result, release_history
+from dlrun.result import Result, reopen
 from dlrun.signals import Noticed, noticing_signals
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def run(
         noticed.at_once = False
         if not ranks.first:
             return _follow(parts, run_dir, noticed)
+        reopen(run_dir, parts.hash, parts.origin)
         write_config(run_dir, config, overrides)
         return _train_and_report(parts, run_dir, overrides, watch, noticed, started)
 
@@ -217,7 +218,6 @@ def _own_sinks(parts: Parts, run_dir: Path) -> list[Sink]:
     from dlrun.sinks.checkpoints import Checkpoints
     from dlrun.sinks.history import History
 
-    release_history(run_dir)
     history = History(run_dir, parts.history, parts.settings.split)
     return [history, Checkpoints(run_dir, parts.about(), parts.state, parts.config.checkpoint)]
 

@@ -16,10 +16,12 @@ from helpers import result_of_a_run
 
 from dlrun.compose import compose
 from dlrun.config import identity
-from dlrun.folders import write_config
+from dlrun.folders import hold, read_config, write_config
+from dlrun.groups import Target
 from dlrun.report import runs as runs_on_disk
 from dlrun.report.dots import Dots, axis
 from dlrun.report.page import page, write_page
+from dlrun.result import Result
 from dlrun.tables import compare, plan, table
 from dlrun.verbs import report
 
@@ -182,9 +184,9 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
             versions={HOSTILE: HOSTILE},
             overrides=[HOSTILE],
         )
-        config = folder / "config.yaml"
-        unsealed = "".join(config.read_text().splitlines(keepends=True)[1:-1])
-        config.write_text(unsealed + f'"<i>": {json.dumps(HOSTILE)}\n')
+        config = dataclasses.replace(read_config(folder), data=Target("mine.load", {"<i>": HOSTILE}))
+        write_config(folder, config, words)
+        dataclasses.replace(Result.read(folder), hash=identity(config)).write(folder)
     found, _ = runs_on_disk.read(runs_on_disk.find([tmp_path]))
     text = page(found, [HOSTILE], title=HOSTILE, folder=tmp_path)
     read = Reader(text)
@@ -217,7 +219,8 @@ def test_figures_are_embedded_with_size_and_words(sweep: Path) -> None:
 
 def test_running_runs_have_a_row_and_curves(sweep: Path) -> None:
     (sweep / "fc_64-lr9" / "result.json").unlink()
-    read = Reader(page_of(sweep))
+    with hold(sweep / "fc_64-lr9"):
+        read = Reader(page_of(sweep))
     assert [row[2] for row in read.rows["runs"] if row[0] == "fc_64, lr 9"] == ["running"]
     assert "failures" not in read.rows
 

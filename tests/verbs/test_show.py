@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from dlrun.compose import compose
-from dlrun.folders import read_config, write_config
+from dlrun.config import identity
+from dlrun.folders import hold, read_config, write_config
 from dlrun.groups import Target
 from dlrun.verbs import show
 
@@ -80,8 +81,9 @@ def test_settings_can_be_typed_again() -> None:
 def test_code_of_ones_own_is_trusted_in_the_lines_to_type(
     group: str, target: str, predict: str, evaluate: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = read_config(run)
-    write_config(run, dataclasses.replace(config, **{group: Target(target, {})}), WORDS)
+    config = dataclasses.replace(read_config(run), **{group: Target(target, {})})
+    write_config(run, config, WORDS)
+    edit(run, hash=identity(config))
     text = shown(run, capsys)
     assert f"dlrun predict {run} IMAGE{predict}\n" in text
     assert f"dlrun evaluate {run}{evaluate}\n" in text
@@ -96,20 +98,18 @@ def test_failed_run_says_why_and_where_the_log_is(run: Path, capsys: pytest.Capt
     assert f"dlrun resume {run}\n" in text
 
 
-def test_running_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (run / "result.json").unlink()
-    text = shown(run, capsys)
-    assert "running, 2 of 2 epochs" in text
-    assert "tail -f" in text
-
-
-def test_run_without_a_sign_of_life_is_stopped(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_runs_as_long_as_its_lock_is_held(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "result.json").unlink()
     hour_ago = time.time() - 3600
     for path in [run, *run.rglob("*")]:
         os.utime(path, (hour_ago, hour_ago))
+    with hold(run):
+        text = shown(run, capsys)
+    assert "running, 2 of 2 epochs" in text
+    assert "tail -f" in text
+    (run / "run.log").write_text("a sign of life, then kill -9")
     text = shown(run, capsys)
-    assert "stopped, 2 of 2 epochs" in text
+    assert "interrupted, 2 of 2 epochs" in text
     assert "dlrun resume" in text
 
 

@@ -186,7 +186,7 @@ def _mean(values: Iterable[float]) -> float | None:
 
 def _status(group: Group) -> str:
     counts = Counter(run.status for run in group.runs)
-    words = [f"{counts[name]} {name}" for name in ("completed", "failed", "interrupted", "stopped") if counts[name]]
+    words = [f"{counts[name]} {name}" for name in ("completed", "failed", "interrupted") if counts[name]]
     going = [f"running {run.epoch}/{run.fields.get('epochs', '?')}" for run in group.runs if run.status == "running"]
     return ", ".join(words + going)
 

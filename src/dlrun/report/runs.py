@@ -4,7 +4,6 @@ import contextlib
 import functools
 import os
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,10 @@ from typing import Any
 
 import yaml
 
-from dlrun.errors import UsageError
-from dlrun.folders import read_sealed
-from dlrun.result import Result, check_history, read_history
-
-QUIET_SECONDS = 600
-"""A run without result that has written nothing for so long is called stopped."""
+from dlrun.config import parse
+from dlrun.errors import ConfigError, UsageError
+from dlrun.folders import is_held, outcome, read_sealed
+from dlrun.result import Result, read_history
 
 
 @dataclass(frozen=True)
@@ -27,22 +24,22 @@ class Run:
     folder: Path
     fields: Mapping[str, Any]
     result: Result | None
-    history: Sequence[Mapping[str, float]]
+    """The outcome of this very config; None of a run that goes on or was killed."""
+    history: Sequence[Mapping[str, float]] = ()
     """Epochs so far; read only where there is no result."""
-    written: float
-    """Time of the last sign of life of a run without result, in seconds since 1970."""
+    held: bool = False
+    """Whether a process is working on it."""
 
     @property
     def status(self) -> str:
-        """`completed`, `failed` or `interrupted` as recorded, else `running` or `stopped`."""
-        if self.result is not None:
-            return self.result.status
-        return "running" if time.time() - self.written < QUIET_SECONDS else "stopped"
+        """`completed`, else `running` while a process works on it, else `failed` or `interrupted`."""
+        recorded = self.result.status if self.result is not None else "interrupted"
+        return "running" if self.held and recorded != "completed" else recorded
 
     @property
     def rows(self) -> Sequence[Mapping[str, float]]:
         """All its epochs, read now where there is a result; none of a damaged history."""
-        return self.history or history_of(self.folder)
+        return self.history if self.result is None else history_of(self.folder)
 
     @property
     def epoch(self) -> int:
@@ -93,17 +90,15 @@ def read(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
 
 
 def _read(folder: Path) -> Run:
-    fields = flat(_config(folder / "config.yaml"))
-    if (folder / "result.json").exists():
-        result = Result.read(folder)
-        check_history(folder, result)
-        return Run(folder, fields, result, (), 0)
-    return Run(folder, fields, None, read_history(folder), _last_write(folder))
-
-
-def _last_write(folder: Path) -> float:
-    places = [folder, folder / "history.csv", folder / "run.log", folder / "checkpoints"]
-    return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
+    values = _config(folder / "config.yaml")
+    try:
+        config = parse(values)
+    except ConfigError as error:
+        raise UsageError(f"{folder / 'config.yaml'}: {error}") from None
+    # Asked first: a run that ends in between is then complete, not interrupted.
+    held = is_held(folder)
+    result = outcome(folder, config)
+    return Run(folder, flat(values), result, () if result is not None else read_history(folder), held)
 
 
 def _config(path: Path) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ TONES = {
     "good": ("reproduced", "holds", "completed"),
     "near": ("close", "running"),
     "bad": ("differs", "contradicted", "failed"),
-    "unsure": ("undecided", "open", "interrupted", "stopped", "missing", "not comparable"),
+    "unsure": ("undecided", "open", "interrupted", "missing", "not comparable"),
 }
 BADGES = ("verdict", "outcome", "status")
 """Fields that are shown as coloured badges."""

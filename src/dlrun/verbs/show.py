@@ -1,6 +1,5 @@
 """Show what a run was and how it went: settings, network, epochs, outcome; of unfinished runs as well."""
 
-import contextlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,14 +9,14 @@ from rich.console import Console
 from rich.text import Text
 
 from dlrun.compose import compose
-from dlrun.config import Config, parse, plain
+from dlrun.config import Config, identity, parse, plain
 from dlrun.errors import DlrunError, UsageError
 from dlrun.folders import read_yaml
 from dlrun.groups import Layers, Target
 from dlrun.report import runs
 from dlrun.report.output import Table, column, counted, duration, terminal_width, visible, write
 from dlrun.report.runs import Run, flat
-from dlrun.result import Result
+from dlrun.result import Result, read_result
 from dlrun.sinks.console import make_console
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.tables.overrides import hydra_value
@@ -33,8 +32,8 @@ def main(arguments: list[str]) -> int:
     _refuse_other_folders(folder)
     console = make_console()
     found, damaged = runs.read([folder])
-    run = found[0] if found else _remains(folder)
     config = _config(folder)
+    run = found[0] if found else _remains(folder, config)
     _print_facts(console, _head(run, damaged) | _settings(run, config) | _outcome(run))
     _print_tables(console, run, config)
     for number, line in enumerate(_next(run, config)):
@@ -57,12 +56,12 @@ def _refuse_other_folders(folder: Path) -> None:
     raise UsageError(f"{folder}: not the folder of a run (no config.yaml and no result.json)")
 
 
-def _remains(folder: Path) -> Run:
-    """What can still be read of a damaged run."""
-    result: Result | None = None
-    with contextlib.suppress(UsageError):
-        result = Result.read(folder)
-    return Run(folder, {}, result, runs.history_of(folder), 0)
+def _remains(folder: Path, config: Config | None) -> Run:
+    """What can still be read of a damaged run; of a result that is not that of its config, nothing."""
+    result = read_result(folder)
+    if result is not None and config is not None and result.hash != identity(config):
+        return Run(folder, {}, None)
+    return Run(folder, {}, result, runs.history_of(folder))
 
 
 def _config(folder: Path) -> Config | None:

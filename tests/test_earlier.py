@@ -1,0 +1,98 @@
+"""What 0.1.0 left behind is shown, reported, compared, evaluated, resumed; see v0_1_0/README.md."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dlrun import cli
+from dlrun.result import Result, read_history
+
+KEPT = Path(__file__).parent / "v0_1_0"
+Said = Callable[..., str]
+
+
+@pytest.fixture
+def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, as working directory."""
+    folder = shutil.copytree(KEPT, tmp_path / "left")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def said(left: Path, capsys: pytest.CaptureFixture[str]) -> Said:
+    """Runs `dlrun WORDS` in the copy; returns what it says."""
+
+    def run(*words: str, status: int = 0) -> str:
+        assert cli.main(list(words)) == status
+        done = capsys.readouterr()
+        return done.out + done.err
+
+    return run
+
+
+STATES = {
+    "complete": "completed, 2 of 2 epochs",
+    "interrupted": "interrupted, 2 of 5 epochs",
+    "killed": "interrupted, 2 of 5 epochs",
+    "failed": "failed, 0 of 2 epochs",
+    "extended": "completed, 4 of 4 epochs",
+    "killed_extension": "interrupted, 4 of 6 epochs",
+    "whole": "completed, 6 of 6 epochs",
+}
+
+
+def test_runs_are_shown(said: Said) -> None:
+    for name, state in STATES.items():
+        assert f"status    {state}\n" in said("show", name), name
+
+
+def test_runs_are_reported_each_with_its_own_number(said: Said) -> None:
+    records = json.loads(said("report", ".", "--json", "--columns", "folders,n,test_accuracy,last_epoch,status"))
+    whole = next(one for one in records if "whole" in one["folders"])
+    assert (whole["n"], whole["test_accuracy"], whole["last_epoch"]) == (
+        1,
+        Result.read(Path("whole")).test["accuracy"],
+        6,
+    )
+    assert whole["status"] == "1 completed", "the killed extension to the same config hides nothing"
+    numbers = {record["test_accuracy"] for record in records if record["n"] == 1}
+    assert Result.read(Path("killed_extension")).test["accuracy"] not in numbers - {whole["test_accuracy"]}
+
+
+def test_the_sweep_is_complete(said: Said) -> None:
+    shared = ["data=synthetic", "data.shape=[1,8,8]", "data.classes=3", "data.train_images=96", "data.test_images=60"]
+    own = ["threads=1", "device=cpu", "tensorboard=off", "model.layers=[flatten, dense 4]", "epochs=2"]
+    text = said("-m", *shared, *own, "seed=0,1", "optimizer.lr=0.1,0.01")
+    assert "4 of 4 were complete already" in text
+    assert "0.5083 ± 0.0825" in text
+
+
+def test_the_table_is_compared(said: Said) -> None:
+    text = said("report", "--table", "mine")
+    assert "0.15 ± 0.05" in text
+    assert "0.30 ± 0.12" in text
+
+
+def test_runs_are_evaluated(said: Said) -> None:
+    for name in ("complete", "extended"):
+        accuracy = Result.read(Path(name)).test["accuracy"]
+        text = said("evaluate", name)
+        assert f"{name}, last epoch\n" in text
+        assert f"accuracy {accuracy:.4f}" in text
+    assert "interrupted, in epoch 3 of 5, not finished\n" in said("evaluate", "interrupted")
+    assert "killed_extension, epoch 4 of 6, not finished\n" in said("evaluate", "killed_extension")
+
+
+def test_runs_are_resumed(said: Said, left: Path) -> None:
+    for name in ("interrupted", "killed"):
+        said("resume", name)
+        assert Result.read(left / name).status == "completed"
+        assert [row["epoch"] for row in read_history(left / name)] == [1, 2, 3, 4, 5]
+    said("resume", "killed_extension")
+    there, whole = Result.read(left / "killed_extension"), Result.read(left / "whole")
+    assert (there.hash, there.epochs, there.origin["epochs"]) == (whole.hash, 6, 2)
+    assert there.test["accuracy"] == pytest.approx(whole.test["accuracy"], abs=0.05)
