@@ -94,9 +94,8 @@ def _is_a(value: Any, kind: Any) -> bool:
         return isinstance(value, kind)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is list:
-        return isinstance(value, list) and all(
-            isinstance(item, inner[0]) and not isinstance(item, bool) for item in value
-        )
+        kinds = (int, float) if inner[0] is float else inner
+        return isinstance(value, list) and all(isinstance(item, kinds) and not isinstance(item, bool) for item in value)
     return origin is dict and isinstance(value, Mapping)
 
 
@@ -121,7 +120,11 @@ def _shown(value: Any) -> str:
 NAMES_OF_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
-NAMES_OF_LISTS = {list[str]: "a list of texts", list[int]: "a list of whole numbers"}
+NAMES_OF_LISTS = {
+    list[str]: "a list of texts",
+    list[int]: "a list of whole numbers",
+    list[float]: "a list of numbers",
+}
 
 
 def _name_of_kind(kind: Any) -> str:
@@ -135,7 +138,8 @@ def expectation(kind: Any, limits: Mapping[str, Any]) -> str:
     'a whole number >= 1'
     """
     if limits.get("choices"):
-        return "one of " + ", ".join(limits["choices"])
+        null = " or null" if type(None) in typing.get_args(kind) else ""
+        return f"one of {', '.join(limits['choices'])}{null}"
     kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     names = [_name_of_kind(one) for one in kinds]
     signs = {"low": ">=", "above": ">", "high": "<=", "below": "<"}

@@ -31,6 +31,10 @@ class Data:
     normalize: str = option(
         "unit", "unit: x/255; standard: also subtract the mean, divide by the deviation", choices=("unit", "standard")
     )
+    mean: list[float] | None = option(
+        None, "what `standard` subtracts, one number a channel on a scale of 0-1 (null: the training set's own)"
+    )
+    std: list[float] | None = option(None, "what `standard` divides by, likewise")
     size: int | None = option(None, "resize pictures to size x size pixels (null: as they are)", low=1, high=1024)
 
 
@@ -76,6 +80,13 @@ DATA: dict[str, type[Data]] = {
 # --- models -----------------------------------------------------------------------------------------------
 
 
+INITIALISATIONS = (
+    *("zeros", "normal", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal"),
+    *("lecun_uniform", "lecun_normal", "kaiming_uniform", "kaiming_normal", "xavier_uniform", "xavier_normal"),
+)
+"""Ways to draw a network's first weights; `models/layers.py` has what each is."""
+
+
 @dataclass
 class Layers:
     """A network as a list of layer phrases; the scalars are defaults for the phrases."""
@@ -86,11 +97,25 @@ class Layers:
     activation: str = option(
         "relu",
         "activation of a conv or dense that names none",
-        choices=("relu", "sigmoid", "tanh", "elu", "gelu", "leaky_relu", "silu", "none"),
+        choices=("relu", "sigmoid", "tanh", "elu", "gelu", "leaky_relu", "silu", "softplus", "mish", "none"),
     )
     init: str = option(
         "keras",
-        "keras: glorot-uniform weights, zero biases, Keras' batch norm; torch: PyTorch's defaults",
+        "weights at the start: keras is glorot_uniform, torch PyTorch's defaults; lecun, he and glorot as in Keras "
+        "(normal ones cut at two deviations), kaiming and xavier as in PyTorch; normal has the deviation init_std",
+        choices=("keras", "torch", *INITIALISATIONS),
+    )
+    init_std: float = option(0.05, "standard deviation of init=normal", above=0)
+    bias_init: str | None = option(
+        None,
+        "biases at the start: zeros, PyTorch's uniform ones, or drawn as the weights are with init=normal "
+        "(null: torch where init is torch, else zeros)",
+        choices=("zeros", "torch", "normal"),
+    )
+    norm: str | None = option(
+        None,
+        "constants of batch norm: keras (epsilon 1e-3, average 0.99) or torch (1e-5, 0.9) "
+        "(null: torch where init is torch, else keras)",
         choices=("keras", "torch"),
     )
     named: dict[str, float] = option({}, "further scalars that the phrases refer to, e.g. conv_dropout")
@@ -173,6 +198,37 @@ class Step(Scheduler):
 
 
 @dataclass
+class Steps(Scheduler):
+    """Multiply the rate by `gamma` after each of the epochs `at` (PyTorch's MultiStepLR; Keras' PiecewiseConstant)."""
+
+    at: list[int] = option([], "epochs after which the rate is cut, e.g. [80,120]")
+    gamma: float = option(0.1, "factor of each cut", above=0, high=1)
+
+
+@dataclass
+class Exponential(Scheduler):
+    """Multiply the rate by `gamma` in every `every` epochs, a little at each step (Keras' ExponentialDecay)."""
+
+    every: float = option(1.0, "epochs in which the rate falls to gamma of itself", above=0)
+    gamma: float = option(0.9, "what is left of the rate after them", above=0, high=1)
+
+
+@dataclass
+class InverseTime(Scheduler):
+    """Divide the rate by (1 + decay * steps done) ** power (`decay` of Keras' optimizers; power scheduling)."""
+
+    decay: float = option(0.0001, "decay a step", above=0)
+    power: float = option(1.0, "power of the divisor", above=0)
+
+
+@dataclass
+class Linear(Scheduler):
+    """A straight line from the full rate down to `final` of it at the end of the run."""
+
+    final: float = option(0.0, "share of the rate left at the end", low=0, high=1)
+
+
+@dataclass
 class Cosine(Scheduler):
     """Half a cosine from the full rate down to `final` of it at the end of the run (Loshchilov & Hutter)."""
 
@@ -191,6 +247,10 @@ class OneCycle(Scheduler):
 SCHEDULERS: dict[str, type[Scheduler]] = {
     "constant": Scheduler,
     "step": Step,
+    "steps": Steps,
+    "exponential": Exponential,
+    "inverse_time": InverseTime,
+    "linear": Linear,
     "cosine": Cosine,
     "one_cycle": OneCycle,
 }

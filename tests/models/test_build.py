@@ -238,3 +238,103 @@ def test_a_target_that_does_not_work_is_one_line(
     with pytest.raises(ConfigError, match=said) as caught:
         build(target(f"{users}.{name}", **arguments), (3, 8, 8), 10)
     assert "\n" not in str(caught.value)
+
+
+def test_batch_norm_stands_before_or_after_the_activation_as_written() -> None:
+    before = build(Layers(["conv 4 nobias none", "bn", "relu", "flatten"], init="torch"), (1, 8, 8), 3).eval()
+    after = build(Layers(["conv 4 nobias", "bn", "flatten"], init="torch"), (1, 8, 8), 3).eval()
+    after.load_state_dict(before.state_dict())
+    for network in (before, after):
+        network.bn1.running_mean.fill_(0.1)
+        network.bn1.bias.data.fill_(-0.2)
+    x = torch.randn(5, 1, 8, 8)
+    maps = F.conv2d(x, before.conv1.weight)
+    normalized = before.bn1
+    torch.testing.assert_close(before(x), before.dense1(before.flatten1(normalized(maps).relu())))
+    torch.testing.assert_close(after(x), after.dense1(after.flatten1(normalized(maps.relu()))))
+    assert before.conv1.bias is None
+
+
+def test_activations_of_their_own_train_after_what_needs_its_own_output() -> None:
+    words = ["conv 4 sigmoid", "relu", "pool 2", "tanh", "elu", "leaky_relu 0.1", "flatten", "dense 5 none", "mish"]
+    network = build(Layers([*words, "softplus"]), (1, 8, 8), 3)
+    network(torch.randn(2, 1, 8, 8)).sum().backward()
+    assert network.leaky_relu1.negative_slope == 0.1
+
+
+def test_a_pool_and_the_activation_before_it_trade_places_only_where_values_stay() -> None:
+    names = [
+        name for name, _ in build(Layers(["conv 4 none", "relu", "pool 2", "flatten"]), (1, 8, 8), 3).named_children()
+    ]
+    assert names == ["conv1", "pool1", "relu1", "flatten1", "dense1"]
+    names = [name for name, _ in build(Layers(["conv 4", "avgpool 2", "flatten"]), (1, 8, 8), 3).named_children()]
+    assert names == ["conv1", "relu1", "avgpool1", "flatten1", "dense1"]
+
+
+def test_the_share_kept_by_batch_norm_is_counted_as_keras_does() -> None:
+    keras, torchs = (
+        build(Layers(["conv 4", "bn 0.8", "flatten"], norm=norm), (1, 8, 8), 3) for norm in ("keras", "torch")
+    )
+    assert (keras.bn1.momentum, keras.bn1.eps) == (0.8, 1e-3)
+    assert (torchs.bn1.momentum, torchs.bn1.eps) == (pytest.approx(0.2), 1e-5)
+
+
+def test_layer_norm_and_group_norm_normalize_each_picture() -> None:
+    network = build(Layers(["groupnorm 2", "layernorm", "flatten"], norm="torch"), (4, 6, 6), 3)
+    x = torch.randn(3, 4, 6, 6) * 3 + 2
+    torch.testing.assert_close(network.groupnorm1(x), F.group_norm(x, 2))
+    torch.testing.assert_close(network.layernorm1(x), F.layer_norm(x, (4, 6, 6)))
+    flat = build(Layers(["flatten", "dense 7", "layernorm"]), (1, 4, 4), 3)
+    rows = torch.randn(5, 7)
+    torch.testing.assert_close(flat.layernorm1(rows), F.layer_norm(rows, (7,), eps=1e-3))
+
+
+DEVIATIONS = {
+    "normal": 0.05,
+    "he_normal": (2 / 400) ** 0.5,
+    "he_uniform": (2 / 400) ** 0.5,
+    "lecun_normal": (1 / 400) ** 0.5,
+    "lecun_uniform": (1 / 400) ** 0.5,
+    "glorot_normal": (2 / 1000) ** 0.5,
+    "glorot_uniform": (2 / 1000) ** 0.5,
+    "kaiming_normal": (2 / 400) ** 0.5,
+    "kaiming_uniform": (2 / 400) ** 0.5,
+    "xavier_normal": (2 / 1000) ** 0.5,
+    "xavier_uniform": (2 / 1000) ** 0.5,
+    "keras": (2 / 1000) ** 0.5,
+    "zeros": 0.0,
+}
+
+
+@pytest.mark.parametrize("kind", DEVIATIONS)
+def test_first_weights_have_the_variance_that_their_name_promises(kind: str) -> None:
+    torch.manual_seed(0)
+    network = build(Layers(["flatten", "dense 600"], init=kind), (1, 20, 20), 3)
+    weights, expected = network.dense1.weight, DEVIATIONS[kind]
+    assert weights.std().item() == pytest.approx(expected, rel=0.01)
+    assert not network.dense1.bias.any()
+    cut = kind in ("he_normal", "lecun_normal", "glorot_normal")
+    if cut:
+        assert weights.abs().max() <= 2 * expected / 0.8796 + 1e-6
+    if kind.endswith("normal") and not cut:
+        assert weights.abs().max() > 3 * expected
+    if kind.endswith("uniform"):
+        assert weights.abs().max() <= 3**0.5 * expected + 1e-6
+
+
+def test_fans_of_a_convolution_count_its_window() -> None:
+    torch.manual_seed(0)
+    network = build(Layers(["conv 64", "conv 128 5x5", "flatten"], init="he_uniform"), (1, 12, 12), 3)
+    assert network.conv2.weight.std().item() == pytest.approx((2 / (64 * 25)) ** 0.5, rel=0.01)
+
+
+def test_biases_begin_as_asked() -> None:
+    words = ["flatten", "dense 4000"]
+    drawn = build(Layers(words, init="normal", init_std=0.5, bias_init="normal"), (1, 2, 2), 3).dense1.bias
+    assert drawn.std().item() == pytest.approx(0.5, rel=0.05)
+    torch.manual_seed(1)
+    kept = build(Layers(words, init="zeros", bias_init="torch"), (1, 2, 2), 3).dense1
+    torch.manual_seed(1)
+    assert torch.equal(kept.bias, nn.Linear(4, 4000).bias)
+    assert not kept.weight.any()
+    assert not build(Layers(words, init="torch", bias_init="zeros"), (1, 2, 2), 3).dense1.bias.any()

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dlrun.models.layers import ChannelDropout, Dropout, Flatten, KerasBatchNorm, glorot_uniform
+from dlrun.models.layers import ChannelDropout, Dropout, Flatten, GlobalPool, KerasBatchNorm, MeanPool, glorot_uniform
 
 CPU_LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -115,3 +115,23 @@ def test_glorot_uniform_fills_its_range_evenly(shape: tuple[int, ...], bound: fl
     assert weight.abs().max().item() == pytest.approx(bound, rel=1e-3)
     assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
     assert abs(weight.mean().item()) < bound / 50
+
+
+@pytest.mark.parametrize("padding", [(0, 0, 0, 0), (0, 1, 0, 1), (1, 1, 1, 1), (1, 2, 0, 1)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_means_of_windows_leave_out_what_was_padded(padding: tuple[int, int, int, int], stride: int) -> None:
+    x = torch.randn(2, 3, 7, 8)
+    left, right, top, bottom = padding
+    found = MeanPool((3, 3), stride, padding)(x)
+    padded = nn.functional.pad(x, padding, value=float("nan")).numpy()
+    rows, columns = ((size - 3) // stride + 1 for size in (7 + top + bottom, 8 + left + right))
+    assert found.shape == (2, 3, rows, columns)
+    for i in range(rows):
+        for j in range(columns):
+            window = padded[:, :, i * stride : i * stride + 3, j * stride : j * stride + 3]
+            np.testing.assert_allclose(found[:, :, i, j], np.nanmean(window, axis=(2, 3)), atol=1e-6)
+
+
+def test_a_global_pool_gives_the_mean_of_each_channel() -> None:
+    x = torch.randn(2, 3, 4, 5)
+    torch.testing.assert_close(GlobalPool()(x), x.mean((2, 3)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dlrun.errors import ConfigError
 from dlrun.groups import Layers
-from dlrun.models.phrases import READERS, Conv, Dense, Dropout, Phrase, Pool, plan
+from dlrun.models.phrases import READERS, Activation, BatchNorm, Conv, Dense, Dropout, Phrase, Pool, plan
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "model"
 
@@ -67,11 +67,48 @@ def test_batch_norm_counts_its_statistics() -> None:
     assert (bn.parameters, bn.statistics) == (64, 64)
 
 
+def test_layers_without_bias_have_fewer_parameters() -> None:
+    phrases = planned("conv 64 nobias none", "bn", "relu", "flatten", "dense 10 nobias tanh")
+    assert [phrase.parameters for phrase in phrases] == [576, 128, 0, 0, 64 * 26 * 26 * 10, 110]
+
+
+def test_an_activation_can_be_a_layer_of_its_own() -> None:
+    shape = (1, 28, 28)
+    assert planned("leaky_relu 0.1", "flatten")[0] == Activation("leaky_relu 0.1", shape, shape, "leaky_relu", 0.1)
+    assert planned("leaky_relu", "flatten")[0] == Activation("leaky_relu", shape, shape, "leaky_relu", None)
+    assert planned("flatten", "relu")[1] == Activation("relu", (784,), (784,), "relu", None)
+
+
+def test_pools_of_means_and_of_whole_pictures() -> None:
+    assert shapes("conv 6 same", "avgpool 2", "avgpool 3 stride 2 same", "globalpool", "dense 4") == [
+        *[(6, 28, 28), (6, 14, 14), (6, 7, 7), (6,), (4,), (10,)]
+    ]
+    assert planned("avgpool 2", "flatten")[0] == Pool(
+        "avgpool 2", (1, 28, 28), (1, 14, 14), (2, 2), 2, (0, 0, 0, 0), mean=True
+    )
+
+
+def test_normalizations_and_their_numbers() -> None:
+    phrases = planned("conv 8", "bn 0.8", "groupnorm 4", "layernorm", "flatten")
+    assert phrases[1] == BatchNorm("bn 0.8", (8, 26, 26), (8, 26, 26), 0.8)
+    assert [phrase.parameters for phrase in phrases[1:4]] == [16, 16, 16]
+    assert [phrase.statistics for phrase in phrases[1:4]] == [16, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("layers", "said"),
     [
+        (["conv 8 nobias nobias"], "nobias and nobias exclude each other"),
+        (["conv 8 nobais"], "'nobais' is not understood; did you mean nobias?"),
+        (["bn 1"], "expected the share of the old average that is kept, a number from 0 to below 1, found 1"),
+        (["conv 8", "groupnorm 3"], "8 channels can't be put into 3 groups of one size"),
+        (["flatten", "globalpool"], "needs channels, height and width, but a flatten stands before it"),
+        (["flatten", "avgpool 2"], "needs channels, height and width, but a flatten stands before it"),
+        (["relu 0.2"], "'0.2' is not understood; nothing may follow here"),
+        (["leaky_relu 1.5"], "expected the slope below 0, a number from 0 to below 1, found 1.5"),
+        (["rleu"], "no layer is called 'rleu'; did you mean relu?"),
         (["cnov 3"], "phrase 1 'cnov 3': no layer is called 'cnov'; did you mean conv?"),
-        (["flatten", ""], "phrase 2 '': is empty; there are: bn, conv, dense"),
+        (["flatten", ""], "phrase 2 '': is empty; there are: avgpool, bn, conv, dense"),
         (["conv"], "'conv': expected the number of filters, a whole number from 1 to 1048576, found nothing"),
         (["conv 0"], "whole number from 1"),
         (["conv 3.5"], "found 3.5"),
@@ -84,7 +121,7 @@ def test_batch_norm_counts_its_statistics() -> None:
         (["pool 5", "pool 6"], "phrase 2 'pool 6': a window of 6x6 does not fit into its input of 5x5"),
         (["flatten", "conv 3"], "phrase 2 'conv 3': needs channels, height and width"),
         (["flatten", "dropout2d 0.1"], "needs channels"),
-        (["bn 3"], "'3' is not understood; nothing may follow here"),
+        (["pool 2", "flatten 3"], "'3' is not understood; nothing may follow here"),
         (["dropout 1.5"], "number from 0 to below 1, found 1.5"),
         (["dropout nan"], "found nan"),
         (["dropout half"], "found half"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlrun.groups import Cosine, OneCycle, Scheduler, Step
+from dlrun.groups import Cosine, Exponential, InverseTime, Linear, OneCycle, Scheduler, Step, Steps
 from dlrun.optim.schedule import factor
 
 
@@ -34,14 +34,39 @@ def test_one_cycle_rises_then_anneals() -> None:
     assert factor(cycle, 80, 10, 80) == pytest.approx(0.01)
 
 
+def test_steps_cut_after_given_epochs_in_any_order() -> None:
+    steps = Steps("steps", at=[4, 2], gamma=0.1)
+    assert [factor(steps, step, 10, 60) for step in (0, 19, 20, 39, 40, 59)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01, 0.01]
+    )
+
+
+def test_exponential_and_inverse_time_fall_at_every_step() -> None:
+    exponential = Exponential("exponential", every=2, gamma=0.25)
+    assert [factor(exponential, step, 10, 60) for step in (0, 10, 20)] == pytest.approx([1, 0.5, 0.25])
+    inverse = InverseTime("inverse_time", decay=0.1)
+    assert [factor(inverse, step, 10, 60) for step in (0, 10, 30)] == pytest.approx([1, 1 / 2, 1 / 4])
+    assert factor(InverseTime("inverse_time", decay=0.1, power=2), 10, 10, 60) == pytest.approx(1 / 4)
+
+
+def test_linear_falls_to_its_final_share() -> None:
+    assert [factor(Linear("linear", final=0.2), step, 10, 100) for step in (0, 50, 100)] == pytest.approx([1, 0.6, 0.2])
+
+
 def test_warm_up_rises_linearly_and_multiplies_the_schedule() -> None:
     assert [factor(Scheduler("constant", warmup=0.5), step, 8, 80) for step in (0, 1, 3, 4)] == [0.25, 0.5, 1, 1]
     warmed = factor(Step("step", warmup=2, gamma=0.5), 9, 8, 80)
     assert warmed == pytest.approx(10 / 16 * 0.5)
 
 
+SCHEDULES = [
+    *(Scheduler("constant", 1.5), Step("step"), Cosine("cosine", 1), OneCycle("one_cycle"), Linear("linear", 1)),
+    *(Steps("steps", at=[1, 3]), Exponential("exponential"), InverseTime("inverse_time")),
+]
+
+
 @given(
-    st.sampled_from([Scheduler("constant", 1.5), Step("step"), Cosine("cosine", 1), OneCycle("one_cycle")]),
+    st.sampled_from(SCHEDULES),
     st.integers(1, 50),
     st.integers(1, 20),
     st.data(),

@@ -71,7 +71,7 @@ def _digest(value: Any) -> str:
 def _question(config: Data, source: Source) -> Any:
     """What was asked for, and of which files: names the place in the cache."""
     asked = dataclasses.asdict(config)
-    for irrelevant in ("root", "verify", "normalize"):
+    for irrelevant in ("root", "verify", "normalize", "mean", "std"):
         del asked[irrelevant]
     return [asked, str(source.folder.resolve()), {name: str(path) for name, path in source.files.items()}]
 

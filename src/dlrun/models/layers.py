@@ -165,8 +165,102 @@ def _total(rows: Tensor) -> Tensor:
     return over_batch.view(rows.shape[1:]).sum(0)
 
 
+class ChannelLayerNorm(nn.Module):
+    """Normalize each picture of (N, C, H, W), or each row of (N, C), by its own mean and variance (Ba et al. 2016).
+
+    With a factor and an offset a channel; epsilon is Keras' 1e-3 or PyTorch's 1e-5.
+    """
+
+    def __init__(self, channels: int, eps: float) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, channels, eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape, float (N, C, ...)."""
+        normalized: Tensor = self.norm(x)
+        return normalized
+
+
+class MeanPool(nn.Module):
+    """Mean of each window of (N, C, H, W); what was padded does not count (keras.layers.AveragePooling2D).
+
+    Args:
+        padding: (left, right, top, bottom).
+    """
+
+    def __init__(self, kernel: tuple[int, int], stride: int, padding: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.padding = kernel, stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float (N, C, H, W) to (N, C, H', W')."""
+        if not any(self.padding):
+            return F.avg_pool2d(x, self.kernel, self.stride)
+        means = F.avg_pool2d(F.pad(x, self.padding), self.kernel, self.stride)
+        counted = F.avg_pool2d(F.pad(torch.ones_like(x[:1, :1]), self.padding), self.kernel, self.stride)
+        return means / counted
+
+    def extra_repr(self) -> str:
+        """The window."""
+        return f"{self.kernel}, stride={self.stride}, padding={self.padding}"
+
+
+class GlobalPool(nn.Module):
+    """(N, C, H, W) to the mean of each channel, (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float (N, C, H, W) to (N, C)."""
+        return x.mean((2, 3))
+
+
+# --- first weights ----------------------------------------------------------------------------------------
+
+
 def glorot_uniform(weight: Tensor) -> None:
     """Fill with uniform numbers of at most sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
     spatial = math.prod(weight.shape[2:])
     bound = math.sqrt(6 / ((weight.shape[0] + weight.shape[1]) * spatial))
     nn.init.uniform_(weight, -bound, bound)
+
+
+def draw_weights(weight: Tensor, kind: str, std: float) -> None:
+    """Fill with a network's first weights, from PyTorch's default generator.
+
+    Keras' `he`, `lecun` and `glorot` (keras.initializers.VarianceScaling) have the variance 2, 1 and 2 over the number
+    of inputs, inputs, and inputs plus outputs; their normal kinds are cut at two deviations and widened so that the
+    variance is kept. `kaiming` and `xavier` are torch.nn.init's of that name (gain of ReLU, and 1), which cut nothing.
+
+    Args:
+        weight: (outputs, inputs, ...), filled in place.
+        kind: One of `groups.INITIALISATIONS`, or `keras` for glorot_uniform.
+        std: Deviation of `normal`.
+    """
+    spatial = math.prod(weight.shape[2:])
+    inputs, outputs = weight.shape[1] * spatial, weight.shape[0] * spatial
+    family, _, shape = kind.partition("_")
+    variances = {"he": 2 / inputs, "lecun": 1 / inputs, "glorot": 2 / (inputs + outputs)}
+    match family, shape:
+        case ("keras", _) | ("glorot", "uniform"):
+            glorot_uniform(weight)
+        case "zeros", _:
+            nn.init.zeros_(weight)
+        case "normal", _:
+            nn.init.normal_(weight, std=std)
+        case "kaiming", "uniform":
+            nn.init.kaiming_uniform_(weight, nonlinearity="relu")
+        case "kaiming", "normal":
+            nn.init.kaiming_normal_(weight, nonlinearity="relu")
+        case "xavier", "uniform":
+            nn.init.xavier_uniform_(weight)
+        case "xavier", "normal":
+            nn.init.xavier_normal_(weight)
+        case _, "uniform":
+            bound = math.sqrt(3 * variances[family])
+            nn.init.uniform_(weight, -bound, bound)
+        case _, "normal":
+            wide = math.sqrt(variances[family]) / CUT_DEVIATION
+            nn.init.trunc_normal_(weight, std=wide, a=-2 * wide, b=2 * wide)
+
+
+CUT_DEVIATION = 0.87962566103423978
+"""Of a standard normal number cut at -2 and 2 (scipy.stats.truncnorm(-2, 2).std()), as Keras has it."""

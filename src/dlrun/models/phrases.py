@@ -1,8 +1,13 @@
 """Layer phrases such as `conv 32 5x5 same`: grammar, shapes and numbers of parameters, without PyTorch.
 
-conv N [KxK] [stride S] [same|valid] [activation]     bn            flatten
-pool N [stride S] [same]                              dropout P     dense N [activation]
-                                                      dropout2d P
+conv N [KxK] [stride S] [same|valid] [nobias] [activation]     dense N [nobias] [activation]
+pool N [stride S] [same]        largest of a window            flatten
+avgpool N [stride S] [same]     mean of a window               globalpool      mean of each channel, flat
+bn [M]        batch norm; M: share of the old average kept     dropout P       dropout2d P
+groupnorm G   normalizes G groups of channels                  layernorm       normalizes all values of a picture
+relu, sigmoid, tanh, elu, gelu, leaky_relu [SLOPE], silu, softplus, mish: an activation as a layer of its own
+
+`conv 64 nobias none`, `bn`, `relu` puts batch norm before the activation.
 """
 
 import re
@@ -41,32 +46,46 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Conv(Phrase):
-    """2-D convolution with bias; `padding` is (top, bottom, left, right)."""
+    """2-D convolution; `padding` is (top, bottom, left, right)."""
 
     kernel: tuple[int, int]
     stride: int
     padding: tuple[int, int, int, int]
     activation: str
+    bias: bool = True
 
     @property
     def parameters(self) -> int:
         """Kernels and biases."""
         height, width = self.kernel
-        return self.out_shape[0] * (self.in_shape[0] * height * width + 1)
+        return self.out_shape[0] * (self.in_shape[0] * height * width + self.bias)
 
 
 @dataclass(frozen=True)
 class Pool(Phrase):
-    """2-D max-pooling; `padding` as of Conv, with values that never win."""
+    """2-D pooling; `padding` as of Conv, with values that never win and don't count towards a mean."""
 
     kernel: tuple[int, int]
     stride: int
     padding: tuple[int, int, int, int]
+    mean: bool = False
+    """The mean of a window instead of its largest value."""
+
+
+@dataclass(frozen=True)
+class GlobalPool(Phrase):
+    """(C, H, W) to the mean of each channel, (C,) (Lin et al. 2013)."""
 
 
 @dataclass(frozen=True)
 class BatchNorm(Phrase):
-    """Batch normalization over the channels or units."""
+    """Batch normalization over the channels or units (Ioffe & Szegedy 2015).
+
+    `momentum` is the share of the running averages that a batch leaves, as Keras counts (PyTorch's is 1 less it);
+    None: that of the definition in use, 0.99 in Keras', 0.9 in PyTorch's.
+    """
+
+    momentum: float | None = None
 
     @property
     def parameters(self) -> int:
@@ -77,6 +96,36 @@ class BatchNorm(Phrase):
     def statistics(self) -> int:
         """A mean and a variance a channel."""
         return 2 * self.in_shape[0]
+
+
+@dataclass(frozen=True)
+class GroupNorm(Phrase):
+    """Normalization of each picture by itself, over `groups` groups of channels (Wu & He 2018)."""
+
+    groups: int
+
+    @property
+    def parameters(self) -> int:
+        """A factor and an offset a channel."""
+        return 2 * self.in_shape[0]
+
+
+@dataclass(frozen=True)
+class LayerNorm(Phrase):
+    """Normalization of each picture by itself, over all its values (Ba et al. 2016), a factor and offset a channel."""
+
+    @property
+    def parameters(self) -> int:
+        """A factor and an offset a channel."""
+        return 2 * self.in_shape[0]
+
+
+@dataclass(frozen=True)
+class Activation(Phrase):
+    """An activation as a layer of its own; `slope` is that of leaky_relu below 0."""
+
+    activation: str
+    slope: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,14 +143,15 @@ class Flatten(Phrase):
 
 @dataclass(frozen=True)
 class Dense(Phrase):
-    """Fully connected layer with bias."""
+    """Fully connected layer."""
 
     activation: str
+    bias: bool = True
 
     @property
     def parameters(self) -> int:
         """Weights and biases."""
-        return self.out_shape[0] * (self.in_shape[0] + 1)
+        return self.out_shape[0] * (self.in_shape[0] + self.bias)
 
 
 def plan(layers: Layers, shape: Sequence[int], classes: int) -> tuple[Phrase, ...]:
@@ -156,7 +206,7 @@ class _Words:
             raise self.fail(f"expected {what}, a whole number from 1 to {LARGEST}, found {word}")
         return int(word)
 
-    def share(self) -> float:
+    def share(self, what: str) -> float:
         """The next word as a number from 0 to below 1."""
         word = self.left.pop(0) if self.left else "nothing"
         try:
@@ -164,8 +214,12 @@ class _Words:
         except ValueError:
             rate = -1.0
         if not 0 <= rate < 1:
-            raise self.fail(f"expected the share to drop, a number from 0 to below 1, found {word}")
+            raise self.fail(f"expected {what}, a number from 0 to below 1, found {word}")
         return rate
+
+    def flag(self, name: str) -> bool:
+        """Whether the word is there."""
+        return self.one_of((name,), "") == name
 
     def one_of(self, choices: Sequence[str], default: str) -> str:
         """The word among `choices` if there is one, wherever it stands."""
@@ -233,31 +287,63 @@ def _conv(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     stride = words.stride(1)
     kernel = words.kernel(layers.kernel)
     padding = words.one_of(("same", "valid"), layers.padding)
+    bias = not words.flag("nobias")
     activation = words.one_of(ACTIVATIONS, layers.activation)
     _, *size = words.picture(shape)
     after, sides = words.fit(size, kernel, stride, padding)
-    return Conv(text, shape, (filters, *after), kernel, stride, _four(sides), activation)
+    return Conv(text, shape, (filters, *after), kernel, stride, _four(sides), activation, bias)
 
 
 def _pool(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    return _window(text, words, shape, mean=False)
+
+
+def _avgpool(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    return _window(text, words, shape, mean=True)
+
+
+def _window(text: str, words: _Words, shape: Shape, mean: bool) -> Phrase:
     window = words.whole("the size of the window")
     stride = words.stride(window)
     padding = words.one_of(("same",), "valid")
     channels, *size = words.picture(shape)
     after, sides = words.fit(size, (window, window), stride, padding)
-    return Pool(text, shape, (channels, *after), (window, window), stride, _four(sides))
+    return Pool(text, shape, (channels, *after), (window, window), stride, _four(sides), mean)
+
+
+def _globalpool(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    channels, *_ = words.picture(shape)
+    return GlobalPool(text, shape, (channels,))
 
 
 def _bn(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
-    return BatchNorm(text, shape, shape)
+    momentum = words.share("the share of the old average that is kept") if words.left else None
+    return BatchNorm(text, shape, shape, momentum)
+
+
+def _groupnorm(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    groups = words.whole("the number of groups")
+    if shape[0] % groups:
+        raise words.fail(f"{shape[0]} channels can't be put into {groups} groups of one size")
+    return GroupNorm(text, shape, shape, groups)
+
+
+def _layernorm(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    return LayerNorm(text, shape, shape)
+
+
+def _activation(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
+    name = text.split()[0]
+    slope = words.share("the slope below 0") if name == "leaky_relu" and words.left else None
+    return Activation(text, shape, shape, name, slope)
 
 
 def _dropout(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
-    return Dropout(text, shape, shape, words.share(), by_channel=False)
+    return Dropout(text, shape, shape, words.share("the share to drop"), by_channel=False)
 
 
 def _dropout2d(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
-    return Dropout(text, words.picture(shape), shape, words.share(), by_channel=True)
+    return Dropout(text, words.picture(shape), shape, words.share("the share to drop"), by_channel=True)
 
 
 def _flatten(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
@@ -269,20 +355,26 @@ def _flatten(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
 
 def _dense(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     units = words.whole("the number of units")
+    bias = not words.flag("nobias")
     activation = words.one_of(ACTIVATIONS, layers.activation)
     if len(shape) != 1:
         raise words.fail(f"its input has the shape {_shown(shape)}; write flatten before it")
-    return Dense(text, shape, (units,), activation)
+    return Dense(text, shape, (units,), activation, bias)
 
 
 READERS: dict[str, Callable[[str, _Words, Layers, Shape], Phrase]] = {
     "conv": _conv,
     "pool": _pool,
+    "avgpool": _avgpool,
+    "globalpool": _globalpool,
     "bn": _bn,
+    "groupnorm": _groupnorm,
+    "layernorm": _layernorm,
     "dropout": _dropout,
     "dropout2d": _dropout2d,
     "flatten": _flatten,
     "dense": _dense,
+    **{name: _activation for name in ACTIVATIONS if name != "none"},
 }
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from dlrun.groups import Cosine, OneCycle, Scheduler, Step
+from dlrun.groups import Cosine, Exponential, InverseTime, Linear, OneCycle, Scheduler, Step, Steps
 
 
 def factor(scheduler: Scheduler, step: int, steps_per_epoch: int, total_steps: int) -> float:
@@ -25,6 +25,14 @@ def _shape(scheduler: Scheduler, step: int, steps_per_epoch: int, total_steps: i
     match scheduler:
         case Step():
             return scheduler.gamma ** (step // steps_per_epoch // scheduler.every)
+        case Steps():
+            return scheduler.gamma ** sum(step >= epoch * steps_per_epoch for epoch in scheduler.at)
+        case Exponential():
+            return scheduler.gamma ** (step / steps_per_epoch / scheduler.every)
+        case InverseTime():
+            return (1 + scheduler.decay * step) ** -scheduler.power
+        case Linear():
+            return 1.0 + (scheduler.final - 1.0) * step / total_steps
         case Cosine():
             return _anneal(1.0, scheduler.final, step / total_steps)
         case OneCycle():
