@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from dlrun.compose import compose
 from dlrun.events import EpochEnded
 from dlrun.parts import Parts, build
+from dlrun.settled import settle
 from dlrun.training import evaluate, train
 
 NETWORKS = {
@@ -42,7 +43,7 @@ Epoch = Callable[[], float]
 
 def parts_of(overrides: list[str], threads: int) -> Parts:
     """The parts of a run, as dlrun builds them."""
-    return build(compose([*overrides, f"threads={threads}", "epochs=1000000"]))
+    return build(settle(compose([*overrides, f"threads={threads}", "epochs=1000000"])))
 
 
 def dlrun_epochs(overrides: list[str], threads: int) -> Epoch:

@@ -110,12 +110,13 @@ def drawn_run(drawn_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
     from dlrun.compose import compose
     from dlrun.runs import run
+    from dlrun.settled import settle
 
     before = torch.get_num_threads()
     folder = tmp_path_factory.mktemp("runs") / "drawn"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-        result = run(compose([*DRAWN_RUN, f"data.root={drawn_digits}"]), folder)
+        result = run(settle(compose([*DRAWN_RUN, f"data.root={drawn_digits}"])), folder)
     torch.set_num_threads(before)
     assert result.test is not None
     assert result.test["accuracy"] > 0.95

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dlrun.compose import Composed, compose, compose_all, compose_with_hydra, hydra_started, settle
+from dlrun.compose import Composed, checked, compose, compose_all, compose_with_hydra, hydra_started
 from dlrun.config import Config
 from dlrun.errors import ConfigError
 from dlrun.groups import Layers
@@ -50,7 +50,7 @@ ROWS = [
 
 def by_hydra_alone(row: list[str]) -> Config:
     with hydra_started():
-        return settle(Composed.of(compose_with_hydra(row)), row)
+        return checked(Composed.of(compose_with_hydra(row)), row)
 
 
 def test_what_rows_share_is_composed_once_and_makes_no_difference() -> None:

@@ -108,9 +108,10 @@ def test_what_changes_the_numbers_changes_the_identity(change: dict) -> None:
     assert identity(parse({**MINIMAL, **change})) != identity(parse(MINIMAL))
 
 
-def test_identity_needs_a_precision() -> None:
-    with pytest.raises(ConfigError, match="precision=auto"):
-        identity(parse({**MINIMAL, "precision": "auto"}))
+def test_only_what_is_settled_has_an_identity() -> None:
+    for change in ({"precision": "auto"}, {"scale_lr": True}):
+        with pytest.raises(ConfigError, match="not settled"):
+            identity(parse({**MINIMAL, **change}))
 
 
 def test_every_flat_field_is_documented() -> None:

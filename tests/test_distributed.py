@@ -6,17 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from dlrun.compose import compose
-from dlrun.config import identity
-from dlrun.distributed import ALONE, Ranks, joined, scaled
-from dlrun.errors import ConfigError
-from dlrun.groups import Target
+from dlrun.distributed import ALONE, Ranks, joined
 from dlrun.result import Result, read_history
 
 # 500 images in batches of 33: the last batch has 5, so that two ranks get 3 and 2; 101 test images don't halve.
@@ -137,20 +132,6 @@ def test_scale_lr_is_the_run_on_one_rank_with_that_batch_and_rate(tmp_path, dlru
     assert curves(tmp_path / "two")[0] == pytest.approx(curves(tmp_path / "one")[0], rel=1e-4, abs=1e-5)
     hashes = [json.loads((tmp_path / name / "result.json").read_text())["hash"] for name in ("one", "two")]
     assert hashes[0] == hashes[1]
-
-
-def test_scale_lr_is_carried_out_before_the_run_has_an_identity():
-    plain = replace(compose(["data=synthetic"]), precision="float32")
-    assert identity(scaled(replace(plain, scale_lr=True), 1)) == identity(plain)
-    fourfold = scaled(replace(plain, scale_lr=True), 4)
-    assert (fourfold.batch_size, fourfold.optimizer.lr) == (128, pytest.approx(0.04))
-    assert scaled(plain, 4) == plain
-
-
-def test_scale_lr_needs_a_rate_to_scale():
-    config = replace(compose(["data=synthetic"]), scale_lr=True, optimizer=Target("torch.optim.LBFGS", {}))
-    with pytest.raises(ConfigError, match="was given no lr"):
-        scaled(config, 2)
 
 
 @pytest.mark.parametrize("images", [1, 2, 33, 64])

@@ -43,12 +43,13 @@ from pathlib import Path
 from dlrun.compose import compose
 from dlrun.environment import cpu
 from dlrun.runs import run
+from dlrun.settled import settle
 from dlrun.result import read_history
 
 losses = {}
 for name, words in json.load(sys.stdin).items():
     with tempfile.TemporaryDirectory() as folder:
-        run(compose([*words, "tensorboard=off"]), Path(folder))
+        run(settle(compose([*words, "tensorboard=off"])), Path(folder))
         rows = read_history(Path(folder))
     losses[name] = [[value for key, value in row.items() if key.endswith("_loss")] for row in rows]
 capability = torch.backends.cpu.get_cpu_capability().lower()

@@ -13,6 +13,7 @@ from dlrun.events import EpochEnded
 from dlrun.graph import ReplayedStep, Snapshot, step_for
 from dlrun.optim.average import Average
 from dlrun.parts import Parts, build
+from dlrun.settled import settle
 from dlrun.sinks.profile import profiled
 from dlrun.step import Step, batches
 from dlrun.training import shuffled, train
@@ -42,7 +43,7 @@ def parts(*overrides: str, device: str = "cpu", epochs: int = 2) -> Parts:
         f"device={device}",
         "precision=float32",
     ]
-    return build(compose([NETWORK, *common, *overrides]))
+    return build(settle(compose([NETWORK, *common, *overrides])))
 
 
 def tensors(made: Parts) -> list[Tensor]:

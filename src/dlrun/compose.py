@@ -107,7 +107,7 @@ _bases: WeakKeyDictionary[Any, dict[tuple[str, ...], Composed]] = WeakKeyDiction
 
 def _compose_one(overrides: Sequence[str], bases: dict[tuple[str, ...], Composed]) -> Config:
     composed = _from_base(overrides, bases) or Composed.of(compose_with_hydra(overrides))
-    return settle(composed, overrides)
+    return checked(composed, overrides)
 
 
 def _from_base(overrides: Sequence[str], bases: dict[tuple[str, ...], Composed]) -> Composed | None:
@@ -152,7 +152,7 @@ def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
         raise ConfigError(f"the overrides can't be read: {sentence(error)}") from error
 
 
-def settle(composed: Composed, overrides: Sequence[str]) -> Config:
+def checked(composed: Composed, overrides: Sequence[str]) -> Config:
     """Resolve and check what Hydra composed.
 
     Args:

@@ -7,12 +7,10 @@ here: gradients (DistributedDataParallel), sums of losses, stop signals, random 
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dlrun.config import Config
 from dlrun.errors import ConfigError, UsageError
-from dlrun.groups import Target
 from dlrun.signals import Noticed
 
 if TYPE_CHECKING:
@@ -115,7 +113,7 @@ def joined(device: str) -> Iterator[Ranks]:
     Raises:
         ConfigError: There are fewer GPUs than ranks on this machine, or `device` names a single one.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+    if ranks_started() == 1:
         yield ALONE
         return
     import torch
@@ -142,26 +140,9 @@ def _local_gpu(device: str, there: int) -> int:
     return local
 
 
-def scaled(config: Config, count: int) -> Config:
-    """The config with `scale_lr` carried out: `count` times the batch and the learning rate.
-
-    This is the linear rule (Goyal et al. 2017), as Horovod's examples apply it. What results is the config
-    of a run on one device with that batch and rate, and has its identity.
-
-    Raises:
-        ConfigError: The optimizer is the user's own and has no `lr`.
-    """
-    if not config.scale_lr:
-        return config
-    optimizer = config.optimizer
-    if isinstance(optimizer, Target):
-        if "lr" not in optimizer.arguments:
-            raise ConfigError(f"scale_lr: {optimizer.target} was given no lr that could be scaled")
-        arguments = {**optimizer.arguments, "lr": optimizer.arguments["lr"] * count}
-        optimizer = replace(optimizer, arguments=arguments)
-    else:
-        optimizer = replace(optimizer, lr=optimizer.lr * count)
-    return replace(config, scale_lr=False, batch_size=config.batch_size * count, optimizer=optimizer)
+def ranks_started() -> int:
+    """The number of processes that `torchrun` started for this run; 1 without it."""
+    return max(int(os.environ.get("WORLD_SIZE", "1")), 1)
 
 
 def refuse_ranks(what: str) -> None:
@@ -170,7 +151,7 @@ def refuse_ranks(what: str) -> None:
     Raises:
         UsageError: This process was started by torchrun.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if ranks_started() > 1:
         raise UsageError(f"{what} under torchrun: torchrun splits one run over devices; leave it out here")
 
 

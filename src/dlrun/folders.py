@@ -11,13 +11,14 @@ from typing import Any
 
 import yaml
 
-from dlrun.config import Config, identity, parse, plain
+from dlrun.config import Config, parse, plain
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.fields import default_of, fields_of
 from dlrun.files import read_regular, remove_drafts, sync_folder, write_atomically
 from dlrun.groups import GROUPS
 from dlrun.locks import Lock, NoLocks, is_locked
 from dlrun.result import Result, check_history, read_history
+from dlrun.settled import settle
 
 log = logging.getLogger("dlrun")
 
@@ -227,7 +228,7 @@ def outcome(run_dir: Path, config: Config) -> Result | None:
     if not (run_dir / "result.json").exists():
         return None
     result = Result.read(run_dir)
-    hash = identity(config)
+    hash = settle(config).hash
     if result.hash == hash:
         check_history(run_dir, result)
         return None if _has_gone_on(run_dir, result) else result
@@ -249,7 +250,7 @@ def _is_of_a_shorter_run(result: Result, config: Config) -> bool:
     typed = [text.partition("=")[2] for text in result.overrides if text.lstrip("+").startswith("epochs=")]
     lengths = {result.epochs, default_of(fields_of(Config)["epochs"]), *(int(text) for text in typed if text.isdigit())}
     return any(
-        identity(replace(config, epochs=length)) == result.hash for length in lengths if 1 <= length < config.epochs
+        settle(replace(config, epochs=length)).hash == result.hash for length in lengths if 1 <= length < config.epochs
     )
 
 
@@ -269,9 +270,9 @@ def slug(overrides: Sequence[str]) -> str:
     return re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(words))[:80].strip("._-") or "default"
 
 
-def run_name(config: Config, overrides: Sequence[str]) -> str:
+def run_name(hash: str, overrides: Sequence[str]) -> str:
     """The folder name of a run that is known by its identity: `<slug>-<hash8>`."""
-    return f"{slug(overrides)}-{identity(config)}"
+    return f"{slug(overrides)}-{hash}"
 
 
 class _LogFile(logging.FileHandler):

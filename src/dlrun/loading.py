@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dlrun import checkpoint
 from dlrun.checkpoint import CheckpointError
-from dlrun.config import Config, identity, parse, plain
+from dlrun.config import Config, parse, plain
 from dlrun.data.inputs import Inputs
 from dlrun.data.prepare import Prepare, prepare_for
 from dlrun.errors import ConfigError, Damaged, UsageError
@@ -20,6 +20,7 @@ from dlrun.groups import Target
 from dlrun.models import torchvision_ops
 from dlrun.models.build import build
 from dlrun.precision import Precision, pick_device, set_threads, settle_precision
+from dlrun.settled import settle
 
 OWN_MODELS = ("dlrun.models.resnet.resnet9", "dlrun.models.resnet.resnet18")
 TORCHVISION = "torchvision.models."
@@ -97,9 +98,9 @@ def _is_finished(run_dir: Path, config: Config) -> bool:
 
 def _refuse_another(content: dict[str, Any], config: Config, path: Path) -> None:
     """Refuse weights that were not trained as `config` says: it was changed by hand."""
-    saved, origin = content.get("hash"), content.get("origin")
-    if identity(config) not in (saved, origin.get("hash") if isinstance(origin, dict) else None):
-        raise UsageError(f"{path}: of another run ({saved}) than config.yaml ({identity(config)})")
+    saved, origin, hash = content.get("hash"), content.get("origin"), settle(config).hash
+    if hash not in (saved, origin.get("hash") if isinstance(origin, dict) else None):
+        raise UsageError(f"{path}: of another run ({saved}) than config.yaml ({hash})")
 
 
 def allow(model: Any, trust: bool) -> None:

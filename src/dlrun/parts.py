@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlrun.config import Config, identity
+from dlrun.config import Config
 from dlrun.distributed import ALONE, Ranks
 from dlrun.environment import cpu
 from dlrun.errors import DataError, UsageError
@@ -15,6 +15,7 @@ from dlrun.memory import keep_freed
 from dlrun.optim.schedule import factor
 from dlrun.precision import Precision, pick_device, set_determinism, set_threads
 from dlrun.result import read_history
+from dlrun.settled import Settled
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +87,7 @@ class Parts:
         return factor(self.config.scheduler, step, self.steps_per_epoch, total)
 
 
-def build(config: Config, ranks: Ranks = ALONE) -> Parts:
+def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     """Load the data and make network, optimizer and the rest on the device, from `config.seed`.
 
     Raises:
@@ -99,6 +100,7 @@ def build(config: Config, ranks: Ranks = ALONE) -> Parts:
     from dlrun.data.prepare import prepare_for
     from dlrun.models.build import count_parameters
 
+    config = settled.config
     device = pick_device(config.device)
     threads = set_threads(config.threads)
     set_determinism(config.deterministic)
@@ -116,7 +118,7 @@ def build(config: Config, ranks: Ranks = ALONE) -> Parts:
         torch.manual_seed((config.seed * 1_000_003 + 7919 * ranks.rank) % 2**63)
     return Parts(
         config=config,
-        hash=identity(config),
+        hash=settled.hash,
         dataset=dataset,
         train=train,
         evaluated=evaluated,

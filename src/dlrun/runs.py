@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dlrun.config import Config, identity
-from dlrun.distributed import ALONE, Agreed, Ranks, scaled
+from dlrun.config import Config
+from dlrun.distributed import ALONE, Agreed, Ranks
 from dlrun.errors import DlrunError, Interrupted, RunFailed, UsageError
 from dlrun.events import Event, Metrics, Sink
 from dlrun.folders import finished, hold, logged_to, read_config, write_config
 from dlrun.groups import Layers, Target
 from dlrun.outcome import Report, device_name, explain, is_out_of_memory
 from dlrun.parts import Parts, build, resume
-from dlrun.precision import in_words, settle_precision
+from dlrun.precision import in_words
 from dlrun.result import Result, reopen
+from dlrun.settled import Settled, settle
 from dlrun.signals import Noticed, noticing_signals
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def check(config: Config) -> None:
 
 
 def run(
-    config: Config,
+    settled: Settled,
     run_dir: Path,
     overrides: Sequence[str] = (),
     watch: Callable[[Parts], contextlib.AbstractContextManager[list[Sink]]] | None = None,
@@ -67,33 +68,32 @@ def run(
         Interrupted: A signal stopped it; the state is saved.
     """
     started = time.perf_counter()
-    config = scaled(settle_precision(config), ranks.count)
-    check(config)
+    check(settled.config)
     run_dir.mkdir(parents=True, exist_ok=True)
     with _held_by_first(run_dir, ranks), noticing_signals() as noticed:
-        _refuse_foreign(run_dir, identity(config), extended)
-        done = finished(run_dir, identity(config))
+        _refuse_foreign(run_dir, settled.hash, extended)
+        done = finished(run_dir, settled.hash)
         if done is not None:
             log.info("already complete")
             return done
         # Ranks have to agree on stopping, which they do at steps.
         noticed.at_once = ranks.count == 1
-        parts = _build(config, ranks)
+        parts = _build(settled, ranks)
         resume(parts, run_dir, extended)
         noticed.at_once = False
         if not ranks.first:
             return _follow(parts, run_dir, noticed)
         reopen(run_dir, parts.hash, parts.origin)
-        write_config(run_dir, config, overrides)
+        write_config(run_dir, settled.config, overrides)
         return _train_and_report(parts, run_dir, overrides, watch, noticed, started)
 
 
-def _build(config: Config, ranks: Ranks) -> Parts:
+def _build(settled: Settled, ranks: Ranks) -> Parts:
     try:
-        return build(config, ranks)
+        return build(settled, ranks)
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
-            raise RunFailed(explain(error, config)) from error
+            raise RunFailed(explain(error, settled.config)) from error
         raise
 
 
@@ -113,7 +113,7 @@ def _refuse_foreign(run_dir: Path, hash: str, extended: Mapping[str, Any] | None
     """A folder keeps one run: another hash in it means that something would be overwritten."""
     if not (run_dir / "config.yaml").exists():
         return
-    there = identity(read_config(run_dir))
+    there = settle(read_config(run_dir)).hash
     if there not in (hash, (extended or {}).get("hash")):
         raise UsageError(
             f"{run_dir}: holds another run ({there}, this one is {hash}); "

@@ -14,6 +14,7 @@ import pytest
 from dlrun.compose import compose
 from dlrun.report.aggregate import aggregate
 from dlrun.runs import run
+from dlrun.settled import settle
 
 pytestmark = pytest.mark.browser
 
@@ -45,7 +46,7 @@ return [words.filter(Boolean).join(' '), pictures.length];
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     for seed in (0, 1):
-        run(compose([*SMALL, f"seed={seed}", f"optimizer.lr=0.0{seed + 1}"]), folder / f"seed{seed}")
+        run(settle(compose([*SMALL, f"seed={seed}", f"optimizer.lr=0.0{seed + 1}"])), folder / f"seed{seed}")
     aggregate({"conv 4": [folder / "seed0", folder / "seed1"]}, folder / "aggregated")
     return folder
 

@@ -12,6 +12,7 @@ from tensorboard.plugins.hparams import metadata
 from dlrun.compose import compose
 from dlrun.errors import RunFailed
 from dlrun.runs import run
+from dlrun.settled import settle
 from dlrun.sinks.checkpoints import Checkpoints
 from dlrun.sinks.histograms import BYTES_EACH, MOST_BYTES, counted, epochs_to_log
 from dlrun.sinks.hyperparameters import hyperparameters
@@ -137,7 +138,10 @@ def test_every_run_has_the_same_keys_of_the_same_types(words: list[str]) -> None
 
 def test_watching_changes_no_bit(tmp_path: Path) -> None:
     for amount in ("full", "scalars", "off"):
-        run(compose([*SMALL, f"tensorboard={amount}", f"profile={str(amount == 'full').lower()}"]), tmp_path / amount)
+        run(
+            settle(compose([*SMALL, f"tensorboard={amount}", f"profile={str(amount == 'full').lower()}"])),
+            tmp_path / amount,
+        )
     assert columns(tmp_path / "full") == columns(tmp_path / "scalars") == columns(tmp_path / "off")
     states = [
         torch.load(tmp_path / name / "checkpoints/last.pt", weights_only=True)["state"] for name in ("full", "off")
@@ -154,7 +158,7 @@ def test_watching_changes_no_bit(tmp_path: Path) -> None:
 
 
 def test_held_out_pictures_have_a_folder_of_their_own_beside_the_test(tmp_path: Path) -> None:
-    run(compose([*SMALL, "epochs=2", "validation=20"]), tmp_path / "r")
+    run(settle(compose([*SMALL, "epochs=2", "validation=20"])), tmp_path / "r")
     board = tmp_path / "r" / "tensorboard"
     assert [event.step for event in read(board / "val").Scalars("accuracy/epoch")] == [1, 2]
     assert [event.step for event in read(board / "test").Scalars("accuracy/epoch")] == [2]
@@ -167,8 +171,8 @@ def test_what_is_trained_again_is_logged_once(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoints, "_save_last", lambda self: saves(self) if self.state.epoch < 3 else _die())
         with pytest.raises(RunFailed):
-            run(config, folder)
-    assert run(config, folder).status == "completed"
+            run(settle(config), folder)
+    assert run(settle(config), folder).status == "completed"
     assert [event.step for event in read(folder / "tensorboard" / "train").Scalars("loss/epoch")] == [1, 2]
     assert [event.step for event in read(folder / "tensorboard").Scalars("loss/step")] == [2, 4, 6, 8, 10, 12]
 
@@ -185,7 +189,7 @@ def test_a_full_disk_costs_the_pictures_and_not_the_run(
 
     monkeypatch.setattr("dlrun.sinks.event_file.RecordWriter.write", fail)
     monkeypatch.setattr("dlrun.sinks.figures.write_atomically", fail)
-    result = run(compose([*SMALL]), tmp_path / "r")
+    result = run(settle(compose([*SMALL])), tmp_path / "r")
     assert result.status == "completed"
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 2
@@ -200,7 +204,7 @@ def test_a_network_that_cannot_be_drawn_has_no_graph_and_everything_else(
         raise TypeError("symbolically traced variables cannot be used as inputs to control flow")
 
     monkeypatch.setattr("dlrun.sinks.tensorboard.graph_of", fail)
-    run(compose([*SMALL, "epochs=1"]), tmp_path / "r")
+    run(settle(compose([*SMALL, "epochs=1"])), tmp_path / "r")
     assert "samples" in read(tmp_path / "r" / "tensorboard" / "train").Tags()["images"]
     assert not read(tmp_path / "r" / "tensorboard").Tags()["graph"]
 

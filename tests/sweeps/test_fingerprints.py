@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from dlrun.compose import compose
 from dlrun.config import Sweep
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.launch import launch
@@ -27,7 +26,7 @@ def test_changed_pictures_are_trained_on_anew_and_nothing_is_lost(
     monkeypatch.chdir(folder)
     write_pictures(tmp_path / "pictures", 100)
     words = ["data=image_folder", f"data.root={tmp_path / 'pictures'}", "model=fc_64", "epochs=1", "device=cpu"]
-    job = Job(tuple(words), tmp_path / "run", compose(words))
+    job = Job.of(tuple(words), tmp_path / "run")
     assert [one.status for one in launch([job], Sweep(), processes=processes)] == ["completed"]
     assert [one.status for one in launch([job], Sweep(), processes=processes)] == ["skipped"]
     write_pictures(tmp_path / "pictures", 200)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from helpers import wait_for
 
+from dlrun.cli import main
 from dlrun.config import Sweep
 from dlrun.result import Result
 from dlrun.sweeps.jobs import Job, Outcome
@@ -184,3 +185,11 @@ def test_a_foreign_run_in_the_folder_is_not_touched(quick: Quick, one_server: tu
     assert lost.status == "failed"
     assert "holds another run" in lost.reason
     assert (first.job.run_dir / "result.json").read_bytes() == before
+
+
+def test_scale_lr_is_settled_before_the_jobs_are_known(quick: Quick, capsys: pytest.CaptureFixture[str]) -> None:
+    (first,) = quick("scale_lr=true", "epochs=1")
+    assert (first.status, first.reason) == ("completed", "")
+    assert [one.status for one in quick("epochs=1")] == ["skipped"]
+    assert main(["resume", str(first.job.run_dir), "scale_lr=true"]) == 0
+    assert "This run is complete" in capsys.readouterr().out

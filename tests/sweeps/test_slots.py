@@ -6,6 +6,7 @@ import pytest
 
 from dlrun.compose import compose
 from dlrun.config import Config, Sweep
+from dlrun.settled import Settled
 from dlrun.sweeps import slots
 from dlrun.sweeps.slots import Slot, gpus, slots_for
 
@@ -39,9 +40,9 @@ def test_gpus_are_dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_job_is_told_its_gpu_and_threads() -> None:
     slot = Slot(0, "1", 3)
     assert slot.environment() == {"CUDA_VISIBLE_DEVICES": "1"}
-    assert slot.fitted(config("device=cuda:1")).device == "cuda"
-    assert slot.fitted(config()).threads == 3
-    assert slot.fitted(config("threads=2")).threads == 2
+    assert slot.fitted(Settled(config("device=cuda:1"), "")).config.device == "cuda"
+    assert slot.fitted(Settled(config(), "")).config.threads == 3
+    assert slot.fitted(Settled(config("threads=2"), "")).config.threads == 2
     assert Slot(0, None, 1).environment() == {}
 
 

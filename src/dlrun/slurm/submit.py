@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlrun.config import Config, Sweep
+from dlrun.config import Sweep
 from dlrun.errors import UsageError
 from dlrun.extras import command
 from dlrun.result import read_result
@@ -52,7 +52,7 @@ class Sorted:
 
 
 def submit(jobs: Sequence[Job], settings: Settings, sweep: Sweep, manifest: Manifest) -> Sorted:
-    """Submit those of the (settled) jobs that have neither a result nor a place in the queue.
+    """Submit those of the jobs that have neither a result nor a place in the queue.
 
     Data are read and parsed here first, so that a thousand jobs find them in the cache. The manifest is
     written before and after.
@@ -108,17 +108,14 @@ def _folders_in_queue() -> set[str]:
 def _load_data(jobs: Iterable[Job]) -> None:
     from dlrun.data.load import load
 
-    configs = [job.config for job in jobs if job.config is not None]
-    for data in {repr(config.data): config.data for config in configs}.values():
+    for data in {repr(job.config.data): job.config.data for job in jobs}.values():
         load(data)
 
 
 def _run(job: Job) -> Run:
     """The job as it is submitted: what `precision=auto` came to here also holds on the node."""
-    config = job.config
-    assert isinstance(config, Config)
     fixed = [text for text in job.overrides if not text.startswith("precision=")]
-    return Run(shown(job.run_dir), [*fixed, f"precision={config.precision}"], job.hash)
+    return Run(shown(job.run_dir), [*fixed, f"precision={job.config.precision}"], job.hash)
 
 
 def shown(folder: Path) -> str:

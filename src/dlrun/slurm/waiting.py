@@ -21,8 +21,7 @@ def run_on_slurm(jobs: Sequence[Job], settings: Settings, sweep: Sweep, name: st
         Interrupted: Ctrl-C ended the waiting; the jobs go on.
     """
     manifest = begun(name, [])
-    settled = [job.settled() for job in jobs]
-    sort = submit(settled, settings, sweep, manifest)
+    sort = submit(jobs, settings, sweep, manifest)
     print(told(sort, settings), flush=True)
     folders = [shown(job.run_dir) for job in (*sort.queued, *sort.missing)]
     try:
@@ -31,7 +30,7 @@ def run_on_slurm(jobs: Sequence[Job], settings: Settings, sweep: Sweep, name: st
         raise Interrupted(
             f"no longer waiting; the jobs go on: dlrun slurm status {name}, dlrun slurm cancel {name}", 2
         ) from None
-    return [_outcome(job, job in sort.done) for job in settled]
+    return [_outcome(job, job in sort.done) for job in jobs]
 
 
 def told(sort: Sorted, settings: Settings) -> str:

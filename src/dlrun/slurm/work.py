@@ -53,11 +53,10 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _job(run: Run, at_once: int) -> Job:
-    job = Job(tuple(run.overrides), Path(run.folder)).settled()
+    job = Job.of(tuple(run.overrides), Path(run.folder))
     if job.hash != run.hash:
         raise UsageError(f"{run.folder}: the configs have changed since this was submitted; submit again")
-    assert job.config is not None
     # Where Slurm binds no cores to jobs, a run would take all of the node.
     there = int(os.environ.get("SLURM_CPUS_PER_TASK") or cores())
     threads = job.config.threads or max(1, there // at_once)
-    return replace(job, config=replace(job.config, threads=threads))
+    return replace(job, settled=job.settled.placed(threads=threads))

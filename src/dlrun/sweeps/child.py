@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import dlrun
-from dlrun.config import Config, parse, plain
+from dlrun.config import parse, plain
+from dlrun.settled import Settled
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,21 @@ class Task:
 
     run_dir: str
     config: dict[str, Any]
+    hash: str
     overrides: Sequence[str]
     environment: dict[str, str]
     purpose: str = "train"
     """`train`, or `data`: only load the data and write down what they are."""
 
     @classmethod
-    def of(cls, config: Config, run_dir: Path, overrides: Sequence[str], environment: dict[str, str]) -> "Task":
-        """The task of training `config` in `run_dir`."""
-        return cls(str(run_dir), plain(config), list(overrides), environment)
+    def of(cls, settled: Settled, run_dir: Path, overrides: Sequence[str], environment: dict[str, str]) -> "Task":
+        """The task of training a config in `run_dir`."""
+        return cls(str(run_dir), plain(settled.config), settled.hash, list(overrides), environment)
+
+    @property
+    def settled(self) -> Settled:
+        """What is to be trained, as the parent settled it."""
+        return Settled(parse(self.config), self.hash)
 
 
 def work(task: Task) -> int:
@@ -49,7 +56,7 @@ def work(task: Task) -> int:
 def _describe_data(task: Task) -> int:
     from dlrun.data.load import load
 
-    found = load(parse(task.config).data)
+    found = load(task.settled.config.data)
     described = {"fingerprint": found.fingerprint, "train": len(found.train), "test": len(found.test)}
     (Path(task.run_dir) / "data.json").write_text(json.dumps(described))
     return 0
@@ -60,13 +67,13 @@ def _train(task: Task) -> int:
     from dlrun.runs import run
     from dlrun.sweeps.jobs import Job, record_failure
 
-    config, run_dir = parse(task.config), Path(task.run_dir)
+    settled, run_dir = task.settled, Path(task.run_dir)
     try:
-        run(config, run_dir, task.overrides)
+        run(settled, run_dir, task.overrides)
     except DlrunError as error:
         print(error, file=sys.stderr)
         if error.exit_status == 2:
-            record_failure(Job(tuple(task.overrides), run_dir, config), type(error).__name__, str(error))
+            record_failure(Job(tuple(task.overrides), run_dir, settled), type(error).__name__, str(error))
         return error.exit_status
     return 0
 

@@ -102,7 +102,6 @@ def _running_table(running: Sequence[Running]) -> Table:
         table.add_column(title, justify="left" if title == "running" else "right", style="cyan")
     now = time.monotonic()
     for one in running:
-        assert one.job.config is not None
         row = one.rows[-1] if one.rows else {}
         accuracy = row.get("test_accuracy", row.get("val_accuracy"))
         table.add_row(

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dlrun.config import Config
-from dlrun.groups import Data, ImageFolder
+from dlrun.groups import Data, ImageFolder, Target
 from dlrun.result import Result
+from dlrun.settled import Settled
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.processes import Processes
 
@@ -24,23 +24,23 @@ class Fingerprints:
         self.processes = processes
         self.known: dict[str, dict[str, Any] | None] = {}
 
-    def fit(self, config: Config, result: Result) -> bool:
+    def fit(self, settled: Settled, result: Result) -> bool:
         """False if the data changed since `result`; data that can't be read now say nothing against it."""
-        if _pinned(config) and result.data.get("verified"):
+        if _pinned(settled.config.data) and result.data.get("verified"):
             return True
-        now = self.describe(config)
+        now = self.describe(settled)
         return now is None or now["fingerprint"] == result.data.get("fingerprint")
 
-    def describe(self, config: Config) -> dict[str, Any] | None:
+    def describe(self, settled: Settled) -> dict[str, Any] | None:
         """`fingerprint` and the numbers of `train` and `test` images; None if the data can't be read."""
-        key = repr(config.data)
+        key = repr(settled.config.data)
         if key not in self.known:
-            self.known[key] = self._read(config)
+            self.known[key] = self._read(settled)
         return self.known[key]
 
-    def _read(self, config: Config) -> dict[str, Any] | None:
+    def _read(self, settled: Settled) -> dict[str, Any] | None:
         with tempfile.TemporaryDirectory() as folder:
-            task = replace(Task.of(config, Path(folder), (), {}), purpose="data")
+            task = replace(Task.of(settled, Path(folder), (), {}), purpose="data")
             process = self.processes.start(task)
             deadline = time.monotonic() + PATIENCE
             while process.status is None and time.monotonic() < deadline:
@@ -51,6 +51,6 @@ class Fingerprints:
             return described
 
 
-def _pinned(config: Config) -> bool:
+def _pinned(data: Data | Target) -> bool:
     """Whether checksums tell that the content is the official one."""
-    return isinstance(config.data, Data) and config.data.verify and not isinstance(config.data, ImageFolder)
+    return isinstance(data, Data) and data.verify and not isinstance(data, ImageFolder)

@@ -10,14 +10,14 @@ import yaml
 from omegaconf import DictConfig
 
 from dlrun.compose import compose
-from dlrun.config import Config, Sweep, identity
+from dlrun.config import Sweep
 from dlrun.errors import ConfigError, UsageError
 from dlrun.files import write_atomically
 from dlrun.folders import slug
 from dlrun.groups import Target
-from dlrun.precision import settle_precision
 from dlrun.result import read_result
 from dlrun.runs import check
+from dlrun.settled import Settled, settle
 from dlrun.sweeps.jobs import Job, numbered
 from dlrun.sweeps.points import Point, parse, settings_of
 
@@ -93,13 +93,13 @@ def jobs_of(points: Sequence[Point], folder: Path) -> list[Job]:
     there = _folders_by_hash(folder)
     for number, point in enumerate(points, start=1):
         try:
-            config = _config(point, checked)
+            settled = _settled(point, checked)
         except UsageError as error:
             wrong.append(f"point {number} of {len(points)} ({' '.join(point.varied or point.overrides)}): {error}")
             continue
-        hash = identity(config)
+        hash = settled.hash
         run_dir = _own(there.get(hash, folder / f"{slug(point.varied)}-{hash}"), hash)
-        jobs.setdefault(hash, Job(point.overrides, run_dir, config))
+        jobs.setdefault(hash, Job(point.overrides, run_dir, settled))
     if wrong:
         more = f"\n… and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ConfigError("\n".join(wrong[:3]) + more + "\nNothing was started.")
@@ -112,13 +112,14 @@ def _own(run_dir: Path, hash: str) -> Path:
     return next(path for path, result in results if result is None or result.hash == hash)
 
 
-def _config(point: Point, checked: set[str]) -> Config:
-    config = settle_precision(replace(compose(point.overrides), sweep=Sweep()))
+def _settled(point: Point, checked: set[str]) -> Settled:
+    settled = settle(replace(compose(point.overrides), sweep=Sweep()))
+    config = settled.config
     parts = repr((config.data, config.model))
     if parts not in checked and not isinstance(config.data, Target):
         check(config)
         checked.add(parts)
-    return config
+    return settled
 
 
 def _folders_by_hash(folder: Path) -> dict[str, Path]:

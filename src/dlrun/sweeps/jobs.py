@@ -2,27 +2,27 @@
 
 import datetime
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from dlrun.compose import compose
-from dlrun.config import Config, identity
+from dlrun.config import Config
 from dlrun.environment import versions
 from dlrun.errors import UsageError
 from dlrun.folders import hold, write_config
-from dlrun.precision import settle_precision
 from dlrun.report.runs import history_of
 from dlrun.result import Result, read_result
+from dlrun.settled import Settled, settle
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be: what was typed for it and its folder; `config` is composed from that where not given."""
+    """One run to be: what was typed for it, its folder, and what that comes to."""
 
     overrides: tuple[str, ...]
     run_dir: Path
-    config: Config | None = None
+    settled: Settled
     label: str = ""
     """What people know it by, where that is not the name of its folder."""
 
@@ -31,15 +31,24 @@ class Job:
         """What it is called where it is shown."""
         return self.label or self.run_dir.name
 
-    def settled(self) -> "Job":
-        """The job with a config whose precision has a name, so that it has an identity."""
-        return replace(self, config=settle_precision(self.config or compose(self.overrides)))
+    @classmethod
+    def of(cls, overrides: tuple[str, ...], run_dir: Path) -> "Job":
+        """The job of what was typed, composed and settled here.
+
+        Raises:
+            ConfigError: It does not compose.
+        """
+        return cls(overrides, run_dir, settle(compose(overrides)))
+
+    @property
+    def config(self) -> Config:
+        """What is trained."""
+        return self.settled.config
 
     @property
     def hash(self) -> str:
-        """Identity of the (settled) config."""
-        assert self.config is not None
-        return identity(self.config)
+        """What it is known by."""
+        return self.settled.hash
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,6 @@ def record_failure(job: Job, kind: str, message: str) -> None:
 
 def _write_failure(job: Job, kind: str, message: str) -> None:
     config = job.config
-    assert config is not None
     if not (job.run_dir / "config.yaml").exists():
         write_config(job.run_dir, config, job.overrides)
     with (job.run_dir / "run.log").open("a", encoding="utf-8") as log:
@@ -138,11 +146,3 @@ def _unfinished(job: Job, config: Config, error: dict[str, str]) -> Result:
         git=None,
         error=error,
     )
-
-
-def settled(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs with checked configs, each run folder once."""
-    found: dict[Path, Job] = {}
-    for job in jobs:
-        found.setdefault(job.run_dir, job.settled())
-    return list(found.values())

@@ -20,7 +20,7 @@ from dlrun.result import Result
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.endings import Running, ending, same_error_throughout
 from dlrun.sweeps.fingerprints import Fingerprints
-from dlrun.sweeps.jobs import Job, Outcome, numbered, own_result, reason_of, settled
+from dlrun.sweeps.jobs import Job, Outcome, numbered, own_result, reason_of
 from dlrun.sweeps.processes import KILL, Processes, make_processes
 from dlrun.sweeps.slots import Slot, slots_for
 
@@ -64,10 +64,9 @@ def launch(
         processes: How processes are started; default: what suits the system.
 
     Raises:
-        ConfigError: A job that can't be composed; nothing was started.
         Interrupted: A signal stopped it; running jobs have saved, the rest was not started.
     """
-    known = settled(jobs) if isinstance(jobs, Sequence) else None
+    known = list({job.run_dir: job for job in reversed(jobs)}.values())[::-1] if isinstance(jobs, Sequence) else None
     with contextlib.closing(processes or make_processes()) as made, _Signals() as signals:
         session = _Session(known if known is not None else jobs, settings, watchers, made, signals)
         outcomes = session.work()
@@ -134,14 +133,12 @@ class _Session:
 
     def _slots(self, jobs: Iterable[Job]) -> deque[Slot]:
         if isinstance(jobs, Sequence):
-            configs = [job.config for job in jobs if job.config is not None]
-            return deque(slots_for(configs, self.settings, len(jobs)))
+            return deque(slots_for([job.config for job in jobs], self.settings, len(jobs)))
         first = next(self.source, None)
         if first is None:
             return deque(slots_for([], self.settings))
-        first = first.settled()
         self.source = itertools.chain([first], self.source)
-        return deque(slots_for([first.config] if first.config else [], self.settings))
+        return deque(slots_for([first.config], self.settings))
 
     def work(self) -> list[Outcome]:
         """Until nothing runs and nothing is left to start."""
@@ -165,7 +162,7 @@ class _Session:
             if self.again:
                 self._try(*self.again.popleft())
             elif (job := next(self.source, None)) is not None:
-                self._try(job.settled(), 1)
+                self._try(job, 1)
             else:
                 return
             self._obey_signals()
@@ -200,8 +197,7 @@ class _Session:
         return None
 
     def _if_data_fit(self, job: Job, result: Result, status: str) -> Outcome | None:
-        assert job.config is not None
-        if self.fingerprints.fit(job.config, result):
+        if self.fingerprints.fit(job.settled, result):
             return Outcome(job, status, result)
         # Nothing is deleted; the new run needs the name.
         aside = job.run_dir.with_name(f"{job.run_dir.name}.{_as_name(result.data.get('fingerprint'))}")
@@ -209,12 +205,11 @@ class _Session:
         return None
 
     def _start(self, job: Job, attempt: int, claim: Lock) -> None:
-        assert job.config is not None
         slot = self.free.popleft()
         if own_result(job) is not None:
             # It would pass for the new one's.
             (job.run_dir / "result.json").unlink()
-        task = Task.of(slot.fitted(job.config), job.run_dir, job.overrides, slot.environment())
+        task = Task.of(slot.fitted(job.settled), job.run_dir, job.overrides, slot.environment())
         running = Running(job, slot, self.processes.start(task), claim, attempt)
         self.running.append(running)
         for watcher in self.watchers:

@@ -10,6 +10,7 @@ from statistics import fmean
 from dlrun.config import Config, Sweep
 from dlrun.errors import RunFailed
 from dlrun.result import read_history
+from dlrun.settled import Settled, settle
 from dlrun.sweeps.fingerprints import Fingerprints
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.launch import launch
@@ -47,18 +48,15 @@ def estimate(jobs: Sequence[Job], settings: Sweep) -> dict[str, float]:
         RunFailed: A shape could not be measured; the message says why.
         Interrupted: A signal stopped it.
     """
-    configs = [job.config for job in jobs if job.config is not None]
-    count = len(slots_for(configs, settings, len(configs)))
+    count = len(slots_for([job.config for job in jobs], settings, len(jobs)))
     with contextlib.closing(make_processes()) as processes:
         data = Fingerprints(processes)
         speeds = {}
-        for config in {shape(one): one for one in configs}.values():
-            images = _images(config, data)
-            speeds[shape(config)] = _measured(config, images, count, settings, processes)
+        for job in {shape(one.config): one for one in jobs}.values():
+            images = _images(job.settled, data)
+            speeds[shape(job.config)] = _measured(job.config, images, count, settings, processes)
         return {
-            job.hash: _extrapolated(job.config, speeds[shape(job.config)], _images(job.config, data))
-            for job in jobs
-            if job.config is not None
+            job.hash: _extrapolated(job.config, speeds[shape(job.config)], _images(job.settled, data)) for job in jobs
         }
 
 
@@ -75,9 +73,9 @@ def wall_time(seconds: Iterable[float], slots: int) -> float:
     return max(ends)
 
 
-def _images(config: Config, data: Fingerprints) -> tuple[int, int]:
+def _images(settled: Settled, data: Fingerprints) -> tuple[int, int]:
     """Numbers of images trained on and evaluated in an epoch."""
-    found = data.describe(config)
+    config, found = settled.config, data.describe(settled)
     if found is None:
         raise RunFailed("the data can't be read, so nothing can be measured; see: dlrun data list")
     train, test = (min(found[part], config.limit or found[part]) for part in ("train", "test"))
@@ -105,7 +103,7 @@ def _try(config: Config, train: int, evaluated: int, count: int, settings: Sweep
         sweep=Sweep(),
     )
     with tempfile.TemporaryDirectory() as folder:
-        jobs = [Job((), Path(folder) / str(seed), replace(short, seed=seed)) for seed in range(count)]
+        jobs = [Job((), Path(folder) / str(seed), settle(replace(short, seed=seed))) for seed in range(count)]
         trial = replace(settings, slots=count, on_failure="continue", timeout=None)
         outcomes = launch(jobs, trial, processes=Borrowed(processes))
         speeds = [_speed(outcome, train, evaluated) for outcome in outcomes]

@@ -23,7 +23,6 @@ def shape(config: Config) -> str:
 
 def left(running: Running, now: float) -> float | None:
     """Seconds a running job still needs, from the epochs it has done; None before the first one ends."""
-    assert running.job.config is not None
     if not running.rows:
         return None
     epochs = running.job.config.epochs - len(running.rows)
@@ -43,12 +42,11 @@ class TimeLeft:
     def learn(self, outcome: Outcome) -> None:
         """Take an ended job into account."""
         config = outcome.job.config
-        if outcome.status == "completed" and config is not None:
+        if outcome.status == "completed":
             self.spent.setdefault(shape(config), []).append(outcome.seconds / config.epochs)
 
     def expected(self, job: Job) -> float | None:
         """Seconds a job will take; None if nothing is known yet."""
-        assert job.config is not None
         known = self.spent.get(shape(job.config)) or [each for one in self.spent.values() for each in one]
         if self.spent.get(shape(job.config)) or (known and job.hash not in self.planned):
             return job.config.epochs * sum(known) / len(known)

@@ -129,7 +129,7 @@ def open_search(arguments: Sequence[str], settings: Sweep, folder: Path) -> Sear
         raise ConfigError("seed: a search tries each point once; run the best again with seed=0,1,2 afterwards")
     # A bad bound shows before anything starts.
     corners = jobs_of([_corner(fixed, dimensions, name, end) for name in dimensions for end in (0, -1)], folder)
-    if not any(job.config and job.config.validation for job in corners):
+    if not any(job.config.validation for job in corners):
         print("trials are compared on the test images, which flatters the best; validation=5000 holds out others")
     folder.mkdir(parents=True, exist_ok=True)
     study = _open_study(folder / STUDY, settings)

@@ -3,10 +3,11 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dlrun.config import Config, Sweep
+from dlrun.settled import Settled
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,14 @@ class Slot:
         """Variables that must be set before CUDA is initialised."""
         return {} if self.gpu is None else {"CUDA_VISIBLE_DEVICES": self.gpu}
 
-    def fitted(self, config: Config) -> Config:
-        """The config as a job in this slot runs it; neither field is part of its identity.
+    def fitted(self, settled: Settled) -> Settled:
+        """The config as a job in this slot runs it.
 
         The one GPU a job sees has the index 0, whatever it was outside.
         """
+        config = settled.config
         device = "cuda" if self.gpu is not None and config.device.startswith("cuda") else config.device
-        return replace(config, device=device, threads=config.threads or self.threads)
+        return settled.placed(device=device, threads=config.threads or self.threads)
 
 
 def cores() -> int:

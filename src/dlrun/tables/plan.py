@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlrun.compose import compose
-from dlrun.config import Config, identity
+from dlrun.config import Config
 from dlrun.errors import ConfigError, UsageError
 from dlrun.folders import slug
 from dlrun.groups import Target
 from dlrun.result import Result
+from dlrun.settled import Settled, settle
 from dlrun.tables.overrides import key_of, merged
 from dlrun.tables.table import Row, Table
 
@@ -30,11 +31,20 @@ class Planned:
     seed: int
     overrides: tuple[str, ...]
     """All of them, `seed=…` included."""
-    config: Config
-    hash: str
+    settled: Settled
     folder: Path
     changed: bool
     """Whether the user's overrides make it another experiment than the published one."""
+
+    @property
+    def config(self) -> Config:
+        """What is trained."""
+        return self.settled.config
+
+    @property
+    def hash(self) -> str:
+        """What it is known by."""
+        return self.settled.hash
 
     @property
     def name(self) -> str:
@@ -73,20 +83,21 @@ def plan(table: Table, rows: Sequence[Row], seeds: int, own: Sequence[str] = ())
 def _differ(config: Config, published: Config) -> bool:
     """Whether two configs are different experiments: `epochs` makes one, `device` and `precision` do not."""
     computed = {name: getattr(config, name) for name in COMPUTED}
-    return identity(config) != identity(replace(published, **computed))
+    return settle(config).hash != settle(replace(published, **computed)).hash
 
 
 def _planned(row: Row, seed: int, overrides: Sequence[str], config: Config, changed: bool) -> Planned:
-    seeded = replace(config, seed=seed)
+    settled = settle(replace(config, seed=seed))
     every = merged(overrides, [f"seed={seed}"])
-    return Planned(row, seed, every, seeded, identity(seeded), folder(seeded), changed)
+    return Planned(row, seed, every, settled, folder(settled), changed)
 
 
-def folder(config: Config) -> Path:
+def folder(settled: Settled) -> Path:
     """Where a row's run lies. It depends on the config alone, so that tables share their runs."""
+    config = settled.config
     words = [config.data, config.model, config.optimizer]
     named = [f"{group}={_word(part)}" for group, part in zip(("data", "model", "optimizer"), words, strict=True)]
-    return RUNS / f"{slug([*named, f'epochs={config.epochs}', f'seed={config.seed}'])}-{identity(config)}"
+    return RUNS / f"{slug([*named, f'epochs={config.epochs}', f'seed={config.seed}'])}-{settled.hash}"
 
 
 def _word(part: object) -> str:

@@ -13,9 +13,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.compose import BEHAVIOUR, Composed, configs_dir, permit, sentence, settle
+from dlrun.compose import BEHAVIOUR, Composed, checked, configs_dir, permit, sentence
 from dlrun.distributed import refuse_ranks
 from dlrun.errors import ConfigError, UsageError, nearest
+from dlrun.settled import settle
 from dlrun.verbs import VERBS
 from dlrun.verbs.completion import options_of
 from dlrun.verbs.train import train
@@ -77,6 +78,6 @@ def task(composed: DictConfig) -> float:
     """One job of Hydra's; returns its test accuracy, which sweepers of others may maximise."""
     job = HydraConfig.get()
     overrides = [text.lstrip("+") for text in job.overrides.task]
-    config = settle(Composed(composed, job.runtime.choices), overrides)
-    result = train(config, Path(job.runtime.output_dir), overrides)
+    settled = settle(checked(Composed(composed, job.runtime.choices), overrides))
+    result = train(settled, Path(job.runtime.output_dir), overrides)
     return result.test["accuracy"] if result.test else 0.0

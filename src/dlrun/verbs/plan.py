@@ -60,7 +60,6 @@ def _table(arguments: Sequence[str]) -> tuple[Path, Sweep, list[Job]]:
     from dlrun.verbs.reproduce import request, to_run
 
     jobs = to_run(request(arguments).planned)
-    assert jobs[0].config is not None
     return jobs[0].run_dir.parent, jobs[0].config.sweep, jobs
 
 
@@ -74,6 +73,6 @@ def _estimate(missing: Sequence[Job], settings: Sweep, folder: Path) -> None:
     records = [{"run": job.name, "seconds": seconds[job.hash]} for job in missing]
     time = Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True)
     print(write(Table([column("run"), time], records), "text", terminal_width()), end="")
-    slots = len(slots_for([job.config for job in missing if job.config], settings, len(missing)))
+    slots = len(slots_for([job.config for job in missing], settings, len(missing)))
     total, wall = sum(seconds.values()), wall_time([seconds[job.hash] for job in missing], slots)
     print(f"together {duration(total)}; {slots} at a time, so about {duration(wall)} from start to end")

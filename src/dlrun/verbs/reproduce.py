@@ -131,7 +131,7 @@ def to_run(planned: Sequence[Planned]) -> list["Job"]:
     for config in {one.row.number: one.config for one in lacking}.values():
         check(config)
     ordered = sorted(planned, key=lambda one: one.seed)
-    return [Job(one.overrides, one.folder, one.config, one.name) for one in ordered]
+    return [Job(one.overrides, one.folder, one.settled, one.name) for one in ordered]
 
 
 def _refuse_foreign(planned: Planned) -> None:

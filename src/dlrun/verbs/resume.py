@@ -1,6 +1,7 @@
 """Go on with a run that was stopped, or extend a finished one: dlrun resume RUN epochs=40."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,12 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from dlrun.compose import sentence
-from dlrun.config import Config, identity, parse, plain
-from dlrun.distributed import Ranks, joined
+from dlrun.config import Config, parse, plain
+from dlrun.distributed import Ranks, joined, ranks_started
 from dlrun.errors import ConfigError, UsageError
 from dlrun.folders import finished, read_config, read_overrides
-from dlrun.precision import settle_precision
 from dlrun.report.output import counted
+from dlrun.settled import Settled, settle
 from dlrun.verbs.parser import Parser
 from dlrun.verbs.train import train
 
@@ -31,25 +32,25 @@ def main(arguments: list[str]) -> int:
         help="epochs, or a field that leaves the results alone, as device",
     )
     options = parser.parse_args(arguments)
-    before = settle_precision(read_config(options.run))
-    after = changed(before, options.changes)
+    before = settle(read_config(options.run))
+    after = settle(changed(before.config, options.changes), ranks_started())
     overrides = [*read_overrides(options.run), *options.changes]
-    with joined(after.device) as ranks:
+    with joined(after.config.device) as ranks:
         _go_on(before, after, options.run, overrides, ranks)
     return 0
 
 
-def _go_on(before: Config, after: Config, run_dir: Path, overrides: Sequence[str], ranks: Ranks) -> None:
-    if identity(after) == identity(before):
-        if finished(run_dir, identity(after)):
+def _go_on(before: Settled, after: Settled, run_dir: Path, overrides: Sequence[str], ranks: Ranks) -> None:
+    if after.hash == before.hash:
+        if finished(run_dir, after.hash):
             print("This run is complete. To extend it, say how far: epochs=…")
         train(after, run_dir, overrides, ranks=ranks)
         return
     _check_extension(before, after, run_dir)
-    if getattr(after.scheduler, "name", "") in ("cosine", "one_cycle"):
-        length = counted(after.epochs, "epoch")
+    if getattr(after.config.scheduler, "name", "") in ("cosine", "one_cycle"):
+        length = counted(after.config.epochs, "epoch")
         print(f"The schedule is recomputed for {length}; the steps so far followed the shorter one.")
-    train(after, run_dir, overrides, {"hash": identity(before), "epochs": before.epochs}, ranks)
+    train(after, run_dir, overrides, {"hash": before.hash, "epochs": before.config.epochs}, ranks)
 
 
 def changed(config: Config, changes: Sequence[str]) -> Config:
@@ -64,8 +65,8 @@ def changed(config: Config, changes: Sequence[str]) -> Config:
             OmegaConf.update(values, override.key_or_group, _value(override), merge=False)
     except HydraException as error:
         raise ConfigError(sentence(error)) from None
-    settled: Any = OmegaConf.to_container(values, resolve=True)
-    return settle_precision(parse(settled))
+    given: Any = OmegaConf.to_container(values, resolve=True)
+    return parse(given)
 
 
 def _value(override: Any) -> Any:
@@ -74,11 +75,11 @@ def _value(override: Any) -> Any:
     return override.value()
 
 
-def _check_extension(before: Config, after: Config, run_dir: Path) -> None:
+def _check_extension(before: Settled, after: Settled, run_dir: Path) -> None:
     """Only the number of epochs may change the numbers, and only upwards."""
-    if identity(changed(after, [f"epochs={before.epochs}"])) != identity(before):
+    if settle(replace(after.config, epochs=before.config.epochs)).hash != before.hash:
         raise UsageError(
             f"{run_dir}: resume can change epochs and fields that leave the results alone; start a new run for the rest"
         )
-    if after.epochs < before.epochs:
-        raise UsageError(f"epochs={after.epochs}: the run has {before.epochs}; an extension needs more")
+    if after.config.epochs < before.config.epochs:
+        raise UsageError(f"epochs={after.config.epochs}: the run has {before.config.epochs}; an extension needs more")

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dlrun.compose import compose
-from dlrun.config import Config, identity, parse, plain
+from dlrun.config import Config, parse, plain
 from dlrun.errors import DlrunError, UsageError
 from dlrun.folders import read_yaml
 from dlrun.groups import Layers, Target
@@ -17,6 +17,7 @@ from dlrun.report import runs
 from dlrun.report.output import Table, column, counted, duration, terminal_width, visible, write
 from dlrun.report.runs import Run, flat
 from dlrun.result import Result, read_result
+from dlrun.settled import settle
 from dlrun.sinks.console import make_console
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.tables.overrides import hydra_value
@@ -59,7 +60,7 @@ def _refuse_other_folders(folder: Path) -> None:
 def _remains(folder: Path, config: Config | None) -> Run:
     """What can still be read of a damaged run; of a result that is not that of its config, nothing."""
     result = read_result(folder)
-    if result is not None and config is not None and result.hash != identity(config):
+    if result is not None and config is not None and result.hash != settle(config).hash:
         return Run(folder, {}, None)
     return Run(folder, {}, result, runs.history_of(folder))
 

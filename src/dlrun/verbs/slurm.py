@@ -104,7 +104,7 @@ def _send(name: str, words: list[str], jobs: Sequence["Job"], settings: Settings
     from dlrun.slurm.waiting import told
 
     begun = manifest.begun(name, words)
-    print(told(submit([job.settled() for job in jobs], settings, sweep, begun), settings))
+    print(told(submit(jobs, settings, sweep, begun), settings))
     print(f"next: dlrun slurm status {name}")
     print(begun.folder.resolve())
     return 0

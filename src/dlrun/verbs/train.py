@@ -8,17 +8,17 @@ from typing import Any
 from rich.console import Console
 
 from dlrun import runs
-from dlrun.compose import Composed, compose_with_hydra, hydra_started, settle
-from dlrun.config import Config
-from dlrun.distributed import ALONE, Ranks, joined
+from dlrun.compose import Composed, checked, compose_with_hydra, hydra_started
+from dlrun.distributed import ALONE, Ranks, joined, ranks_started
 from dlrun.errors import UsageError
 from dlrun.events import Sink
 from dlrun.folders import claim
 from dlrun.outcome import device_name, model_name
 from dlrun.parts import Parts
-from dlrun.precision import in_words, settle_precision
+from dlrun.precision import in_words
 from dlrun.report.output import counted
 from dlrun.result import Result
+from dlrun.settled import Settled, settle
 from dlrun.sinks.console import ConsoleSink, header, make_console, summary
 
 
@@ -41,16 +41,16 @@ def train_typed(overrides: Sequence[str]) -> Result:
         if not composed.hydra.run.dir:
             raise UsageError("hydra.run.dir: expected the name of a folder")
         wished = Path(composed.hydra.run.dir)
-    config = settle_precision(settle(Composed.of(composed), overrides))
-    runs.check(config)
+    settled = settle(checked(Composed.of(composed), overrides), ranks_started())
+    runs.check(settled.config)
     named = any(text.startswith("hydra.run.dir=") for text in overrides)
-    with joined(config.device) as ranks:
+    with joined(settled.config.device) as ranks:
         run_dir = wished if named else ranks.told(lambda: claim(wished))
-        return train(config, run_dir, overrides, ranks=ranks)
+        return train(settled, run_dir, overrides, ranks=ranks)
 
 
 def train(
-    config: Config,
+    settled: Settled,
     run_dir: Path,
     overrides: Sequence[str],
     extended: Mapping[str, Any] | None = None,
@@ -63,7 +63,7 @@ def train(
     """
     console = make_console(quiet=not ranks.first)
     try:
-        result = runs.run(config, run_dir, overrides, shown_on(console, run_dir, overrides), extended, ranks)
+        result = runs.run(settled, run_dir, overrides, shown_on(console, run_dir, overrides), extended, ranks)
     finally:
         with contextlib.suppress(OSError):
             run_dir.rmdir()  # only an empty folder goes: nothing had begun in it

@@ -40,10 +40,9 @@ def job_from(texts: Sequence[str], folder: Path) -> "Job":
     from dlrun.sweeps.jobs import Job
 
     overrides = tuple(text.lstrip("+") for text in texts if not text.startswith("hydra."))
-    job = Job(overrides, folder).settled()
-    assert job.config is not None
+    settled = Job.of(overrides, folder).settled
     given = [text.partition("=")[2].strip("'") for text in texts if text.startswith("hydra.sweep.subdir=")]
-    return Job(overrides, folder / (given[-1] if given else run_name(job.config, overrides)), job.config)
+    return Job(overrides, folder / (given[-1] if given else run_name(settled.hash, overrides)), settled)
 
 
 def returned_by(outcome: "Outcome") -> JobReturn:
