@@ -10,6 +10,7 @@ from pathlib import Path
 from dlrun import __version__
 from dlrun.errors import DlrunError, UsageError, did_you_mean
 from dlrun.groups import GROUPS
+from dlrun.signals import ctrl_c_ends
 from dlrun.verbs import VERBS
 
 LONGEST = 1000
@@ -22,8 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     _prepare_streams()
     _warn_on_stderr()
     try:
-        _make_importable(Path.cwd())
-        return _dispatch(words)
+        with ctrl_c_ends():
+            _make_importable(Path.cwd())
+            return _dispatch(words)
     except DlrunError as error:
         return _say(str(error), error.exit_status)
     except KeyboardInterrupt:

@@ -65,6 +65,8 @@ def take(path: Path, patience: float = 0.0) -> Lock | None:
     lock = Lock(path)
     try:
         return lock if lock.take(patience) else None
+    except FileNotFoundError:
+        return None  # the folder was moved, by the process that has it
     except NoLocks as error:
         raise UsageError(
             f"{path.parent}: its file system has no locks ({error.strerror}), which keep two processes from "

@@ -1,15 +1,77 @@
-"""Signals that ask a run to stop are noted, so that it can end at a step and save."""
+"""Signals that ask to stop: a run notes them, so that it can end at a step and save; else Ctrl-C ends the command."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from dlrun.errors import Interrupted
 
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+STOP_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+]
+LAST_SECONDS = 3.0
+"""What a command gets for cleaning up after Ctrl-C before it is ended."""
+
+
+def to_catch() -> list[int]:
+    """`STOP_SIGNALS`, less HUP where it is ignored: `nohup dlrun …` outlives its terminal."""
+    ignored = signal.SIG_IGN
+    return [
+        number
+        for number in STOP_SIGNALS
+        if signal.Signals(number).name != "SIGHUP" or signal.getsignal(number) != ignored
+    ]
+
+
+@contextlib.contextmanager
+def ctrl_c_ends() -> Iterator[None]:
+    """Let Ctrl-C end this command for sure, not only raise KeyboardInterrupt.
+
+    An exception that is raised while modules are imported runs through other people's C code, some of which
+    swallows it or crashes of it: there the process is ended at once. Elsewhere it is after `LAST_SECONDS`.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        leave_if_importing(number, frame)
+        if hasattr(signal, "setitimer"):
+            signal.signal(signal.SIGALRM, lambda *_: _leave(number))
+            signal.setitimer(signal.ITIMER_REAL, LAST_SECONDS)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def leave_if_importing(number: int, frame: FrameType | None) -> None:
+    """End this process with status 128 + `number` if a module is being imported where the signal came."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            _leave(number)
+        frame = frame.f_back
+
+
+def _leave(number: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # it may be in the middle of a write
+            stream.flush()
+    with contextlib.suppress(OSError):
+        os.write(2, b"dlrun: stopped\n")
+    os._exit(128 + number)
 
 
 @dataclass
@@ -34,17 +96,18 @@ def noticing_signals() -> Iterator[Noticed]:
     """
     noticed = Noticed()
 
-    def notice(number: int, _frame: Any) -> None:
+    def notice(number: int, frame: Any) -> None:
         if noticed.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         noticed.signal = number
         if noticed.at_once:
+            leave_if_importing(number, frame)
             raise _AtOnce
 
     if threading.current_thread() is not threading.main_thread():
         yield noticed
         return
-    before = {number: signal.signal(number, notice) for number in STOP_SIGNALS}
+    before = {number: signal.signal(number, notice) for number in to_catch()}
     try:
         yield noticed
     except _AtOnce:

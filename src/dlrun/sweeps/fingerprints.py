@@ -3,6 +3,7 @@
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from dlrun.groups import Data, ImageFolder, Target
 from dlrun.result import Result
 from dlrun.settled import Settled
 from dlrun.sweeps.child import Task
-from dlrun.sweeps.processes import Processes
+from dlrun.sweeps.processes import KILL, Processes
 
 PATIENCE = 600.0
 """Seconds that reading a data set may take."""
@@ -20,8 +21,9 @@ PATIENCE = 600.0
 class Fingerprints:
     """Reads each data set once, in a process of its own, since that imports torch."""
 
-    def __init__(self, processes: Processes) -> None:
-        self.processes = processes
+    def __init__(self, processes: Processes, stopped: Callable[[], bool] = lambda: False) -> None:
+        """`stopped` tells that nobody waits for an answer any more."""
+        self.processes, self.stopped = processes, stopped
         self.known: dict[str, dict[str, Any] | None] = {}
 
     def fit(self, settled: Settled, result: Result) -> bool:
@@ -43,8 +45,9 @@ class Fingerprints:
             task = replace(Task.of(settled, Path(folder), (), {}), purpose="data")
             process = self.processes.start(task)
             deadline = time.monotonic() + PATIENCE
-            while process.status is None and time.monotonic() < deadline:
+            while process.status is None and time.monotonic() < deadline and not self.stopped():
                 self.processes.poll(0.1)
+            process.send(KILL)
             if process.status != 0:
                 return None
             described: dict[str, Any] = json.loads((Path(folder) / "data.json").read_text())

@@ -12,11 +12,11 @@ from types import FrameType
 from typing import Protocol
 
 from dlrun.config import Sweep
-from dlrun.errors import Interrupted
-from dlrun.folders import is_held, take
+from dlrun.errors import Interrupted, UsageError
+from dlrun.folders import PROBED, hold, take
 from dlrun.locks import Lock
 from dlrun.report.runs import history_of
-from dlrun.result import Result
+from dlrun.signals import to_catch
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.endings import Running, ending, same_error_throughout
 from dlrun.sweeps.fingerprints import Fingerprints
@@ -30,9 +30,6 @@ LOOK_SECONDS = 1.0
 """Time between two looks at the histories of running jobs, and at jobs that others are running."""
 TWIN_SECONDS = 1.0
 """Time in which the same signal again is the same request."""
-STOP_SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
-]
 
 
 class Watcher(Protocol):
@@ -94,7 +91,7 @@ class _Signals:
 
     def __enter__(self) -> "_Signals":
         main = threading.current_thread() is threading.main_thread()
-        self.before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS} if main else {}
+        self.before = {number: signal.signal(number, self._note) for number in to_catch()} if main else {}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,7 +111,7 @@ class _Session:
         signals: _Signals,
     ) -> None:
         self.settings, self.watchers, self.processes, self.signals = settings, watchers, processes, signals
-        self.fingerprints = Fingerprints(processes)
+        self.fingerprints = Fingerprints(processes, lambda: signals.last is not None)
         self.is_listed = isinstance(jobs, Sequence)
         """Otherwise jobs are made up when asked for, perhaps for ever."""
         self.source: Iterator[Job] = iter(jobs)
@@ -178,11 +175,15 @@ class _Session:
             self.others.append(job)
             return
         known = self._known(job) if attempt == 1 else None
-        if known is not None or is_held(job.run_dir):
+        if known is not None:
             claim.release()
-            self._end(known) if known is not None else self.others.append(job)
+            self._end(known)
             return
-        self._start(job, attempt, claim)
+        cleared = _cleared(job, claim)
+        if cleared is None:
+            self.others.append(job)
+            return
+        self._start(job, attempt, cleared)
 
     def _known(self, job: Job) -> Outcome | None:
         """The outcome of a job that is not to be run (again)."""
@@ -191,24 +192,14 @@ class _Session:
             return None
         now = (job.run_dir / "result.json").stat().st_mtime >= self.began
         if result.status == "completed":
-            return self._if_data_fit(job, result, "elsewhere" if now else "skipped")
+            fits = self.fingerprints.fit(job.settled, result)
+            return Outcome(job, "elsewhere" if now else "skipped", result) if fits else None
         if result.status == "failed" and (now or self.settings.failed == "keep"):
             return Outcome(job, "kept", result, reason_of(result))
         return None
 
-    def _if_data_fit(self, job: Job, result: Result, status: str) -> Outcome | None:
-        if self.fingerprints.fit(job.settled, result):
-            return Outcome(job, status, result)
-        # Nothing is deleted; the new run needs the name.
-        aside = job.run_dir.with_name(f"{job.run_dir.name}.{_as_name(result.data.get('fingerprint'))}")
-        job.run_dir.rename(next(path for path in numbered(aside) if not path.exists()))
-        return None
-
     def _start(self, job: Job, attempt: int, claim: Lock) -> None:
         slot = self.free.popleft()
-        if own_result(job) is not None:
-            # It would pass for the new one's.
-            (job.run_dir / "result.json").unlink()
         task = Task.of(slot.fitted(job.settled), job.run_dir, job.overrides, slot.environment())
         running = Running(job, slot, self.processes.start(task), claim, attempt)
         self.running.append(running)
@@ -224,7 +215,8 @@ class _Session:
             outcome = ending(running, self.settings)
             retry = outcome.killed and running.attempt <= self.settings.retries and not self.stopping
             if retry:
-                (running.job.run_dir / "result.json").unlink(missing_ok=True)
+                with contextlib.suppress(UsageError), hold(running.job.run_dir):
+                    (running.job.run_dir / "result.json").unlink(missing_ok=True)
                 self.again.append((running.job, running.attempt + 1))
             running.claim.release()
             if not retry:
@@ -291,6 +283,31 @@ class _Session:
         for watcher in self.watchers:
             if watcher.advanced(running):
                 _ask_to_stop(running, "pruned")
+
+
+def _cleared(job: Job, claim: Lock) -> Lock | None:
+    """The claim on a folder where no result is left that would pass for the new one's.
+
+    None if a process works in the folder, such as one whose sweep was just killed: nothing in it is touched then.
+    """
+    held = take(job.run_dir / ".lock", PROBED)
+    if held is None:
+        claim.release()
+        return None
+    try:
+        result = own_result(job)
+        if result is None or result.status != "completed":
+            if result is not None:
+                (job.run_dir / "result.json").unlink()
+            return claim
+        # Its data have changed. Nothing is deleted; the new run needs the name.
+        aside = job.run_dir.with_name(f"{job.run_dir.name}.{_as_name(result.data.get('fingerprint'))}")
+        job.run_dir.rename(next(path for path in numbered(aside) if not path.exists()))
+    finally:
+        held.release()
+    claim.release()
+    job.run_dir.mkdir(exist_ok=True)
+    return take(job.run_dir / ".claim")
 
 
 def _as_name(fingerprint: object) -> str:

@@ -23,13 +23,19 @@ class Process:
     """A job's process; `status` is as in `subprocess`: None while it runs, -N after signal N."""
 
     pid: int | None = None
+    """None until the server has started it."""
+    wanted: int | None = None
+    """The signal that it is to get as soon as it has a process id."""
     status: int | None = None
     since: float = dataclasses.field(default_factory=time.monotonic)
     """When it began, on `time.monotonic`'s clock."""
 
     def send(self, number: int) -> None:
         """Send a signal to the process and everything it started."""
-        if self.pid is None or self.status is not None:
+        if self.status is not None:
+            return
+        if self.pid is None:
+            self.wanted = number
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if hasattr(os, "killpg") and os.getpgid(self.pid) == self.pid:
@@ -120,6 +126,8 @@ class Forks:
         self.running: dict[int, Process] = {}
         self.started = 0
         self.partial = b""
+        self.reported = False
+        """Whether the server has started a job yet: importing torch takes it seconds."""
 
     def start(self, task: Task) -> Process:
         """Tell the server of a job; its process id arrives with the next poll."""
@@ -137,6 +145,7 @@ class Forks:
         return process
 
     def _start_server(self) -> subprocess.Popen[bytes]:
+        self.reported = False
         return subprocess.Popen(
             [sys.executable, "-m", "dlrun.sweeps.server"],
             stdin=subprocess.PIPE,
@@ -151,6 +160,8 @@ class Forks:
         if self.server is None or self.server.stdout is None:
             time.sleep(seconds)
             return
+        if self.running and not self.reported and all(process.wanted for process in self.running.values()):
+            self.server.kill()  # nothing has begun that could be saved
         ready, _, _ = select.select([self.server.stdout], [], [], seconds)
         if not ready:
             return
@@ -159,9 +170,12 @@ class Forks:
             self._server_died()
             return
         for message in self._messages(received):
+            self.reported = True
             process = self.running[message["job"]]
             if "pid" in message:
                 process.pid, process.since = message["pid"], time.monotonic()
+                if process.wanted is not None:
+                    process.send(process.wanted)
             process.status = message.get("status")
             if process.status is not None:
                 del self.running[message["job"]]
@@ -177,7 +191,7 @@ class Forks:
         status = self.server.wait()
         self._close_pipes()
         self.server, self.partial = None, b""
-        if self.started and not any(process.pid for process in self.running.values()):
+        if not self.reported and not all(process.wanted for process in self.running.values()):
             raise RunFailed(f"the process that starts jobs ended with status {status}; its message is above")
         for process in self.running.values():
             process.status = -signal.SIGKILL
@@ -194,6 +208,8 @@ class Forks:
         """Let the server end; it stops jobs that are left."""
         if self.server is None:
             return
+        if not self.reported:
+            self.server.kill()
         self._close_pipes()
         self.server.wait()
         self.server = None

@@ -84,9 +84,12 @@ class Server:
         with warnings.catch_warnings():
             # Python warns of forks beside threads; numpy's, the only ones here, are made anew in the fork.
             warnings.simplefilter("ignore", DeprecationWarning)
+            # Until the job has its own way with them, signals wait: one that the server ignores would be lost.
+            signal.pthread_sigmask(signal.SIG_BLOCK, OF_PARENT)
             process = os.fork()
         if process == 0:
             self._become_job(server, Task(**message["task"]))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_PARENT)
         self.jobs[process] = message["job"]
         self._report({"job": message["job"], "pid": process})
 
@@ -96,6 +99,7 @@ class Server:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, *OF_PARENT):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_PARENT)
         os.close(self.reports)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
