@@ -1,6 +1,7 @@
 """The errors that end a command. Each carries its exit status; the message is all a user sees of it."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -30,6 +31,15 @@ class Damaged(UsageError):
 
 class RunFailed(DlrunError):
     """A run that started and could not finish; its log holds the details."""
+
+
+SHORTAGES = [getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EMFILE", "ENFILE") if hasattr(errno, name)]
+"""A full disk, a quota, a limit on files: what the machine lacks, which says nothing against a run."""
+
+
+def is_shortage(error: BaseException | None) -> bool:
+    """Whether the machine had no room for what it was to do; the same command goes on when there is."""
+    return isinstance(error, OSError) and error.errno in SHORTAGES
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

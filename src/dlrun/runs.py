@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from dlrun.config import Config
 from dlrun.distributed import ALONE, Agreed, Ranks
-from dlrun.errors import DlrunError, Interrupted, RunFailed, UsageError
+from dlrun.errors import DlrunError, Interrupted, RunFailed, UsageError, is_shortage
 from dlrun.events import Event, Metrics, Sink
 from dlrun.folders import finished, hold, logged_to, read_config, write_config
 from dlrun.groups import Layers, Target
@@ -137,7 +137,8 @@ def _train_and_report(
         raise
     except BaseException as error:
         log.error("the run failed", exc_info=True)
-        report.write_failure("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error)
+        unfinished = isinstance(error, KeyboardInterrupt) or is_shortage(error)
+        report.write_failure("interrupted" if unfinished else "failed", error)
         if isinstance(error, Exception):
             raise RunFailed(f"{explain(error, parts.config, parts)} (details: {run_dir / 'run.log'})") from error
         raise

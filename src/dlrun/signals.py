@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Iterator
@@ -57,6 +58,18 @@ def ctrl_c_ends() -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def let_go_of_terminal(number: int) -> None:
+    """After HUP: a terminal that is gone answers every write with an error, which would pass for the run's failure."""
+    if signal.Signals(number).name != "SIGHUP":
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(stream).st_mode):
+                os.dup2(nothing, stream)
+    os.close(nothing)
+
+
 def leave_if_importing(number: int, frame: FrameType | None) -> None:
     """End this process with status 128 + `number` if a module is being imported where the signal came."""
     while frame is not None:
@@ -99,6 +112,7 @@ def noticing_signals() -> Iterator[Noticed]:
     def notice(number: int, frame: Any) -> None:
         if noticed.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
+        let_go_of_terminal(number)
         noticed.signal = number
         if noticed.at_once:
             leave_if_importing(number, frame)

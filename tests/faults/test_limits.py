@@ -61,7 +61,7 @@ def test_a_full_disk(
     assert "No space left on device" in one_sentence(command, complaints)
     counts.done["limit"] += 1
     if (place / "r" / "result.json").exists():
-        assert Result.read(place / "r").status == "failed"
+        assert Result.read(place / "r").status == "interrupted"
     assert not list(place.rglob("*.tmp"))
     disk("size=64m")
     assert command.run(*run, f"hydra.run.dir={place}/r") == 0, command.stderr

@@ -222,3 +222,18 @@ def test_scripts_run_as_they_stand(cluster, tmp_path, table, script, before, wor
     assert [result.status for result in results] == ["completed"] * expected, logs
     if script == "torchrun":
         assert results[0].ranks == 2
+
+
+def test_what_slurm_refuses_is_as_it_was(dlrun, tmp_path):
+    words = ("slurm", "submit", "-m", *FAST, *JOB, "seed=0,1", "sweep.name=refused")
+    ok(
+        dlrun(
+            "-m", *FAST, "seed=0,1", "sweep.name=refused", "optimizer.lr=1e30", "hydra.sweep.dir=outputs/sweeps/refused"
+        )
+    )
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    done = dlrun(*words, "hydra.launcher.partition=nowhere", "sweep.failed=retry")
+    assert done.returncode == 2
+    assert "Slurm refuses the job: sbatch: error: " in done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert dlrun("slurm", "status", "refused").returncode == 2, "nothing was submitted under this name"

@@ -5,11 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import result_of_a_run
 
 from dlrun.cli import main
 from dlrun.errors import ConfigError, UsageError
+from dlrun.folders import hold
+from dlrun.result import Result
 from dlrun.slurm.manifest import read
 from dlrun.slurm.settings import Settings, asked
+from dlrun.sweeps.folder import jobs_of
+from dlrun.sweeps.points import expand
 
 SWEEP = ["-m", "data=synthetic", "model=fc_64", "seed=0,1,2", "sweep.name=three"]
 GOLDEN = Path(__file__).parent / "golden"
@@ -135,6 +140,56 @@ def test_sbatch_that_refuses_is_quoted(slurm, tmp_path, capsys):
     _program(tmp_path / "commands" / "sbatch", "echo 'sbatch: error: invalid partition specified: x' >&2; exit 1")
     assert main(["slurm", "submit", *SWEEP, "hydra.launcher.partition=x"]) == 2
     assert "Slurm refuses the job: sbatch: error: invalid partition specified: x" in capsys.readouterr().err
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, less locks, what was typed and the commands that stand in for Slurm's."""
+    left_out = (".lock", ".claim", "sbatch", "sweep.yaml")
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name not in left_out}
+
+
+REFUSES = "echo 'sbatch: error: Batch job submission failed: Invalid job array specification' >&2; exit 1"
+
+
+@pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_after_a_refusal_everything_is_as_before(slurm, tmp_path, capsys, again):
+    """0.1.0 deleted the results of failed runs, and called what was never submitted lost."""
+    if again:
+        assert main(["slurm", "submit", *SWEEP]) == 0
+    jobs = jobs_of(expand(SWEEP[1:4]), tmp_path / "outputs/sweeps/three")
+    for job, status in zip(jobs, ("failed", "interrupted", "completed"), strict=True):
+        error = None if status == "completed" else {"type": "RunFailed", "message": "it broke"}
+        job.run_dir.mkdir(parents=True, exist_ok=True)
+        result_of_a_run(status=status, hash=job.hash, error=error).write(job.run_dir)
+    capsys.readouterr()
+    main(["slurm", "status", "three"])
+    said = capsys.readouterr()
+    before = snapshot(tmp_path)
+    assert sum(name.endswith("result.json") for name in before) == 3
+    _program(tmp_path / "commands" / "sbatch", REFUSES)
+    words = [*SWEEP, "tensorboard=off", "sweep.failed=retry", "seed=range(0,8)"]
+    assert main(["slurm", "submit", *(word for word in words if word != "seed=0,1,2")]) == 2
+    assert "Invalid job array specification" in capsys.readouterr().err
+    assert snapshot(tmp_path) == before
+    main(["slurm", "status", "three"])
+    assert capsys.readouterr() == said
+    _program(tmp_path / "commands" / "sbatch", "echo Submitted batch job 8")
+    assert main(["slurm", "submit", *(word for word in words if word != "seed=0,1,2")]) == 0
+    left = [Result.read(path.parent).status for path in tmp_path.rglob("result.json")]
+    assert left == ["completed"], "what is out of date goes when Slurm has taken the jobs"
+
+
+def test_a_run_that_somebody_works_on_is_not_submitted(slurm, tmp_path, capsys):
+    (job,) = jobs_of(expand([*SWEEP[1:3], "seed=0"]), tmp_path / "outputs/sweeps/three")
+    job.run_dir.mkdir(parents=True)
+    result_of_a_run(status="failed", hash=job.hash, error={"type": "RunFailed", "message": "it broke"}).write(
+        job.run_dir
+    )
+    with hold(job.run_dir):
+        before = snapshot(tmp_path)
+        assert main(["slurm", "submit", *SWEEP, "sweep.failed=retry"]) == 2
+        assert "another process is working on this run" in capsys.readouterr().err
+        assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize("said", ["squeue: error: no controller", "error: no controller"])

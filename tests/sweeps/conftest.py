@@ -43,6 +43,9 @@ class Net(nn.Module):
         if not os.path.exists("killed"):
             open("killed", "w").close()
             os.kill(os.getpid(), signal.SIGKILL)
+    def no_room(self): raise OSError(28, "No space left on device", os.path.realpath("/proc/self/fd/1"))
+    def bad_disk(self): raise OSError(5, "Input/output error", os.path.realpath("/proc/self/fd/1"))
+    def bad_file(self): raise OSError(5, "Input/output error", os.path.relpath(os.path.realpath("/proc/self/fd/1")))
     def sigsegv(self): os.kill(os.getpid(), signal.SIGSEGV)
     def hang(self): time.sleep(1000)
     def slow(self): time.sleep(0.5)

@@ -1,9 +1,10 @@
 """Submits what is missing: an array of jobs, by submitit, each with the overrides and folders of its runs."""
 
+import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dlrun.config import Sweep
 from dlrun.errors import UsageError
 from dlrun.extras import command
+from dlrun.folders import hold
 from dlrun.result import read_result
 from dlrun.slurm.manifest import Manifest, Run, Submitted, names, read
 from dlrun.slurm.queue import queue
@@ -54,11 +56,12 @@ class Sorted:
 def submit(jobs: Sequence[Job], settings: Settings, sweep: Sweep, manifest: Manifest) -> Sorted:
     """Submit those of the jobs that have neither a result nor a place in the queue.
 
-    Data are read and parsed here first, so that a thousand jobs find them in the cache. The manifest is
-    written before and after.
+    Data are read and parsed here first, so that a thousand jobs find them in the cache. When Slurm refuses,
+    everything is as it was.
 
     Raises:
-        UsageError: No Slurm here, no submitit, or Slurm refuses what is asked of it; data that are missing.
+        UsageError: No Slurm here, no submitit, or Slurm refuses what is asked of it; data that are missing; a run
+            that another process works on.
     """
     executor = _executor(settings, manifest)
     sort = sort_out(jobs, sweep)
@@ -66,16 +69,46 @@ def submit(jobs: Sequence[Job], settings: Settings, sweep: Sweep, manifest: Mani
         return sort
     _load_data(sort.missing)
     runs = [_run(job) for job in sort.missing]
-    manifest.add(runs)
-    manifest.write()
-    for job in sort.missing:
-        # A result that is out of date would pass for the new one's.
-        (job.run_dir / "result.json").unlink(missing_ok=True)
     groups = [runs[start : start + settings.runs_per_job] for start in range(0, len(runs), settings.runs_per_job)]
-    ids = _sbatch(executor, groups, _on_node(sweep, settings))
+    with _removed_if_refused(manifest.folder), _set_aside([job.run_dir for job in sort.missing]):
+        ids = _sbatch(executor, groups, _on_node(sweep, settings))
+    manifest.add(runs)
     manifest.jobs += [Submitted(id, [run.folder for run in group]) for id, group in zip(ids, groups, strict=True)]
     manifest.write()
     return sort
+
+
+@contextlib.contextmanager
+def _set_aside(run_dirs: Iterable[Path]) -> Iterator[None]:
+    """Without results that are out of date, which would pass for the new ones'; they come back if this fails."""
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for result in (run_dir / "result.json" for run_dir in run_dirs):
+            if result.exists():
+                aside = result.with_name(".result.json.submitted.tmp")
+                with hold(result.parent):  # which deletes `.*.tmp`: also after a kill at this point
+                    result.replace(aside)
+                moved.append((aside, result))
+        yield
+    except BaseException:
+        for aside, result in moved:
+            aside.replace(result)
+        raise
+    for aside, _ in moved:
+        aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _removed_if_refused(folder: Path) -> Iterator[None]:
+    """What submitit writes to a folder for jobs that never come to be is deleted."""
+    before = {folder, *folder.rglob("*")} if folder.exists() else set()
+    try:
+        yield
+    except BaseException:
+        for path in sorted({folder, *folder.rglob("*")} - before, reverse=True):
+            with contextlib.suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        raise
 
 
 def sort_out(jobs: Iterable[Job], sweep: Sweep) -> Sorted:

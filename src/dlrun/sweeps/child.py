@@ -21,6 +21,9 @@ import dlrun
 from dlrun.config import parse, plain
 from dlrun.settled import Settled
 
+NO_ROOM = 75
+"""Exit status of a job that met the first of `dlrun.errors.SHORTAGES`; that of the second is one more, and so on."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -64,6 +67,7 @@ def _describe_data(task: Task) -> int:
 
 def _train(task: Task) -> int:
     from dlrun.errors import DlrunError
+    from dlrun.outcome import explain
     from dlrun.runs import run
     from dlrun.sweeps.jobs import Job, record_failure
 
@@ -74,8 +78,17 @@ def _train(task: Task) -> int:
         print(error, file=sys.stderr)
         if error.exit_status == 2:
             record_failure(Job(tuple(task.overrides), run_dir, settled), type(error).__name__, str(error))
-        return error.exit_status
+        return _no_room(error.__cause__) or error.exit_status
+    except OSError as error:
+        print(explain(error, settled.config), file=sys.stderr)
+        return _no_room(error) or 1
     return 0
+
+
+def _no_room(error: BaseException | None) -> int | None:
+    from dlrun.errors import SHORTAGES
+
+    return NO_ROOM + SHORTAGES.index(error.errno) if isinstance(error, OSError) and error.errno in SHORTAGES else None
 
 
 def _log_to(path: Path) -> None:

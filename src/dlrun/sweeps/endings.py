@@ -1,5 +1,6 @@
 """What a job's end means: completed, failed and why, killed, stopped."""
 
+import os
 import re
 import signal
 import time
@@ -7,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dlrun.config import Sweep
+from dlrun.errors import SHORTAGES
 from dlrun.locks import Lock
+from dlrun.sweeps.child import NO_ROOM
 from dlrun.sweeps.jobs import Job, Outcome, complete, own_result, reason_of, record_failure
 from dlrun.sweeps.processes import Process
 from dlrun.sweeps.slots import Slot
@@ -59,6 +62,10 @@ def _ending(running: Running, settings: Sweep) -> Outcome:
     result = own_result(job)
     if result is not None and result.status == "failed":
         return Outcome(job, "failed", result, reason_of(result))
+    if status is not None and 0 <= status - NO_ROOM < len(SHORTAGES):
+        # Nothing is recorded as the run's own failure.
+        lack = os.strerror(SHORTAGES[status - NO_ROOM])
+        return Outcome(job, "failed", reason=f"{lack}; the same command goes on when there is room")
     if result is not None:
         return Outcome(job, "interrupted", result, "a signal from outside stopped it", killed=True)
     if status is not None and status < 0:
@@ -93,7 +100,7 @@ def _last_words(job: Job) -> str:
 
 
 def same_error_throughout(outcomes: Sequence[Outcome]) -> bool:
-    """Whether the last jobs failed with one error, numbers aside, that is not about one configuration."""
+    """Whether the last jobs failed with one error, numbers and folders aside, that is not about one configuration."""
     last = [outcome for outcome in outcomes if outcome.status in ("completed", "failed")][-SAME_ERRORS:]
     return len(last) == SAME_ERRORS and len({_error(outcome) for outcome in last}) == 1 and _error(last[0]) != ""
 
@@ -102,4 +109,6 @@ def _error(outcome: Outcome) -> str:
     kind = (outcome.result.error or {}).get("type", "?") if outcome.result else "?"
     if outcome.status == "completed" or kind in OF_ONE_RUN:
         return ""
-    return re.sub(r"\d+", "#", f"{kind}: {outcome.reason}")
+    folder = outcome.job.run_dir
+    within = re.escape(folder.name) + r"\S*"  # a file of the run: another one for each
+    return re.sub(r"\d+", "#", re.sub(rf"\S*{within}", "RUN", f"{kind}: {outcome.reason}"))

@@ -101,15 +101,16 @@ def reason_of(result: Result) -> str:
 def record_failure(job: Job, kind: str, message: str) -> None:
     """Write a failed result for a run whose process could not write one itself; what it has stays.
 
-    Does nothing if another process works in the folder, or it holds a completed result or another run.
+    Does nothing if another process works in the folder, it holds a completed result or another run, or can't be
+    written.
     """
-    job.run_dir.mkdir(parents=True, exist_ok=True)
     try:
+        job.run_dir.mkdir(parents=True, exist_ok=True)
         with hold(job.run_dir):
             there = read_result(job.run_dir)
             if there is None or (there.hash == job.hash and there.status != "completed"):
                 _write_failure(job, kind, message)
-    except UsageError:
+    except (UsageError, OSError):
         return
 
 

@@ -16,7 +16,7 @@ from dlrun.errors import Interrupted, UsageError
 from dlrun.folders import PROBED, hold, take
 from dlrun.locks import Lock
 from dlrun.report.runs import history_of
-from dlrun.signals import to_catch
+from dlrun.signals import let_go_of_terminal, to_catch
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.endings import Running, ending, same_error_throughout
 from dlrun.sweeps.fingerprints import Fingerprints
@@ -85,6 +85,7 @@ class _Signals:
         self.at = 0.0
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
+        let_go_of_terminal(number)
         # `timeout` and Slurm send one to the process and another to its group; Ctrl-C twice is meant so.
         twin = number == self.last != signal.SIGINT and time.monotonic() - self.at < TWIN_SECONDS
         self.count, self.last, self.at = self.count + (not twin), number, time.monotonic()
