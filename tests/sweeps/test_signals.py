@@ -131,13 +131,14 @@ COMMANDS = {
     "doctor": ["doctor"],
 }
 TABLE = """
-title: own
-reference: none
-measure: test_accuracy
+title: Own
+source: {document: a test, heading: none}
+metric: test_accuracy
+digits: 4
 seeds: 2
 common: {data: small, model: saboteur, precision: float32, epochs: 100000}
 rows:
-  - {label: A, overrides: {optimizer.lr: 0.01}, value: 0.5}
+  - {label: A, overrides: {optimizer.lr: 0.01}, published: {test_accuracy: 0.99}}
 """
 
 

@@ -119,11 +119,11 @@ def leave(task: Task) -> None:
 PR_SET_PDEATHSIG = 1
 
 
-def die_with(parent: int) -> None:
-    """On Linux: let the kernel kill this process when the process `parent`, which started it, is gone."""
+def die_with(parent: int, number: int = signal.SIGKILL) -> None:
+    """On Linux: let the kernel kill this process when the process `parent`, which started it, is gone; 0 ends that."""
     if sys.platform != "linux":
         return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:  # it went before the kernel was told
         os._exit(1)
 

@@ -143,10 +143,10 @@ def main() -> None:
     # Slurm signals every process of a job. This one ends when its parent does, else all jobs would go with it.
     for number in (signal.SIGPIPE, *OF_PARENT):
         signal.signal(number, signal.SIG_IGN)
+    die_with(parent)  # while it imports, it can't see that its parent is gone
     for name in PRELOADED:
         importlib.import_module(name)
-    if os.getppid() != parent:
-        return
+    die_with(parent, 0)
     gc.collect()
     gc.freeze()
     Server(reports).serve()
