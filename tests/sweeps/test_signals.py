@@ -32,8 +32,7 @@ SOON = 20.0
 
 def task_in(folder: Path) -> Task:
     (job,) = jobs_of(expand([*LONG, "seed=0"]), folder)
-    assert job.config is not None
-    return Task.of(job.config, job.run_dir, job.overrides, {})
+    return Task.of(job.settled, job.run_dir, job.overrides, {})
 
 
 def end_of(process: Process, processes: Processes) -> int:

@@ -8,7 +8,6 @@ import ctypes
 import faulthandler
 import json
 import os
-import signal
 import sys
 import threading
 import time
@@ -119,7 +118,7 @@ def leave(task: Task) -> None:
 PR_SET_PDEATHSIG = 1
 
 
-def die_with(parent: int, number: int = signal.SIGKILL) -> None:
+def die_with(parent: int, number: int = 9) -> None:
     """On Linux: let the kernel kill this process when the process `parent`, which started it, is gone; 0 ends that."""
     if sys.platform != "linux":
         return
