@@ -16,7 +16,7 @@ from dlrun.data.inputs import Inputs
 from dlrun.data.prepare import Prepare, prepare_for
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.folders import outcome, read_config
-from dlrun.groups import Target
+from dlrun.groups import Data, ImageFolder, Target
 from dlrun.models import torchvision_ops
 from dlrun.models.build import build
 from dlrun.precision import Precision, pick_device, set_threads, settle_precision
@@ -42,6 +42,12 @@ class Loaded:
     """Which weights these are, in words."""
     finished: bool
     """Whether the run has come to its end."""
+
+    @property
+    def rim(self) -> tuple[float, ...]:
+        """Of `Inputs.rim`; checkpoints of 0.1.0 know the mean alone, which says it of the sets that dlrun knows."""
+        known = isinstance(self.config.data, Data) and not isinstance(self.config.data, ImageFolder)
+        return self.inputs.rim or (self.inputs.border[:1] * 3 if known else ())
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Of each class, float32 (N, classes) on the CPU, for uint8 pictures (N, C, H, W)."""

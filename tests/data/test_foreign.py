@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from dlrun.data.foreign import Fitted, fitted, listed
 from dlrun.errors import DataError, UsageError
 
-DARK, LIGHT, MIDDLE = (0.01,), (0.98,), (0.5,)
+DARK, LIGHT, MIDDLE = (0.01,) * 3, (0.98,) * 3, (0.5,) * 3
 
 
 def saved(image: Image.Image, path: Path, **options: object) -> Path:

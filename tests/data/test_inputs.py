@@ -10,7 +10,9 @@ def test_inputs_survive_the_checkpoint() -> None:
     assert Inputs.parse(inputs.plain()) == inputs
 
 
-@pytest.mark.parametrize(("name", "message"), [("classes", "classes"), ("shape", "shape"), ("mean", "mean, std or")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("classes", "classes"), ("shape", "shape"), ("mean", "mean: expected a number")]
+)
 def test_inputs_that_lack_something_are_refused(name: str, message: str) -> None:
     values = Inputs(("a", "b"), (1, 4, 5), (0.1,), (1.0,), (0.0,)).plain()
     with pytest.raises(ValueError, match=message):

@@ -9,28 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from dlrun.data.decoded import Decoded, Pictures
 from dlrun.data.listing import held_out, listings
-from dlrun.data.picture import opened, pixels_of
+from dlrun.data.picture import picture as read_picture
 from dlrun.errors import DataError
 from dlrun.groups import ImageFolder
 
-MODES = {"rgb": "RGB", "grey": "L"}
-
 
 def picture(path: Path, config: ImageFolder) -> npt.NDArray[np.uint8]:
-    """One picture as uint8 (C, H, W), turned as its EXIF data say, resized to `config.size` if that is set.
-
-    Resizing is Pillow's bilinear one, which is antialiased, and does not keep the aspect ratio.
+    """One picture as uint8 (C, H, W), squeezed to `config.size` if that is set.
 
     Raises:
-        DataError: No readable picture, or one that is too large.
+        DataError: As `dlrun.data.picture.picture`.
     """
     size = (config.size, config.size) if config.size is not None else None
-    image = opened(path, size).convert(MODES[config.color])
-    return pixels_of(image.resize(size, Image.Resampling.BILINEAR) if size else image)
+    return read_picture(path, 1 if config.color == "grey" else 3, size)
 
 
 def read(folder: Path, config: ImageFolder) -> Decoded:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from dlrun.data.listing import SUFFIXES, below
-from dlrun.data.picture import opened, pixels_of
+from dlrun.data.picture import picture
+from dlrun.data.rim import brightness_of_rims
 from dlrun.errors import DataError, UsageError
 
 CERTAIN = 0.25
 """Training pictures whose border is this near to black or white, on a scale of 0-1, are dark or light ones."""
+
+LIGHT_ON_DARK, DARK_ON_LIGHT = "light on dark", "dark on light"
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Fitted:
     inverted: bool
     """Whether dark and light were exchanged, since the training pictures are the other way round."""
     found: str
-    """`light on dark` or `dark on light`; empty where the training pictures are neither."""
+    """`light on dark` or `dark on light`; empty where the training pictures are neither, or both."""
 
 
 def listed(words: Iterable[str]) -> list[Path]:
@@ -50,17 +52,16 @@ def listed(words: Iterable[str]) -> list[Path]:
     return paths
 
 
-def fitted(path: Path, shape: Sequence[int], border: Sequence[float], squeeze: bool) -> Fitted:
+def fitted(path: Path, shape: Sequence[int], rim: Sequence[float], squeeze: bool) -> Fitted:
     """Read a picture of any size, grey or colour, and fit it to the training pictures.
 
-    It is turned as its EXIF data say; what is transparent gets a background that the rest stands out from;
-    it is padded to the proportions of `shape` by the colour of its border, or squeezed into them, and resized
-    (bilinear, antialiased); light and dark are exchanged where its border says that they are the wrong way
-    round.
+    It is read as training reads it; padded to the proportions of `shape` by the colour of its border, or
+    squeezed into them; and light and dark are exchanged where its border is of a kind that no picture of the
+    data set has.
 
     Args:
         shape: (C, H, W) of the training pictures.
-        border: Mean of their outermost pixels by channel, on a scale of 0-1.
+        rim: Of `Inputs.rim`.
 
     Raises:
         DataError: No readable picture, one that is too large, or no channels that a file could have.
@@ -71,45 +72,29 @@ def fitted(path: Path, shape: Sequence[int], border: Sequence[float], squeeze: b
     with warnings.catch_warnings():
         # Oddities that Pillow can cope with (palettes, EXIF data) are no news to the user.
         warnings.simplefilter("ignore")
-        picture = _opaque(opened(path, (width, height))).convert("L" if channels == 1 else "RGB")
-    if not squeeze:
-        picture = _padded(picture, width / height)
-    return _turned_round(pixels_of(picture.resize((width, height), Image.Resampling.BILINEAR)), border)
+        pixels = picture(path, channels, (width, height), padded=not squeeze)
+    return _turned_round(pixels, rim)
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """The picture without transparency."""
-    if "A" not in image.getbands() and "transparency" not in image.info:
-        return image
-    layers = image.convert("RGBA")
-    opaque = np.asarray(layers.getchannel("A")) > 127
-    grey = np.asarray(layers.convert("L"))[opaque]
-    background = (0, 0, 0, 255) if grey.size and grey.mean() > 127 else (255, 255, 255, 255)
-    page = Image.new("RGBA", layers.size, background)
-    page.alpha_composite(layers)
-    return page
-
-
-def _padded(picture: Image.Image, proportion: float) -> Image.Image:
-    """The picture in the middle of one whose width is `proportion` times its height."""
-    width, height = picture.size
-    goal = (max(width, round(height * proportion)), max(height, round(width / proportion)))
-    if goal == picture.size or max(goal) > 20 * min(picture.size):
-        return picture
-    pixels = np.asarray(picture)
-    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    colour = np.median(edge.reshape(len(edge), -1), axis=0).astype(int)
-    page = Image.new(picture.mode, goal, tuple(colour) if len(colour) > 1 else int(colour[0]))
-    page.paste(picture, ((goal[0] - width) // 2, (goal[1] - height) // 2))
-    return page
-
-
-def _turned_round(pixels: npt.NDArray[np.uint8], border: Sequence[float]) -> Fitted:
+def _turned_round(pixels: npt.NDArray[np.uint8], rim: Sequence[float]) -> Fitted:
     """Light on dark or dark on light, told by the border; colour pictures are left as they are."""
-    usual = border[0]
-    if len(pixels) != 1 or CERTAIN < usual < 1 - CERTAIN:
+    usual = polarity(rim)
+    if len(pixels) != 1 or not usual:
         return Fitted(pixels, False, "")
-    rim = np.concatenate([pixels[0, 0], pixels[0, -1], pixels[0, :, 0], pixels[0, :, -1]]) / 255
-    light = float(np.median(rim)) > 0.5
-    wrong = light != (usual > 0.5)
-    return Fitted(255 - pixels if wrong else pixels, wrong, "dark on light" if light else "light on dark")
+    found = DARK_ON_LIGHT if brightness_of_rims(pixels[None])[0] > 0.5 else LIGHT_ON_DARK
+    wrong = found != usual
+    return Fitted(255 - pixels if wrong else pixels, wrong, found)
+
+
+def polarity(rim: Sequence[float]) -> str:
+    """`light on dark` or `dark on light` if all pictures of a data set are that and most clearly so; else empty.
+
+    Args:
+        rim: Of `Inputs.rim`.
+    """
+    if not rim:
+        return ""
+    darkest, middle, lightest = rim
+    if lightest <= 0.5 and middle <= CERTAIN:
+        return LIGHT_ON_DARK
+    return DARK_ON_LIGHT if darkest > 0.5 and middle >= 1 - CERTAIN else ""

@@ -18,7 +18,7 @@ from dlrun.data.decoded import Decoded, Pictures
 from dlrun.data.listing import pictures_in
 from dlrun.data.places import Source
 from dlrun.files import cache_home
-from dlrun.groups import Data
+from dlrun.groups import Data, ImageFolder
 from dlrun.locks import locked
 
 log = logging.getLogger("dlrun")
@@ -80,7 +80,14 @@ def _state(config: Data, source: Source) -> Any:
     """What must not have changed since: the code's format, and the files' sizes and times."""
     paths = list(source.files.values()) or pictures_in(source.folder)
     stats = [(str(path), path.stat()) for path in paths]
-    return [FORMAT, [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]]
+    reading = [_reading()] if isinstance(config, ImageFolder) else []
+    return [FORMAT, [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats], *reading]
+
+
+def _reading() -> int:
+    from dlrun.data.picture import READING  # Imports Pillow.
+
+    return READING
 
 
 def _open(place: Path, state: str, verify: bool) -> Parsed | None:

@@ -94,7 +94,7 @@ def _fitted(run: "Loaded", path: Path) -> "Fitted":
     from dlrun.groups import ImageFolder
 
     squeeze = isinstance(run.config.data, ImageFolder)  # as its pictures were for training
-    return fitted(path, run.inputs.shape, run.inputs.border, squeeze)
+    return fitted(path, run.inputs.shape, run.rim, squeeze)
 
 
 def _classified(run: "Loaded", read: dict[Path, "Fitted"]) -> Iterator[Prediction]:
