@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from dlrun.data.dataset import Dataset, Split
+    from dlrun.data.inputs import Inputs
     from dlrun.data.prepare import Prepare
     from dlrun.state import State
     from dlrun.step import Settings
@@ -35,6 +36,7 @@ class Parts:
     config: Config
     hash: str
     dataset: "Dataset"
+    inputs: "Inputs"
     train: "Split"
     evaluated: "Split"
     test: "Split"
@@ -52,14 +54,12 @@ class Parts:
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint says besides the state: whose it is, and all that going on or using it needs."""
-        from dlrun.data.inputs import Inputs
-
         return {
             "hash": self.hash,
             "origin": self.origin,
             "fingerprint": self.dataset.fingerprint,
             "numerics": self.numerics(),
-            "data": Inputs.of(self.dataset).plain(),
+            "data": self.inputs.plain(),
             "history": self.history,
         }
 
@@ -96,8 +96,10 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     import torch
 
     from dlrun.data.dataset import limited, split_off
+    from dlrun.data.inputs import Inputs
     from dlrun.data.load import load
     from dlrun.data.prepare import prepare_for
+    from dlrun.data.sameness import sameness
     from dlrun.models.build import count_parameters
 
     config = settled.config
@@ -106,6 +108,10 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     set_determinism(config.deterministic)
     keep_freed()
     dataset = load(config.data)
+    inputs = Inputs.of(dataset)
+    same = sameness(dataset)
+    if same and ranks.first:
+        log.warning("%s: %s", dataset.name, same)
     train, test = (limited(split, config.limit).to(device) for split in (dataset.train, dataset.test))
     evaluated = test
     if config.validation:
@@ -120,6 +126,7 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
         config=config,
         hash=settled.hash,
         dataset=dataset,
+        inputs=inputs,
         train=train,
         evaluated=evaluated,
         test=test,

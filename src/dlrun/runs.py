@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from dlrun.config import Config
 from dlrun.distributed import ALONE, Agreed, Ranks
-from dlrun.errors import DlrunError, Interrupted, RunFailed, UsageError, is_shortage
+from dlrun.errors import DataError, DlrunError, Interrupted, RunFailed, UsageError, is_shortage
 from dlrun.events import Event, Metrics, Sink
 from dlrun.folders import finished, hold, logged_to, read_config, write_config
 from dlrun.groups import Layers, Target
@@ -40,9 +40,17 @@ def check(config: Config) -> None:
     if isinstance(config.data, Target):
         return
     known = facts(config.data)
+    if len(known.classes) < 2:
+        raise DataError(_one_class(config.data.name, locate(config.data).folder, *known.classes))
     if isinstance(config.model, Layers):
         plan(config.model, known.shape, len(known.classes))
     locate(config.data)
+
+
+def _one_class(data: str, folder: Path, only: str) -> str:
+    inside = [entry.name for entry in (folder / only).iterdir() if entry.is_dir()] if (folder / only).is_dir() else []
+    advice = f"; did you mean data.root={folder / only}?" if len(inside) > 1 else ""
+    return f"{data}: one class, {only}, in {folder}; expected two at least, a folder for each{advice}"
 
 
 def run(

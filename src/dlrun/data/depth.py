@@ -36,7 +36,8 @@ class Depth:
     @classmethod
     def of(cls, image: Image.Image, path: Path) -> "Depth":
         """Of a picture that was opened and is not decoded yet."""
-        codec, _, _, arguments = image.tile[0] if getattr(image, "tile", None) else ("", None, 0, ())
+        tiles: Any = getattr(image, "tile", None)
+        codec, _, _, arguments = tiles[0] if tiles else ("", None, 0, ())
         words = arguments if isinstance(arguments, tuple) else (arguments,)
         if image.format == "PPM":
             most = words[1] if codec.startswith("ppm") and len(words) > 1 else (65535 if image.mode == "I" else 255)

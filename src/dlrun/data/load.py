@@ -1,6 +1,8 @@
 """load(config) -> Dataset: found, verified, parsed (or taken from the cache), resized, as tensors."""
 
 import logging
+from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 import torch
@@ -18,6 +20,9 @@ from dlrun.groups import Data, ImageFolder, Synthetic, Target
 from dlrun.targets import imported, unknown_argument
 
 log = logging.getLogger("dlrun")
+
+CHANNELS = (1, 3, 4)
+"""So many channels pictures have mostly."""
 
 RESIZED_AT_ONCE = 1000
 """Images; bounds the floats in memory."""
@@ -103,17 +108,41 @@ def _own(config: Target) -> Dataset:
         raise ConfigError(unknown_argument(make, config, "data") or f"data {config.target}: {error}") from error
     if not isinstance(made, Dataset):
         raise ConfigError(f"data: {config.target} returned {type(made).__name__}; expected dlrun.data.dataset.Dataset")
+    for name, value in (("name", made.name), ("fingerprint", made.fingerprint)):
+        if not isinstance(value, str):
+            raise DataError(f"{config.target}: {name}: expected text, found {value!r:.80}")
     for split in (made.train, made.test):
         _check_own(split, config.target, len(made.classes))
+    shapes = [tuple(split.images.shape[1:]) for split in (made.train, made.test)]
+    if shapes[0] != shapes[1]:
+        raise DataError(f"{config.target}: training pictures are {shapes[0]}, test pictures {shapes[1]} (C, H, W)")
+    _check_moments(made, config.target)
     return made
 
 
 def _check_own(split: Split, target: str, classes: int) -> None:
     images, labels = split.images, split.labels
-    if images.dtype != torch.uint8 or images.ndim != 4 or labels.dtype != torch.int64:
+    if images.dtype != torch.uint8 or images.ndim != 4 or labels.dtype != torch.int64 or labels.ndim != 1:
         raise DataError(
-            f"{target}: expected uint8 images (N, C, H, W) and int64 labels; "
-            f"found {images.dtype} {tuple(images.shape)} and {labels.dtype}"
+            f"{target}: expected uint8 images (N, C, H, W) and int64 labels (N,); "
+            f"found {images.dtype} {tuple(images.shape)} and {labels.dtype} {tuple(labels.shape)}"
         )
     if len(images) != len(labels) or not len(labels) or not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise DataError(f"{target}: expected as many labels as images, at least one, each 0-{classes - 1}")
+    channels, height, width = images.shape[1:]
+    if width in CHANNELS and channels == height > max(CHANNELS):
+        raise DataError(
+            f"{target}: images are {tuple(images.shape)}, so {channels} channels of {height}x{width}; "
+            "expected (N, C, H, W): images.permute(0, 3, 1, 2)"
+        )
+
+
+def _check_moments(made: Dataset, target: str) -> None:
+    for name, values in (("mean", made.mean), ("std", made.std)):
+        if not isinstance(values, Sequence) or not all(isinstance(value, Real) for value in values):
+            raise DataError(f"{target}: {name}: expected a number for each channel, found {values!r:.80}")
+    if not all(value > 0 for value in made.std):
+        raise DataError(f"{target}: std: expected numbers above 0, found {made.std!r:.80}")
+    if len(set(made.classes)) < len(made.classes):
+        twice = next(name for name in made.classes if made.classes.count(name) > 1)
+        raise DataError(f"{target}: classes: {twice!r} is there twice")

@@ -43,6 +43,7 @@ def show(options: argparse.Namespace) -> int:
             raise ConfigError(f"{word}: expected data.FIELD=VALUE, augment=NAME or augment.FIELD=VALUE")
     from dlrun.compose import compose
     from dlrun.data.load import load
+    from dlrun.data.sameness import sameness
 
     augmented = any(word.startswith("augment") for word in options.fields)
     root = [f"data.root={hydra_value(str(options.root))}"] if options.root else []
@@ -50,6 +51,9 @@ def show(options: argparse.Namespace) -> int:
     config = compose([f"data={options.name}", *root, *usual, *options.fields])
     dataset = load(config.data)
     print(_numbers(dataset), end="")
+    same = sameness(dataset)
+    if same:
+        print(f"WARNING: {same}")
     path = options.output or Path(f"{options.name}.png")
     _write_sheet(dataset, config.augment, path)
     print(f"{path.resolve()}: above as stored, below augmented ({config.choices.get('augment', 'own')})")
