@@ -17,8 +17,8 @@ from dlrun.data.dataset import Dataset, Split
 def data(shape=(3, 4, 4), test=None, classes=("a", "b"), mean=(0.5,) * 3, std=(0.5,) * 3, labels=None, name="own"):
     images = torch.randint(0, 256, (8, *shape), dtype=torch.uint8)
     labels = torch.arange(8) % 2 if labels is None else torch.tensor(labels)
-    train, test = Split(images, labels), Split(images if test is None else torch.zeros(8, *test, dtype=torch.uint8), labels)
-    return Dataset(name, train, test, classes, mean, std, "f", True)
+    others = images if test is None else torch.zeros(8, *test, dtype=torch.uint8)
+    return Dataset(name, Split(images, labels), Split(others, labels), classes, mean, std, "f", True)
 
 def one_mean(): return data(mean=(0.5,))
 def last_axis(): return data((28, 28, 3))

@@ -3,8 +3,9 @@
     dlrun predict RUN digit.png photo.jpg
     dlrun predict RUN FOLDER --sheet classified.png
 
-Pictures may be of any size, grey or colour. They are fitted to what the network was trained on; where it knows
-only light on dark (or the reverse), a picture that is the other way round is inverted, and that is said.
+Pictures may be of any size, grey or colour. They are read as training reads them and fitted to what the network was
+trained on; where all it knows is light on dark (or the reverse), a grey picture that is the other way round is
+inverted, and that is said.
 """
 
 import argparse
