@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dlrun import checkpoint
 from dlrun.checkpoint import CheckpointError
 from dlrun.config import Config, parse, plain
+from dlrun.data.foreign import Fitted, fitted
 from dlrun.data.inputs import Inputs
 from dlrun.data.prepare import Prepare, prepare_for
 from dlrun.errors import ConfigError, Damaged, UsageError
@@ -34,6 +35,8 @@ class Loaded:
     config: Config
     model: nn.Module
     inputs: Inputs
+    fingerprint: str | None
+    """Of the data that it was trained on."""
     prepare: Prepare
     """uint8 pictures (N, C, H, W) to what the network takes."""
     precision: Precision
@@ -43,11 +46,17 @@ class Loaded:
     finished: bool
     """Whether the run has come to its end."""
 
-    @property
-    def rim(self) -> tuple[float, ...]:
-        """Of `Inputs.rim`; checkpoints of 0.1.0 know the mean alone, which says it of the sets that dlrun knows."""
-        known = isinstance(self.config.data, Data) and not isinstance(self.config.data, ImageFolder)
-        return self.inputs.rim or (self.inputs.border[:1] * 3 if known else ())
+    def fitted(self, path: Path) -> Fitted:
+        """A picture file as this network takes it.
+
+        Raises:
+            DataError: As `dlrun.data.foreign.fitted`.
+        """
+        own = isinstance(self.config.data, ImageFolder)
+        known = isinstance(self.config.data, Data) and not own
+        # Checkpoints of 0.1.0 know the mean border alone, which says enough of the data sets that dlrun knows.
+        rim = self.inputs.rim or (self.inputs.border[:1] * 3 if known else ())
+        return fitted(path, self.inputs.shape, rim, squeeze=own)  # as its own pictures were for training
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Of each class, float32 (N, classes) on the CPU, for uint8 pictures (N, C, H, W)."""
@@ -86,6 +95,7 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
         config=config,
         model=model.to(place).eval(),
         inputs=inputs,
+        fingerprint=content.get("fingerprint"),
         prepare=prepare_for(inputs.mean, inputs.std, config.data, place),
         precision=Precision(config.precision, place.type),
         device=place,

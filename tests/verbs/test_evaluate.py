@@ -48,7 +48,18 @@ def test_other_data_with_known_classes(drawn_run: Path, tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["split=all"], "split=all: expected train or test"),
+        (["split=all"], "split=all: expected test, train or val"),
+        (["split=val"], "split=val: this run held no images out"),
+        (
+            ["data=image_folder", "data.root=x", "data.size=32"],
+            "data.size=32: the network takes pictures of 1x28x28",
+        ),
+        (
+            ["data=image_folder", "data.root=x", "data.color=rgb"],
+            "data.color=rgb: the network takes pictures of 1x28x28",
+        ),
+        (["data.normalize=standard"], "the network was trained with unit, which stays"),
+        (["data=nope"], "data=nope: no such option"),
         (["epochs=3"], "epochs=3: expected KEY=VALUE"),
         (["data.root=/nowhere"], "mnist: no data in /nowhere"),
         (["data=synthetic", "data.classes=11"], "the network does not know the classes 10"),

@@ -3,9 +3,10 @@
 import itertools
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from dlrun.data.listing import held_out, listings
 from dlrun.data.picture import picture as read_picture
 from dlrun.errors import DataError
 from dlrun.groups import ImageFolder
+
+T = TypeVar("T")
 
 
 def picture(path: Path, config: ImageFolder) -> npt.NDArray[np.uint8]:
@@ -45,11 +48,8 @@ def read(folder: Path, config: ImageFolder) -> Decoded:
 
 
 def _split(listing: Mapping[str, Sequence[Path]], classes: Sequence[str], config: ImageFolder) -> Pictures:
-    # The classes take turns, so that the first `limit` pictures have all of them.
-    turns = itertools.zip_longest(*(listing.get(name, ()) for name in classes))
-    found = [(path, number) for turn in turns for number, path in enumerate(turn) if path is not None]
-    paths, labels = [path for path, _ in found], [number for _, number in found]
-    arrays = _arrays(paths, config)
+    paths, labels = in_turns(listing, classes)
+    arrays = all_of(paths, lambda path: picture(path, config))
     sizes = {array.shape: path for array, path in zip(arrays, paths, strict=True)}
     if len(sizes) > 1:
         two = [f"{path} is {shape[2]}x{shape[1]}" for shape, path in list(sizes.items())[:2]]
@@ -58,12 +58,23 @@ def _split(listing: Mapping[str, Sequence[Path]], classes: Sequence[str], config
     return Pictures(images, np.array(labels, dtype=np.int64))
 
 
-def _arrays(paths: Sequence[Path], config: ImageFolder) -> list[npt.NDArray[np.uint8]]:
-    """The pictures in order; threads share the work, as Pillow decodes without the interpreter lock."""
+def in_turns(listing: Mapping[str, Sequence[Path]], classes: Sequence[str]) -> tuple[list[Path], list[int]]:
+    """The pictures and the numbers of their classes; these take turns, so that the first `limit` have all of them."""
+    turns = itertools.zip_longest(*(listing.get(name, ()) for name in classes))
+    found = [(path, number) for turn in turns for number, path in enumerate(turn) if path is not None]
+    return [path for path, _ in found], [number for _, number in found]
+
+
+def all_of(paths: Sequence[Path], read: Callable[[Path], T]) -> list[T]:
+    """What `read` gives for each; threads share the work, as Pillow decodes without the interpreter lock.
+
+    Raises:
+        DataError: Some can't be read; the first three are named.
+    """
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         # Oddities that Pillow can cope with (palettes, EXIF data) are no news to the user.
         warnings.simplefilter("ignore")
-        results = list(pool.map(lambda path: _attempt(path, config), paths))
+        results = list(pool.map(lambda path: _attempt(path, read), paths))
     failures = [result for result in results if isinstance(result, DataError)]
     if failures:
         more = f" (and {len(failures) - 3} more)" if len(failures) > 3 else ""
@@ -71,8 +82,8 @@ def _arrays(paths: Sequence[Path], config: ImageFolder) -> list[npt.NDArray[np.u
     return [result for result in results if not isinstance(result, DataError)]
 
 
-def _attempt(path: Path, config: ImageFolder) -> npt.NDArray[np.uint8] | DataError:
+def _attempt(path: Path, read: Callable[[Path], T]) -> T | DataError:
     try:
-        return picture(path, config)
+        return read(path)
     except DataError as error:
         return error

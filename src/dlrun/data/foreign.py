@@ -1,6 +1,5 @@
 """Pictures from anywhere, made to look like those a network was trained on."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,11 +68,7 @@ def fitted(path: Path, shape: Sequence[int], rim: Sequence[float], squeeze: bool
     channels, height, width = shape
     if channels not in (1, 3):
         raise DataError(f"{path}: the network takes pictures of {channels} channels; no file has those")
-    with warnings.catch_warnings():
-        # Oddities that Pillow can cope with (palettes, EXIF data) are no news to the user.
-        warnings.simplefilter("ignore")
-        pixels = picture(path, channels, (width, height), padded=not squeeze)
-    return _turned_round(pixels, rim)
+    return _turned_round(picture(path, channels, (width, height), padded=not squeeze), rim)
 
 
 def _turned_round(pixels: npt.NDArray[np.uint8], rim: Sequence[float]) -> Fitted:

@@ -104,7 +104,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _border(images: Tensor) -> tuple[float, ...]:
-    some = images[:: max(1, len(images) // BORDER_IMAGES)].float() / 255
+    some = images[:: max(1, len(images) // BORDER_IMAGES)]
     rows, columns = some[:, :, [0, -1]].flatten(2), some[:, :, 1:-1][..., [0, -1]].flatten(2)
-    means: Sequence[float] = torch.cat([rows, columns], dim=2).mean(dim=(0, 2)).tolist()
+    means: Sequence[float] = (torch.cat([rows, columns], dim=2).float() / 255).mean(dim=(0, 2)).tolist()
     return tuple(means)

@@ -27,6 +27,34 @@ def listings(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]
     return listing(folder), {}
 
 
+def tested_listing(folder: Path, part: str, fraction: float | None) -> tuple[dict[str, list[Path]], str]:
+    """The pictures of a folder that a network is tested on, by class, and which they are in a word.
+
+    They are those of `test/`, which may stand alone; without it all are tested, as none was trained on.
+
+    Args:
+        part: `test`, or `train` for the others of the two.
+        fraction: Without `test/` test this share of each class alone; None: all.
+
+    Returns:
+        An empty listing where there is no such part.
+    """
+    train, test = listings(folder)
+    if not any(test.values()):
+        alone = listing(folder / "test") if [name for name, paths in train.items() if paths] == ["test"] else {}
+        train, test = ({}, alone) if any(alone.values()) else (train, {})
+    if any(test.values()):
+        return (test if part == "test" else train), part
+    if part == "train" and (folder / "train").is_dir():
+        return train, part
+    if fraction is None:
+        return (train, "all") if part == "test" else ({}, part)
+    held = {name: held_out(paths, fraction) for name, paths in train.items()}
+    if part == "test":
+        return held, part
+    return {name: sorted(set(paths) - set(held[name])) for name, paths in train.items()}, part
+
+
 def listing(folder: Path) -> dict[str, list[Path]]:
     """The pictures of every class: all below a folder of its name."""
     if not folder.is_dir():

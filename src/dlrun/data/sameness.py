@@ -10,14 +10,15 @@ LEAST_SPREAD = 16
 LEAST_DEVIATION = 0.01
 """On a scale of 0-1, likewise."""
 
-AT_ONCE = 1000
+BYTES_AT_ONCE = 1 << 24
 
 
 def sameness(dataset: Dataset) -> str | None:
     """A sentence on training pictures that are all the same, or all but of one colour; None for usual ones."""
     images = dataset.train.images
     count = f"all {len(images):,} training pictures"
-    if len(images) > 1 and all(bool((some == images[0]).all()) for some in images.split(AT_ONCE)):
+    some_at_once = max(1, BYTES_AT_ONCE // images[0].numel())
+    if len(images) > 1 and all(bool((some == images[0]).all()) for some in images.split(some_at_once)):
         return f"{count} are the same: no network can tell their classes apart"
     low, high = _range(images)
     if high - low < LEAST_SPREAD:
@@ -30,7 +31,7 @@ def sameness(dataset: Dataset) -> str | None:
 def _range(images: Tensor) -> tuple[int, int]:
     """The darkest and the lightest value, or two that are apart by enough."""
     low, high = 255, 0
-    for some in images.split(AT_ONCE):
+    for some in images.split(1000):
         low, high = min(low, int(some.min())), max(high, int(some.max()))
         if high - low >= LEAST_SPREAD:
             break

@@ -2,7 +2,7 @@
 
     dlrun data list                  names, sizes, and where each was found
     dlrun data fetch NAME ...        download (or copy) what is not there yet
-    dlrun data verify NAME ...       read the files and compare checksums
+    dlrun data verify NAME ...       read the files and compare checksums (of your own pictures: open each)
     dlrun data show NAME             numbers of every class, and a contact sheet
 
 Data lie below --root if given, else $DLRUN_DATA, else the user's cache folder.
@@ -16,8 +16,9 @@ from pathlib import Path
 from dlrun.data.catalogue import ENTRIES, Entry
 from dlrun.data.places import find, locate, roots
 from dlrun.errors import DataError, UsageError, did_you_mean
-from dlrun.groups import DATA, Data
+from dlrun.groups import DATA, Data, ImageFolder, Target
 from dlrun.report.output import Table, column, terminal_width, visible, write
+from dlrun.tables.overrides import hydra_value
 from dlrun.verbs import data_show
 from dlrun.verbs.parser import Parser
 
@@ -33,13 +34,11 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.action == "list":
         return _list(options.root)
-    for name in options.names:
-        if name not in ENTRIES:
-            raise UsageError(f"data set {name!r} is unknown{did_you_mean(name, ENTRIES)}")
-        if name not in FETCHED:
-            raise UsageError(f"{name} has no files to {options.action}; there are: {', '.join(FETCHED)}")
+    configs = {name: _config(name, options.root) for name in options.names}
+    for name, config in configs.items():
+        _refuse_without_files(name, config, options.action)
     act = _fetch if options.action == "fetch" else _verify
-    return max(_attempt(act, name, options) for name in options.names)
+    return max(_attempt(act, name, config, options) for name, config in configs.items())
 
 
 def _parser() -> tuple[Parser, dict[str, Parser]]:
@@ -52,7 +51,9 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         words = actions.add_parser(action, description=about, formatter_class=raw)
         words.add_argument("--root", type=Path, help="the folder that holds the data sets")
         if action in ("fetch", "verify"):
-            words.add_argument("names", nargs="+", metavar="NAME", help=", ".join(FETCHED))
+            words.add_argument(
+                "names", nargs="+", metavar="NAME", help=f"{', '.join(FETCHED)}, or of your configs/data/"
+            )
         if action == "fetch":
             words.add_argument("--from", dest="offline", type=Path, help="take the files from this folder only")
         if action == "show":
@@ -60,10 +61,19 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     return parser, actions.choices
 
 
+def _refuse_without_files(name: str, config: Data | Target, action: str) -> None:
+    own = config.target if isinstance(config, Target) else config.name
+    has_pictures = isinstance(config, ImageFolder) and config.root is not None and action == "verify"
+    if own not in FETCHED and not has_pictures:
+        called = name if name == own else f"{name} ({own})"
+        raise UsageError(f"{called} has no files to {action}; there are: {', '.join(FETCHED)}")
+
+
 def _list(root: Path | None) -> int:
     headings = ("name", "pictures", "shape", "classes", "where")
     columns = [column(heading, right=heading == "classes") for heading in headings]
     rows = [(name, *_described(entry), _where(name, root)) for name, entry in ENTRIES.items()]
+    rows += [_own_row(name, root) for name in _own_options()]
     table = Table(columns, [dict(zip(headings, row, strict=True)) for row in rows])
     print(write(table, "text", terminal_width()), end="")
     return 0
@@ -76,40 +86,76 @@ def _described(entry: Entry) -> tuple[str, str, str]:
     return f"{train:,} + {test:,}", "x".join(map(str, entry.shape)), str(len(entry.classes))
 
 
-def _config(name: str, root: Path | None) -> Data:
-    return DATA[name](name=name, root=None if root is None else str(root))
+def _own_options() -> list[str]:
+    """The names of the data sets in `configs/data/` of the working directory."""
+    if not Path("configs", "data").is_dir():
+        return []
+    from dlrun.compose import options
+
+    return [name for name in options("data") if name not in ENTRIES]
+
+
+def _own_row(name: str, root: Path | None) -> tuple[str, str, str, str, str]:
+    try:
+        config = _config(name, root)
+        if isinstance(config, Target):
+            return name, "any", "any", "any", f"made by {config.target}"
+        where = _where(config.name, Path(config.root) if config.root else root)
+        return name, *_described(ENTRIES[config.name]), where
+    except UsageError as error:
+        return name, "", "", "", str(error)
+
+
+def _config(name: str, root: Path | None) -> Data | Target:
+    """The data set of this name: dlrun's, or an option of the user's own.
+
+    Raises:
+        UsageError: There is none, or its file has a mistake.
+    """
+    if name in ENTRIES:
+        return DATA[name](name=name, root=None if root is None else str(root))
+    own = _own_options()
+    if name not in own:
+        raise UsageError(f"data set {name!r} is unknown{did_you_mean(name, [*ENTRIES, *own])}")
+    from dlrun.compose import compose
+
+    words = [] if root is None else [f"data.root={hydra_value(str(root))}"]
+    return compose([f"data={name}", *words]).data
 
 
 def _where(name: str, root: Path | None) -> str:
     if name == "synthetic":
         return "made on the spot"
-    found = find(name, roots(_config(name, root)), explicit=root is not None)
+    config = DATA[name](name=name, root=None if root is None else str(root))
+    found = find(name, roots(config), explicit=root is not None)
     if found is not None:
         return str(found.folder)
     return "set data.root" if name == "image_folder" else "missing"
 
 
-def _attempt(act: Callable[[str, argparse.Namespace], str], name: str, options: argparse.Namespace) -> int:
+def _attempt(
+    act: Callable[[Data, argparse.Namespace], str], name: str, config: Data | Target, options: argparse.Namespace
+) -> int:
     """Do it for one data set; a failure is said and does not keep the next from being tried."""
+    assert not isinstance(config, Target)
     try:
-        print(f"{name}: {act(name, options)}")
+        print(f"{name}: {act(config, options)}")
     except DataError as error:
         print("\n".join(map(visible, f"dlrun data {options.action}: {error}".splitlines())), file=sys.stderr)
         return error.exit_status
     return 0
 
 
-def _fetch(name: str, options: argparse.Namespace) -> str:
+def _fetch(config: Data, options: argparse.Namespace) -> str:
     from dlrun.data.fetch import fetch  # Imports the readers.
 
-    source, origin = fetch(name, options.root, options.offline)
+    source, origin = fetch(config.name, Path(config.root) if config.root else None, options.offline)
     return f"{origin}, verified, in {source.folder}"
 
 
-def _verify(name: str, options: argparse.Namespace) -> str:
+def _verify(config: Data, _options: argparse.Namespace) -> str:
     from dlrun.data.read import read  # Imports the readers.
 
-    config = _config(name, options.root)
     source = locate(config)
     decoded = read(config, source)
     counts = f"{len(decoded.train.labels):,} + {len(decoded.test.labels):,} pictures"

@@ -1,25 +1,30 @@
 """Test a finished run again, on its own data or on others of the same classes.
 
     dlrun evaluate RUN                           the test set it was trained beside
-    dlrun evaluate RUN split=train               its training set
+    dlrun evaluate RUN split=train               what it was trained on; split=val: what it held out
     dlrun evaluate RUN data.root=/elsewhere      the same data set from another folder
     dlrun evaluate RUN data=image_folder data.root=pictures
+
+Size and colours of the pictures are those that the network takes. Of a folder that is not divided into train/ and test/
+all pictures are tested, unless it holds the run's own data or data.test_fraction is given; each is read and fitted as
+`dlrun predict` does it.
 
 Shown are loss, accuracy, top-5, every class and the confusion matrix.
 """
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import ConfigError
 from dlrun.report.output import Column, Record, Table, column, counted, finite, visible, write
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
 from dlrun.verbs.parser import Parser
+from dlrun.verbs.tested import PARTS, Tested, tested
 
 if TYPE_CHECKING:
-    from dlrun.data.dataset import Dataset, Split
+    from dlrun.data.dataset import Split
     from dlrun.evaluation import Predictions
     from dlrun.loading import Loaded
 
@@ -34,15 +39,16 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_intermixed_args(arguments)
     typed = fields(options.fields, (*FIELDS, *OWN_FIELDS), ("data",))
     split = typed.pop("split", "test")
-    if split not in ("train", "test"):
-        raise ConfigError(f"split={split}: expected train or test")
+    if split not in PARTS:
+        raise ConfigError(f"split={split}: expected test, train or val")
     about_data = {key: typed.pop(key) for key in list(typed) if key.partition(".")[0] == "data"}
+    limits = {"limit": typed.pop("limit")} if "limit" in typed else {}
     run = load(options, typed)
-    dataset = _dataset(run, about_data)
-    outcome = _examined(run, getattr(dataset, split), dataset)
-    numbers = _numbers(outcome, run.inputs.classes)
-    about = {"run": str(options.run), "weights": run.weights, "data": dataset.name, "split": split}
-    print(_as_json(about, numbers) if options.json else _as_text(about, numbers), end="")
+    _refuse_own_code(run, about_data)
+    chosen = tested(run, about_data, split, _checked(run, limits))
+    numbers = _numbers(_examined(run, chosen), run.inputs.classes)
+    about = {"run": str(options.run), "weights": run.weights, "data": chosen.name, "split": chosen.part}
+    print(_as_json(about, chosen.notes, numbers) if options.json else _as_text(about, chosen.notes, numbers), end="")
     return 0
 
 
@@ -56,10 +62,7 @@ def _parser() -> Parser:
     return parser
 
 
-def _dataset(run: "Loaded", changes: Mapping[str, Any]) -> "Dataset":
-    """The data of the run, or other data with its classes, at the size that the network takes."""
-    from dlrun.config import parse, plain
-    from dlrun.data.load import load as load_data
+def _refuse_own_code(run: "Loaded", changes: Mapping[str, Any]) -> None:
     from dlrun.groups import Target
 
     config = run.config
@@ -68,28 +71,21 @@ def _dataset(run: "Loaded", changes: Mapping[str, Any]) -> "Dataset":
             f"data._target_={config.data.target}: a loaded run may not run code of its own; "
             "if you trust whoever made it, add trust=true, or name other data (data=…)"
         )
-    values = plain(config)
-    if "data" in changes:
-        values["data"] = {"name": changes["data"]}
-    for key, value in changes.items():
-        if key != "data":
-            values["data"][key.removeprefix("data.")] = value
-    _, height, width = run.inputs.shape
-    if "data" in changes and height == width and changes["data"] != "synthetic":
-        values["data"].setdefault("size", height)
-    return load_data(parse(values).data)
 
 
-def _examined(run: "Loaded", split: "Split", dataset: "Dataset") -> "Predictions":
-    from dlrun.data.dataset import Split, limited
+def _checked(run: "Loaded", limits: Mapping[str, Any]) -> dict[str, int | None]:
+    from dlrun.config import parse, plain
+
+    return {"limit": parse({**plain(run.config), **limits}).limit} if limits else {}
+
+
+def _examined(run: "Loaded", chosen: Tested) -> "Predictions":
+    from dlrun.data.dataset import Split
     from dlrun.evaluation import examine
 
-    chosen = limited(split, run.config.limit)
-    if tuple(chosen.images.shape[1:]) != run.inputs.shape:
-        found, expected = ("x".join(map(str, shape)) for shape in (chosen.images.shape[1:], run.inputs.shape))
-        raise ConfigError(f"the pictures of {dataset.name} are {found}, the network takes {expected}")
-    chosen = Split(chosen.images, _relabelled(chosen, dataset.classes, run.inputs.classes)).to(run.device)
-    outcome = examine(run.model, chosen, run.prepare, run.precision, run.config.eval_batch_size)
+    labels = _relabelled(chosen.split, chosen.classes, run.inputs.classes)
+    split = Split(chosen.split.images, labels).to(run.device)
+    outcome = examine(run.model, split, run.prepare, run.precision, run.config.eval_batch_size)
     assert outcome is not None
     return outcome
 
@@ -124,11 +120,11 @@ def _numbers(outcome: "Predictions", classes: tuple[str, ...]) -> dict[str, Any]
     }
 
 
-def _as_json(about: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
-    return json.dumps({**about, **numbers, "loss": finite(numbers["loss"])}, indent=2) + "\n"
+def _as_json(about: Mapping[str, Any], notes: Sequence[str], numbers: Mapping[str, Any]) -> str:
+    return json.dumps({**about, "notes": notes, **numbers, "loss": finite(numbers["loss"])}, indent=2) + "\n"
 
 
-def _as_text(about: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
+def _as_text(about: Mapping[str, Any], notes: Sequence[str], numbers: Mapping[str, Any]) -> str:
     top5 = "" if numbers["top5"] is None else f", top-5 {numbers['top5']:.4f}"
     head = (
         f"{about['run']}, {about['weights']}\n"
@@ -137,7 +133,7 @@ def _as_text(about: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
     )
     numeric = [column(name, digits=4, right=True) for name in ("pictures", "precision", "recall")]
     classes = Table([column("class"), *numeric], numbers["classes"])
-    lines = "\n".join(map(visible, head.splitlines()))
+    lines = "\n".join(map(visible, (*head.splitlines(), *notes)))
     return f"{lines}\n\n{write(classes, 'text')}\n{write(_confusion(numbers), 'text')}"
 
 

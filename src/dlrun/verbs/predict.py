@@ -11,6 +11,7 @@ inverted, and that is said.
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,19 +84,14 @@ def _predicted(run: "Loaded", paths: Sequence[Path], failures: list[str]) -> Ite
         read: dict[Path, Fitted] = {}
         for path in paths[start : start + BATCH]:
             try:
-                read[path] = _fitted(run, path)
+                with warnings.catch_warnings():
+                    # Oddities that Pillow can cope with (palettes, EXIF data) are no news to the user.
+                    warnings.simplefilter("ignore")
+                    read[path] = run.fitted(path)
             except DataError as error:
                 failures.append(str(error))
         if read:
             yield from _classified(run, read)
-
-
-def _fitted(run: "Loaded", path: Path) -> "Fitted":
-    from dlrun.data.foreign import fitted
-    from dlrun.groups import ImageFolder
-
-    squeeze = isinstance(run.config.data, ImageFolder)  # as its pictures were for training
-    return fitted(path, run.inputs.shape, run.rim, squeeze)
 
 
 def _classified(run: "Loaded", read: dict[Path, "Fitted"]) -> Iterator[Prediction]:

@@ -1,0 +1,187 @@
+"""Which pictures `dlrun evaluate` tests: those the run knows as its own, or others with its classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlrun.errors import ConfigError, DataError
+from dlrun.groups import Data, ImageFolder, Synthetic, Target
+from dlrun.report.output import counted
+from dlrun.tables.overrides import hydra_value
+
+if TYPE_CHECKING:
+    from dlrun.data.dataset import Dataset, Split
+    from dlrun.loading import Loaded
+
+PARTS = ("test", "train", "val")
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Pictures to test and the names of their classes."""
+
+    split: "Split"
+    classes: tuple[str, ...]
+    name: str
+    """Of the data set."""
+    part: str
+    """`test`, `train`, `val`, or `all` of a folder that is not divided."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the numbers must know of how the pictures were chosen and read."""
+
+
+def tested(run: "Loaded", changes: Mapping[str, Any], part: str, limits: Mapping[str, int | None]) -> Tested:
+    """The pictures to test.
+
+    Of the data that the run was trained on, wherever they lie now, its own test, training or held-out pictures. Of
+    another folder of pictures its `test/`, or all of them, each read and fitted as `dlrun predict` does it.
+
+    Args:
+        changes: What was typed of `data` and `data.…`.
+        part: One of `PARTS`.
+        limits: `limit`, if it was typed: only the first so many. The run's own applies to its own data.
+
+    Raises:
+        UsageError: Data that are missing or don't suit the network, or a part that there is not.
+    """
+    from dlrun.data.dataset import limited
+    from dlrun.data.load import load
+
+    if part == "val" and not run.config.validation:
+        raise ConfigError("split=val: this run held no images out (validation=0)")
+    config = _config(run, changes)
+    dataset = _own(run, config, changes)
+    limit = limits.get("limit")
+    if dataset is not None:
+        split = _part(run, dataset, part, limits)
+        found = Tested(split, dataset.classes, dataset.name, part, _changed(run, dataset))
+    elif part == "val":
+        raise ConfigError("split=val: only the data that the run was trained on have pictures that it held out")
+    elif isinstance(config, ImageFolder):
+        return _of_folder(run, config, part, changes, limit)
+    else:
+        dataset = load(config)
+        found = Tested(dataset.train if part == "train" else dataset.test, dataset.classes, dataset.name, part)
+    _check_shape(run, found)
+    return replace(found, split=limited(found.split, limit))
+
+
+def _config(run: "Loaded", changes: Mapping[str, Any]) -> Data | Target:
+    """The data as they are configured now, at the size and in the colours that the network takes."""
+    from dlrun.config import parse, plain
+
+    values = plain(run.config)
+    if "data" in changes:
+        from dlrun.compose import compose
+
+        values["data"] = plain(compose([f"{key}={hydra_value(value)}" for key, value in changes.items()]))["data"]
+    else:
+        values["data"].update({key.removeprefix("data."): value for key, value in changes.items()})
+    config = parse(values).data
+    if isinstance(config, Target):
+        return config
+    _refuse_contradictions(run, config, changes)
+    channels, height, width = run.inputs.shape
+    if "data" in changes and height == width and not isinstance(config, Synthetic):
+        config = replace(config, size=height)
+    if isinstance(config, ImageFolder) and channels in (1, 3):
+        config = replace(config, color="grey" if channels == 1 else "rgb")
+    return config
+
+
+def _refuse_contradictions(run: "Loaded", config: Data, changes: Mapping[str, Any]) -> None:
+    """What was typed of the pictures must be what the network takes, from which it would be known."""
+    channels, height, width = run.inputs.shape
+    takes = f"the network takes pictures of {'x'.join(map(str, run.inputs.shape))} (channels, height, width)"
+    if changes.get("data.size") is not None and {height, width} != {config.size}:
+        raise ConfigError(f"data.size={config.size}: {takes}; leave data.size out")
+    if "data.color" in changes and channels != (1 if changes["data.color"] == "grey" else 3):
+        raise ConfigError(f"data.color={changes['data.color']}: {takes}; leave data.color out")
+    trained = getattr(run.config.data, "normalize", "unit")
+    if "data.normalize" in changes and config.normalize != trained:
+        raise ConfigError(f"data.normalize={config.normalize}: the network was trained with {trained}, which stays")
+
+
+def _own(run: "Loaded", config: Data | Target, changes: Mapping[str, Any]) -> "Dataset | None":
+    """The data that the run was trained on, if that is what there is, told by the fingerprint."""
+    from dlrun.data.load import load
+
+    if not changes:
+        return load(config)
+    trained = run.config.data
+    if isinstance(config, Target) or isinstance(trained, Target):
+        found = load(config) if isinstance(config, Target) else None
+    elif isinstance(config, ImageFolder) and isinstance(trained, ImageFolder):
+        if config.test_fraction != trained.test_fraction and "data.test_fraction" in changes:
+            return None
+        found = _loaded_if_whole(replace(trained, root=config.root))
+    else:
+        found = load(config) if config.name == trained.name else None
+    return found if found is not None and found.fingerprint == run.fingerprint else None
+
+
+def _changed(run: "Loaded", dataset: "Dataset") -> tuple[str, ...]:
+    if run.fingerprint in (None, dataset.fingerprint):
+        return ()
+    return (f"the data have changed since the training (fingerprint {dataset.fingerprint}, then {run.fingerprint})",)
+
+
+def _loaded_if_whole(config: Data) -> "Dataset | None":
+    from dlrun.data.load import load
+
+    try:
+        return load(config)
+    except DataError:
+        return None  # Reading it as another folder says what is wrong, if anything is.
+
+
+def _part(run: "Loaded", dataset: "Dataset", part: str, limits: Mapping[str, int | None]) -> "Split":
+    """Of the run's own data what it trained on, held out, or was tested on."""
+    from dlrun.data.dataset import limited, split_off
+
+    config = run.config
+    if part == "test":
+        return limited(dataset.test, limits.get("limit", config.limit))
+    train = limited(dataset.train, config.limit)
+    if not config.validation:
+        return train
+    kept, held = split_off(train, config.validation)
+    return held if part == "val" else kept
+
+
+def _of_folder(run: "Loaded", config: ImageFolder, part: str, changes: Mapping[str, Any], limit: int | None) -> Tested:
+    import numpy as np
+    import torch
+
+    from dlrun.data.dataset import Split
+    from dlrun.data.folder import all_of, in_turns
+    from dlrun.data.listing import tested_listing
+    from dlrun.data.places import locate
+
+    folder = locate(config).folder
+    listing, which = tested_listing(folder, part, config.test_fraction if "data.test_fraction" in changes else None)
+    classes = tuple(name for name, paths in listing.items() if paths)
+    if not classes:
+        raise ConfigError(f"split={part}: {folder} has no {part}/; leave split out to test all of it")
+    paths, labels = in_turns(listing, classes)
+    pictures = all_of(paths[:limit], run.fitted)
+    images = torch.from_numpy(np.stack([picture.pixels for picture in pictures]))
+    split = Split(images, torch.tensor(labels[:limit]))
+    notes = _notes(folder, which, [picture.found for picture in pictures if picture.inverted])
+    return Tested(split, classes, changes.get("data", config.name), which, notes)
+
+
+def _notes(folder: Path, part: str, inverted: list[str]) -> tuple[str, ...]:
+    whole = [f"all of {folder} is tested: it is not the run's own data and has no test/"] if part == "all" else []
+    turned = (
+        [f"{counted(len(inverted), 'picture')} inverted ({inverted[0]}), as dlrun predict does"] if inverted else []
+    )
+    return (*whole, *turned)
+
+
+def _check_shape(run: "Loaded", found: Tested) -> None:
+    shape = tuple(found.split.images.shape[1:])
+    if shape != run.inputs.shape:
+        theirs, ours = ("x".join(map(str, sizes)) for sizes in (shape, run.inputs.shape))
+        raise ConfigError(f"the pictures of {found.name} are {theirs}, the network takes {ours}")
