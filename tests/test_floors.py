@@ -19,7 +19,7 @@ FLOORS = [
     {"training", "evaluation"},
     {"sinks", "sheets", "parts", "loading"},
     {"runs", "outcome", "exporting"},
-    {"sweeps", "tables", "report", "slurm"},
+    {"sweeps", "tables", "report", "slurm", "records"},
     {"verbs"},
     {"cli", "__main__"},
 ]

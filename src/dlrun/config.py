@@ -187,7 +187,7 @@ def identity(config: Config) -> str:
     """
     if config.precision == "auto" or config.scale_lr:
         raise ConfigError("precision=auto or scale_lr=true: not settled yet, so it is not known which run this is")
-    values = {"numerics": NUMERICS, **_decisive(config)}
+    values = {"numerics": NUMERICS, **decisive(config)}
     if changes := revised(config):
         values["revised"] = changes
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
@@ -204,18 +204,27 @@ def revised(config: Config) -> dict[str, int]:
     return {}
 
 
-def _decisive(part: Any) -> dict[str, Any]:
-    """The fields that can change the numbers and are not at their defaults."""
+def decisive(part: Any) -> dict[str, Any]:
+    """The fields of a config, or of a part of it, that can change the numbers and are not at their defaults."""
     if isinstance(part, Target):
         return {"_target_": part.target, **part.arguments}
     values = {}
     for name, item in fields_of(type(part)).items():
         value = getattr(part, name)
         if dataclasses.is_dataclass(value):
-            value = _decisive(value)
+            value = decisive(value)
         if item.metadata.get("hashed", True) and value != {} and value != default_of(item):
             values[name] = value
     return values
+
+
+def contains_shorter(config: Config) -> bool:
+    """Whether the first k epochs of this run are those of the run of k epochs, bit for bit.
+
+    So it is where nothing in training knows the end: under a constant rate (its warm-up counts from the start), without
+    early stopping and without an average of the weights.
+    """
+    return config.scheduler.name == "constant" and config.early_stopping is None and config.average is None
 
 
 def _by_name(group: str, values: Mapping[str, Any], specs: Mapping[str, type]) -> Any:

@@ -96,7 +96,7 @@ class Result:
             raise UsageError(f"{run_dir}: no result.json, so this is no finished run") from None
         except (ValueError, RecursionError) as error:
             raise Damaged(f"{path}: can't be read as JSON ({type(error).__name__})") from None
-        return cls(**_checked(values, path))
+        return cls(**checked(values, path))
 
 
 def _content(path: Path) -> bytes:
@@ -144,10 +144,16 @@ def reopen(run_dir: Path, hash: str, origin: dict[str, Any] | None) -> None:
         going.write(run_dir)
 
 
-def _checked(values: Any, path: Path) -> dict[str, Any]:
+def checked(values: Any, path: Path | str) -> dict[str, Any]:
+    """The arguments of `Result` from the values of a file.
+
+    Raises:
+        Damaged: A field is missing or wrong, or the checksum among them does not fit.
+        UsageError: They are of another schema.
+    """
     known = {item.name for item in dataclasses.fields(Result)}
     required = known - {"error", "origin", "ranks", "history", "cpu"}
-    if isinstance(values, dict) and values.get("checksum", _checksum(values)) != _checksum(values):
+    if isinstance(values, dict) and "checksum" in values and values["checksum"] != _checksum(values):
         raise Damaged(f"{path}: damaged (its checksum does not match its content)")
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         raise UsageError(f"{path}: not a result of schema {SCHEMA}")

@@ -1,0 +1,1 @@
+"""Runs as lines of text that outlive their folders: packed, checked, merged and looked up (no torch)."""
