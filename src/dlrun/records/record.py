@@ -52,13 +52,14 @@ KEPT: dict[str, tuple[str, ...]] = {
     "precision": (),
     "threads": (),
     "cpu_capability": (),
+    "cpu": (),
     "ranks": (),
     "versions": (),
     "git": ("commit", "dirty"),
     "origin": ("hash", "epochs"),
     "schema": (),
 }
-"""The fields of a result that a record holds, each with the keys inside it (none: as it is)."""
+"""The fields of a result that a record holds, each with the keys inside it (none: as it is); null is left out."""
 TIMES = {"seconds", "images_per_second"}
 """Columns of a history that differ between two runs of equal numbers."""
 
@@ -102,8 +103,7 @@ class Record:
         if result.origin is not None and not contains_shorter(config):
             raise UsageError("extended, so that its first epochs did not follow the schedule of the whole")
         columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ()) if name != "epoch"}
-        kept = {name: _kept(getattr(result, name), keys) for name, keys in KEPT.items()}
-        return _record(_typed(config), kept, columns)
+        return _record(_typed(config), _kept(result), columns)
 
     @classmethod
     def of_line(cls, line: bytes) -> "Record":
@@ -134,7 +134,7 @@ class Record:
         values = {
             "record": SCHEMA,
             "config": self.settings,
-            "result": {name: _kept(getattr(self.result, name), keys) for name, keys in KEPT.items()},
+            "result": _kept(self.result),
             "history": self.history,
         }
         body = json.dumps(values, separators=(",", ":"), allow_nan=False).encode()[:-1]
@@ -158,10 +158,10 @@ class Record:
 
     @property
     def environment(self) -> str:
-        """What the last bits depend on besides the settings: device, threads, vector instructions, versions."""
+        """What the last bits depend on besides the settings: device, threads, kind of CPU, versions."""
         result = self.result
         versions = sorted(result.versions.items())
-        return json.dumps([result.device, result.threads, result.ranks, result.cpu_capability, versions])
+        return json.dumps([result.device, result.threads, result.ranks, result.cpu_capability, result.cpu, versions])
 
     @property
     def numbers(self) -> str:
@@ -213,7 +213,12 @@ def _checksum(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest()[:16].encode()
 
 
-def _kept(value: Any, keys: Sequence[str]) -> Any:
+def _kept(result: Result) -> dict[str, Any]:
+    found = {name: _inside(getattr(result, name), keys) for name, keys in KEPT.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _inside(value: Any, keys: Sequence[str]) -> Any:
     return {key: value[key] for key in keys if key in value} if keys and isinstance(value, dict) else value
 
 
@@ -287,7 +292,9 @@ def _record(settings: Any, values: Any, history: Any) -> Record:
         raise UsageError("no record: config, result or history is missing")
     for text in _texts([values, list(history)]):
         _refuse_private(text)
-    result = Result(**checked({**values, "status": "completed", "name": "", "overrides": []}, "result"))
+    result = Result(
+        **checked({**dict.fromkeys(KEPT), **values, "status": "completed", "name": "", "overrides": []}, "result")
+    )
     record = Record(settings, result, history)
     _check_numbers(record)
     _check_agreement(record)
