@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlrun.config import Config, identity
+from dlrun.config import Config
 from dlrun.records.record import Record
 from dlrun.result import Result
+from dlrun.settled import settle
 
 
 def wait_for(reached: Callable[[], object], seconds: float = 300) -> None:
@@ -106,7 +107,7 @@ def record_of_a_run(
     ]
     last, best = rows[-1], max(accuracies)
     values = {
-        "hash": identity(config),
+        "hash": settle(config).hash,
         "seed": config.seed,
         "data": {"name": getattr(config.data, "name", "own"), "fingerprint": "abcd0123abcd0123", "verified": True},
         "epochs": len(rows),

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlrun.config import Config, contains_shorter, decisive, identity, parse
+from dlrun.config import Config, contains_shorter, decisive, parse
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.folders import read_config
 from dlrun.groups import Data, Scheduler
 from dlrun.report.output import visible
 from dlrun.result import Result, checked, read_history
+from dlrun.settled import settle
 
 SCHEMA = 1
 LONGEST = 4_000_000
@@ -188,7 +189,7 @@ class Record:
         settings = _typed(replace(self.config, seed=0, epochs=epochs))
         result = replace(
             self.result,
-            hash=identity(replace(self.config, epochs=epochs)),
+            hash=settle(replace(self.config, epochs=epochs)).hash,
             epochs=epochs,
             train={name: history[f"train_{name}"][-1] for name in ("loss", "accuracy")},
             test={name: history[f"test_{name}"][-1] for name in ("loss", "accuracy")},
@@ -271,7 +272,9 @@ def _known(settings: str) -> tuple[Config, str]:
         _refuse_private(text)
     try:
         config = parse(_nested(values))
-        hash = identity(config)
+        if config.precision == "auto" or config.scale_lr:
+            raise ConfigError("precision=auto or scale_lr=true")
+        hash = settle(config).hash
     except (ConfigError, TypeError, AttributeError) as error:
         raise UsageError(f"its config is none of dlrun's: {visible(str(error))[:200]}") from None
     if _text(_typed(config)) != settings:
@@ -383,7 +386,7 @@ def _check_agreement(record: Record) -> None:
         UsageError: Something contradicts something else.
     """
     config, result, history = record.config, record.result, record.history
-    hash = identity(config)
+    hash = settle(config).hash
     if result.hash != hash:
         raise UsageError(f"its hash {result.hash} is not that of its config ({hash} as this dlrun computes it)")
     split = result.best.get("selected_on") if result.best else None
