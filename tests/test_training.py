@@ -15,7 +15,7 @@ from dlrun.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
 from dlrun.precision import Precision
 from dlrun.state import State, Totals
 from dlrun.step import Settings
-from dlrun.training import evaluate, shuffled, train
+from dlrun.training import evaluate, order_of, shuffled, train
 
 CPU = torch.device("cpu")
 
@@ -60,6 +60,20 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     assert not torch.equal(first, shuffled(100, seed=1, epoch=3))
     assert not torch.equal(first, shuffled(100, seed=2, epoch=2))
     assert first.sort().values.tolist() == list(range(100))
+
+
+def test_without_shuffling_the_images_come_as_they_lie() -> None:
+    assert order_of(20, settings(shuffle=False), epoch=7).tolist() == list(range(20))
+
+
+def test_a_last_batch_that_is_not_full_can_be_left_out() -> None:
+    assert order_of(50, settings(drop_last=True), epoch=1).tolist() == shuffled(50, 0, 1)[:48].tolist()
+    assert order_of(48, settings(drop_last=True), epoch=1).tolist() == shuffled(48, 0, 1).tolist()
+    whole, cut = (
+        [one for one in events(state(), **kind) if isinstance(one, StepsTaken)] for kind in ({}, {"drop_last": True})
+    )
+    assert [one.steps_done for one in whole] == [4, 4]
+    assert [one.steps_done for one in cut] == [3, 3]
 
 
 def test_the_training_metrics_are_running_averages_over_every_image() -> None:

@@ -20,6 +20,7 @@ from dlrun.groups import (
     OPTIMIZERS,
     SCHEDULERS,
     Augment,
+    Cosine,
     Data,
     Layers,
     Optimizer,
@@ -94,6 +95,11 @@ class Config:
         low=0,
     )
     limit: int | None = option(None, "use only the first so many images of train and of test", low=1)
+    train_limit: int | None = option(
+        None, "train on only the first so many images that are not held out; the test set stays whole", low=1
+    )
+    shuffle: bool = option(True, "draw the order of the training images anew every epoch (false: as they lie)")
+    drop_last: bool = option(False, "leave out the last batch of an epoch of training if it is not full")
     early_stopping: int | None = option(None, "stop after so many epochs without a better accuracy", low=1)
     label_smoothing: float = option(0.0, "share of the target spread over all classes", low=0, below=1)
     clip_norm: float | None = option(None, "largest norm of the whole gradient", above=0)
@@ -201,7 +207,10 @@ def revised(config: Config) -> dict[str, int]:
     `if config.validation: found["held out"] = 2  # by class; 1 was at random`. Then results made before count no
     more for these configs, and all others keep their hashes. `NUMERICS` is for what changes every run.
     """
-    return {}
+    found = {}
+    if isinstance(config.scheduler, Cosine) and config.scheduler.warmup:
+        found["cosine"] = 2  # begins where the warm-up ends; 1 was multiplied with the warm-up, and never reached lr
+    return found
 
 
 def decisive(part: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dlrun.config import Config
 from dlrun.distributed import ALONE, Ranks
 from dlrun.environment import cpu
-from dlrun.errors import DataError, UsageError
+from dlrun.errors import ConfigError, DataError, UsageError
 from dlrun.memory import keep_freed
 from dlrun.optim.schedule import factor
 from dlrun.precision import Precision, pick_device, set_determinism, set_threads
@@ -78,8 +78,8 @@ class Parts:
 
     @property
     def steps_per_epoch(self) -> int:
-        """The last, smaller batch counted."""
-        return math.ceil(len(self.train) / self.config.batch_size)
+        """The last, smaller batch counted, unless it is left out."""
+        return math.ceil(self.settings.images_per_epoch(len(self.train)) / self.config.batch_size)
 
     def factor(self, step: int) -> float:
         """The schedule: factor on the learning rate of a step, by the number of steps before it."""
@@ -116,6 +116,11 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     evaluated = test
     if config.validation:
         train, evaluated = split_off(train, config.validation)
+    train = limited(train, config.train_limit)
+    if config.drop_last and len(train) < config.batch_size:
+        raise ConfigError(
+            f"drop_last=true: no batch of {config.batch_size} images can be made of {len(train)}; lower batch_size"
+        )
     precision = Precision(config.precision, device.type)
     torch.manual_seed(config.seed)
     state = _state(config, tuple(train.images.shape[1:]), len(dataset.classes), device, precision)
@@ -174,6 +179,8 @@ def _settings(config: Config, precision: Precision) -> "Settings":
         label_smoothing=config.label_smoothing,
         clip_norm=config.clip_norm,
         early_stopping=config.early_stopping,
+        shuffle=config.shuffle,
+        drop_last=config.drop_last,
         log_every=config.log_every,
         save_every=config.checkpoint.every_steps,
         split="val" if config.validation else "test",

@@ -30,10 +30,16 @@ class Settings:
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     early_stopping: int | None = None
+    shuffle: bool = True
+    drop_last: bool = False
     log_every: int = 100
     save_every: int | None = None
     split: str = "test"
     """Name of the images evaluated every epoch: `test`, or `val` where images are held out."""
+
+    def images_per_epoch(self, available: int) -> int:
+        """How many of the `available` training images an epoch takes."""
+        return available - available % self.batch_size if self.drop_last else available
 
 
 GROUP_BYTES = 8_000_000

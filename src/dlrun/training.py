@@ -22,6 +22,12 @@ from dlrun.state import Best, State, Totals
 from dlrun.step import Settings, Step, batches, set_rate
 
 
+def order_of(available: int, settings: Settings, epoch: int) -> Tensor:
+    """The images of an epoch in their order, int64 (n,): a function of the settings and the epoch alone."""
+    order = shuffled(available, settings.seed, epoch) if settings.shuffle else torch.arange(available)
+    return order[: settings.images_per_epoch(available)]
+
+
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:
     """The order of the images in an epoch, int64 (count,); a function of seed and epoch alone.
 
@@ -69,7 +75,9 @@ def train(
         if metrics is None:
             yield Stopped("signal")
             return
-        yield _end_epoch(state, settings, metrics, len(data), time.perf_counter() - begun, ranks)
+        yield _end_epoch(
+            state, settings, metrics, settings.images_per_epoch(len(data)), time.perf_counter() - begun, ranks
+        )
 
 
 def _train_epoch(
@@ -82,7 +90,7 @@ def _train_epoch(
 ) -> Iterator[Event]:
     state, settings = step.state, step.settings
     state.model.train()
-    order = shuffled(len(data), settings.seed, state.epoch).to(data.images.device)
+    order = order_of(len(data), settings, state.epoch).to(data.images.device)
     steps = math.ceil(len(order) / settings.batch_size)
     rest = order[state.steps_done * settings.batch_size :]
     for batch in batches(data, rest, settings.batch_size, prepare, step.ranks):

@@ -59,6 +59,15 @@ def test_warm_up_rises_linearly_and_multiplies_the_schedule() -> None:
     assert warmed == pytest.approx(10 / 16 * 0.5)
 
 
+@pytest.mark.parametrize("decline", [Cosine, Linear])
+def test_what_ends_with_the_run_begins_where_the_warm_up_ends(decline: type[Cosine | Linear]) -> None:
+    warmed, plain = decline(decline.__name__.lower(), warmup=3), decline(decline.__name__.lower())
+    factors = [factor(warmed, step, 10, 100) for step in range(100)]
+    assert factors[:30] == pytest.approx([(step + 1) / 30 for step in range(30)])
+    assert max(factors) == factors[29] == 1
+    assert factors[30:] == pytest.approx([factor(plain, step + 1, 10, 70) for step in range(70)])
+
+
 SCHEDULES = [
     *(Scheduler("constant", 1.5), Step("step"), Cosine("cosine", 1), OneCycle("one_cycle"), Linear("linear", 1)),
     *(Steps("steps", at=[1, 3]), Exponential("exponential"), InverseTime("inverse_time")),

@@ -12,7 +12,13 @@ def factor(scheduler: Scheduler, step: int, steps_per_epoch: int, total_steps: i
         step: Number of steps before it, from 0.
         total_steps: Of the whole run.
     """
-    return _warmed(scheduler, step, steps_per_epoch) * _shape(scheduler, step, steps_per_epoch, total_steps)
+    rise = _warmed(scheduler, step, steps_per_epoch)
+    if isinstance(scheduler, Cosine | Linear):
+        # What ends with the run begins where the warm-up ends, so that the full rate is reached.
+        warm = scheduler.warmup * steps_per_epoch
+        done = max(step + 1 - warm, 0) if warm else step
+        return rise * _decline(scheduler, done / max(total_steps - warm, 1))
+    return rise * _shape(scheduler, step, steps_per_epoch, total_steps)
 
 
 def _warmed(scheduler: Scheduler, step: int, steps_per_epoch: int) -> float:
@@ -31,13 +37,15 @@ def _shape(scheduler: Scheduler, step: int, steps_per_epoch: int, total_steps: i
             return scheduler.gamma ** (step / steps_per_epoch / scheduler.every)
         case InverseTime():
             return (1 + scheduler.decay * step) ** -scheduler.power
-        case Linear():
-            return 1.0 + (scheduler.final - 1.0) * step / total_steps
-        case Cosine():
-            return _anneal(1.0, scheduler.final, step / total_steps)
         case OneCycle():
             return _one_cycle(scheduler, step / total_steps)
     return 1.0
+
+
+def _decline(scheduler: Cosine | Linear, done: float) -> float:
+    if isinstance(scheduler, Cosine):
+        return _anneal(1.0, scheduler.final, done)
+    return 1.0 + (scheduler.final - 1.0) * min(done, 1.0)
 
 
 def _one_cycle(scheduler: OneCycle, done: float) -> float:
