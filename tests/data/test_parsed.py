@@ -6,10 +6,11 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 
 from dlrun.data import parsed
 from dlrun.data.load import load
-from dlrun.groups import Data
+from dlrun.groups import Data, ImageFolder
 
 FAULTS = 200 if os.environ.get("DLRUN_FAULTS") == "all" else 30
 
@@ -41,6 +42,22 @@ def test_the_second_start_parses_nothing(config, builds):
     assert torch.equal(first.train.images, second.train.images)
     assert first.fingerprint == second.fingerprint
     assert (first.classes, first.mean) == (second.classes, second.mean)
+
+
+def test_pictures_that_were_read_in_another_way_are_read_again_and_no_others(config, builds, tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGBA", (4, 4), (0, 0, 0, 100 * number)).save(tmp_path / "own" / name / f"{number}.png")
+    own = ImageFolder("image_folder", root=str(tmp_path / "own"), size=None)
+    for known in (config, own):
+        load(known)
+        load(known)
+    assert len(builds) == 2
+    monkeypatch.setattr("dlrun.data.picture.READING", 1)
+    for known in (config, own):
+        load(known)
+    assert len(builds) == 3
 
 
 def test_writing_to_the_tensors_does_not_reach_the_cache(config):
@@ -142,7 +159,7 @@ def test_a_broken_data_set_fails_the_same_every_time(config, tmp_path):
 def test_processes_at_once(config, folders):
     """One parses, the others wait and find it parsed; all see the same."""
     code = f"""
-from dlrun.groups import Data
+from dlrun.groups import Data, ImageFolder
 from dlrun.data.parsed import Parsed, cached
 from dlrun.data.places import locate
 from dlrun.data.read import read

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dlrun import checkpoint
 from dlrun.cli import main
 
 RUN = ("model.layers=[flatten]", "epochs=1", "threads=1", "device=cpu", "tensorboard=off")
@@ -170,3 +171,27 @@ def test_no_picture_of_the_data_set_is_turned_round(here: Path, capsys: pytest.C
         accuracy, inverted = predicted(f"{name}/test", capsys, f"run_{name}")
         assert inverted == 0
         assert evaluated(capsys=capsys, run=f"run_{name}")["accuracy"] == pytest.approx(accuracy)
+
+
+def as_of_0_1_0(run: Path) -> None:
+    """Its checkpoint says of borders what those of 0.1.0 say: their mean alone."""
+    path = run / "checkpoints" / "last.pt"
+    content = checkpoint.load(path)
+    del content["data"]["rim"]
+    checkpoint.save(path, content)
+
+
+def test_a_network_of_0_1_0_turns_pictures_round_only_where_its_data_set_is_known(
+    here: Path, drawn_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate(("a", "b")):
+        draw(here / "own" / name, 5, seed=number)
+        draw(here / "light" / name, 2, light=2, seed=10 + number)
+    train("data=image_folder", "data.root=own", "data.color=grey", "data.size=8")
+    shutil.copytree(drawn_run, here / "mnist")
+    for run in ("run", "mnist"):
+        assert predicted("light", capsys, run)[1] == 4
+        as_of_0_1_0(here / run)
+    assert predicted("light", capsys, "run")[1] == 0
+    assert predicted("light", capsys, "mnist")[1] == 4
+    assert evaluated("data.root=light", capsys=capsys)["pictures"] == 4
