@@ -60,7 +60,8 @@ def test_parts_of_the_users_own_keep_their_arguments() -> None:
         ({"tags": "x"}, "tags=x: expected a list"),
         (
             {"scheduler": {"_target_": "torch.optim.lr_scheduler.StepLR"}},
-            "scheduler._target_: not supported; scheduler is one of constant, step, steps, exponential, inverse_time, linear, cosine, one_cycle",
+            "scheduler._target_: not supported; scheduler is one of constant, step, steps, "
+            "exponential, inverse_time, linear, cosine, one_cycle",
         ),
         ({"data": {"_target_": 3}}, "_target_: expected the dotted name of a class or function, got 3"),
     ],
