@@ -1,8 +1,11 @@
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from dlrun.data import folder
+from dlrun.data.decoded import fingerprint
 from dlrun.data.listing import classes_in, held_out
 from dlrun.errors import DataError
 from dlrun.groups import ImageFolder
@@ -52,6 +55,22 @@ def test_train_and_test_folders(tmp_path):
     paint(tmp_path / "test" / "c" / "2.png")
     with pytest.raises(DataError, match="classes that train/ has not: c"):
         folder.read(tmp_path, config())
+
+
+def test_a_name_is_one_class_however_its_letters_are_composed(tmp_path):
+    for form in ("NFC", "NFD"):
+        for split, name in (("train", "Käse"), ("train", "Öl"), ("test", "Öl")):
+            paint(tmp_path / form / split / unicodedata.normalize(form, name) / "1.png", mode="L")
+            if form == "NFC":
+                paint(tmp_path / "both" / split / unicodedata.normalize("NFD", name) / "2.png", mode="L")
+                paint(tmp_path / "both" / split / name / "1.png", mode="L")
+        paint(tmp_path / form / "train" / "cat" / "1.png", mode="L")
+    composed, split = (folder.read(tmp_path / form, config()) for form in ("NFC", "NFD"))
+    assert composed.classes == split.classes == ("Käse", "cat", "Öl")
+    assert fingerprint(composed) == fingerprint(split)
+    both = folder.read(tmp_path / "both", config())
+    assert both.classes == ("Käse", "Öl")
+    assert (len(both.train.labels), len(both.test.labels)) == (4, 2)
 
 
 def test_adding_a_picture_moves_no_other():

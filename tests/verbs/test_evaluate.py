@@ -1,10 +1,14 @@
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
+import torch
 
 from dlrun.cli import main
+from dlrun.data.dataset import Split
 from dlrun.result import Result
+from dlrun.verbs import evaluate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -84,3 +88,10 @@ def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "file").touch()
     assert main(["evaluate", str(tmp_path / "file")]) == 2
     assert capsys.readouterr().err.count("\n") == 3
+
+
+def test_classes_are_known_by_their_names_however_these_are_composed() -> None:
+    split = Split(torch.zeros(3, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 1, 2]))
+    forms = [tuple(unicodedata.normalize(form, name) for name in ("Käse", "cat", "Öl")) for form in ("NFD", "NFC")]
+    for theirs, ours in (forms, forms[::-1]):
+        assert evaluate._relabelled(split, theirs[::-1], ours).tolist() == [2, 1, 0]

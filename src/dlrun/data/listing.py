@@ -1,6 +1,7 @@
 """Which pictures lie in a folder of one's own, by class: names only, nothing is opened."""
 
 import os
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,11 +57,19 @@ def tested_listing(folder: Path, part: str, fraction: float | None) -> tuple[dic
 
 
 def listing(folder: Path) -> dict[str, list[Path]]:
-    """The pictures of every class: all below a folder of its name."""
+    """The pictures of every class: all below a folder of its name, however its letters are composed."""
     if not folder.is_dir():
         return {}
-    inner = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return {entry.name: below(entry) for entry in inner}
+    found: dict[str, list[Path]] = {}
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.name.startswith("."):
+            found.setdefault(composed(entry.name), []).extend(below(entry))
+    return {name: sorted(found[name]) for name in sorted(found)}
+
+
+def composed(name: str) -> str:
+    """A name in one form: an umlaut may be one sign or two (macOS writes two), and looks the same."""
+    return unicodedata.normalize("NFC", name)
 
 
 def below(folder: Path) -> list[Path]:

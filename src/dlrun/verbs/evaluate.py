@@ -94,11 +94,14 @@ def _relabelled(split: "Split", theirs: tuple[str, ...], ours: tuple[str, ...]) 
     """The labels as the network counts them: classes are known by their names, and some may be missing."""
     import torch
 
-    strange = [name for name in theirs if name not in ours]
+    from dlrun.data.listing import composed
+
+    places = {composed(name): number for number, name in enumerate(ours)}
+    strange = [name for name in theirs if composed(name) not in places]
     if strange:
         shown = ", ".join(map(visible, strange[:5])) + (" …" if len(strange) > 5 else "")
         raise ConfigError(f"data: the network does not know the classes {shown}; it knows {', '.join(ours[:10])}")
-    return torch.tensor([ours.index(name) for name in theirs])[split.labels]
+    return torch.tensor([places[composed(name)] for name in theirs])[split.labels]
 
 
 def _numbers(outcome: "Predictions", classes: tuple[str, ...]) -> dict[str, Any]:
