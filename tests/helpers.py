@@ -1,6 +1,8 @@
 """What several test modules need and no fixture has to prepare."""
 
 import contextlib
+import io
+import logging
 import os
 import re
 import struct
@@ -23,6 +25,30 @@ def wait_for(reached: Callable[[], object], seconds: float = 300) -> None:
     while not reached():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain"
         time.sleep(0.05)
+
+
+def heard(*words: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of `dlrun WORDS`, in this process and its working directory."""
+    from dlrun import cli
+
+    stdout, stderr = io.StringIO(), io.StringIO()
+    root = logging.getLogger()
+    handlers = list(root.handlers)
+    try:
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            status = cli.main(list(words))
+    except SystemExit as error:  # argparse
+        status = int(error.code or 0)
+    finally:
+        root.handlers = handlers  # each call adds one, for a stream that is gone
+    assert "Traceback" not in stdout.getvalue() + stderr.getvalue()
+    return status, stdout.getvalue(), stderr.getvalue()
+
+
+def said(*words: str) -> tuple[int, str]:
+    """Exit status of `dlrun WORDS` and all that it prints, as `heard`."""
+    status, stdout, stderr = heard(*words)
+    return status, stdout + stderr
 
 
 def result_of_a_run(**changes: Any) -> Result:

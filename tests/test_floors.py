@@ -5,14 +5,14 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "dlrun"
 FLOORS = [
-    {"errors", "extras", "files", "locks", "signals", "statistics"},
+    {"errors", "extras", "files", "locks", "signals", "statistics", "text"},
     {"fields"},
     {"groups"},
     {"config", "events"},
-    {"result", "environment", "targets", "precision"},
+    {"result", "environment", "saved", "targets", "precision"},
     {"settled"},
     {"compose", "folders", "distributed"},
-    {"memory", "randomness", "checkpoint", "data", "models", "optim"},
+    {"memory", "randomness", "checkpoint", "data", "models", "optim", "trust"},
     {"state"},
     {"step"},
     {"graph"},

@@ -7,55 +7,7 @@ import yaml
 
 from dlrun import checkpoint
 from dlrun.errors import ConfigError, UsageError
-from dlrun.groups import Layers, Target
-from dlrun.loading import allow, classifiers, load_run
-
-HOSTILE = [
-    Target("os.system", {"command": "touch /tmp/owned"}),
-    Target("torch.utils.collect_env.run", {"command": "touch /tmp/owned"}),
-    Target("torch.hub.load", {"repo_or_dir": "a/b", "model": "c"}),
-    Target("torch.load", {"f": "x"}),
-    Target("torch.nn.modules.module._addindent", {}),
-    Target("torch.nn.functional.relu", {}),
-    Target("torch.nn.init.torch.hub.load", {}),
-    Target("torch.nn.Parameter", {}),
-    Target("torch.nn.utils.prune.torch.load", {}),
-    Target("torchvision.models.get_weight", {"name": "x"}),
-    Target("torchvision.models.get_model", {"name": "../x"}),
-    Target("torchvision.models.get_model", {"name": ["resnet18"]}),
-    Target("torchvision.models.detection.fasterrcnn_resnet50_fpn", {}),
-    Target("torchvision.datasets.utils.download_url", {}),
-    Target("dlrun.targets.imported", {"target": "os.system", "group": "model"}),
-    Target("dlrun.cli.main", {}),
-    Target("__main__.x", {}),
-    Target("", {}),
-]
-LISTED: list[Any] = [
-    Layers(["flatten"]),
-    Target("dlrun.models.resnet.resnet9", {}),
-    Target("torch.nn.Linear", {"in_features": 4, "out_features": 2}),
-    Target("torch.nn.Sequential", {}),
-    Target("torchvision.models.resnet18", {}),
-    Target("torchvision.models.get_model", {"name": "resnet34"}),
-]
-
-
-@pytest.mark.parametrize("model", HOSTILE, ids=lambda target: target.target)
-def test_a_loaded_config_builds_nothing_outside_the_list(model: Target) -> None:
-    with pytest.raises(ConfigError, match="trust=true"):
-        allow(model, trust=False)
-    allow(model, trust=True)
-
-
-@pytest.mark.parametrize("model", LISTED, ids=str)
-def test_the_list_holds_our_own_layers_of_torch_and_classifiers_of_torchvision(model: Any) -> None:
-    allow(model, trust=False)
-
-
-def test_torchvision_lists_classifiers_only() -> None:
-    names = classifiers()
-    assert {"resnet18", "vgg11", "vit_b_16"} <= set(names)
-    assert not any("rcnn" in name or "deeplab" in name or name.startswith("raft") for name in names)
+from dlrun.loading import load_run
 
 
 def copied(run: Path, folder: Path, config: dict[str, Any] | None = None, **content: Any) -> Path:

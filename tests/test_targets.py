@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,19 @@ def test_a_module_that_fails_to_import(tmp_path: Path, monkeypatch: pytest.Monke
         imported("failing_module.Net", "model")
     with pytest.raises(ConfigError, match="importing failing_too failed: ZeroDivisionError"):
         imported("failing_too.Net", "model")
+
+
+def test_the_working_directory_is_searched_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "module_of_ones_own.py").write_text("import beside_it\n\n\nclass Net:\n    width = beside_it.width\n")
+    (tmp_path / "beside_it.py").write_text("width = 7\n")
+    (tmp_path / "json.py").write_text("class Net: ...\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    before = list(sys.path)
+    with pytest.raises(ConfigError, match=r"json has no 'Net' \(json is .*; the installed module goes before your "):
+        imported("json.Net", "model")
+    assert sys.path == before, "not asked for anything there"
+    assert imported("module_of_ones_own.Net", "model").width == 7
+    assert sys.path == [*before, str(tmp_path)]
+    for name in ("module_of_ones_own", "beside_it"):
+        monkeypatch.delitem(sys.modules, name)

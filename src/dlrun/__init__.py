@@ -1,5 +1,12 @@
 """Run image-classifier experiments from config files; see `dlrun --help`."""
 
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.orig_argv[-len(sys.argv)].removeprefix("-m") == "dlrun":
+    # `python -m dlrun`: Python put the working directory first, where a yaml.py or random.py may lie. It is taken
+    # off before anything else is imported; `dlrun.targets` puts it last when a `_target_` is wanted from there.
+    del sys.path[0]
+
 import time
 from typing import TYPE_CHECKING
 

@@ -5,16 +5,23 @@ import io
 import logging
 import os
 import sys
-from pathlib import Path
+from typing import TextIO
 
 from dlrun import __version__
-from dlrun.errors import DlrunError, UsageError, did_you_mean
+from dlrun.errors import DlrunError, UsageError, did_you_mean, is_out_of_memory
 from dlrun.groups import GROUPS
 from dlrun.signals import ctrl_c_ends
+from dlrun.text import VisibleFormatter, visible_lines
 from dlrun.verbs import VERBS
 
 LONGEST = 1000
 """Characters of a line that tells of an error."""
+LESS_MEMORY = {
+    "evaluate": "lower eval_batch_size or limit, unless the network itself is too large for the device",
+    "predict": "the network is too large for the device; device=… names another",
+    "export": "the network is too large for this machine",
+}
+"""What to do where memory is short, by verb."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +31,6 @@ def main(arguments: list[str] | None = None) -> int:
     _warn_on_stderr()
     try:
         with ctrl_c_ends():
-            _make_importable(Path.cwd())
             return _dispatch(words)
     except DlrunError as error:
         return _say(str(error), error.exit_status)
@@ -34,23 +40,33 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader went away (`dlrun … | head`); Python must not complain while closing the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except MemoryError:
-        return _say("out of memory", 1)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        verb = next(iter(words), "")
+        return _say(f"out of memory; {LESS_MEMORY.get(verb, 'lower batch_size, eval_batch_size or limit')}", 1)
     except OSError as error:
         return _say(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
 
 
 def _prepare_streams() -> None:
-    """Names that the terminal's encoding lacks are spelt out instead of ending in an error."""
+    """Streams that are closed (`>&-`) lead nowhere; names that the encoding lacks are spelt out, which is no error."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, _nowhere(number))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _make_importable(folder: Path) -> None:
-    """A console script does not have the working directory on its path; `_target_` may name a module there."""
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+def _nowhere(number: int) -> TextIO:
+    """A stream to the null device at a closed number, which the next file would get, and with it what C prints."""
+    handle = os.open(os.devnull, os.O_RDWR)
+    if handle != number:
+        os.dup2(handle, number)
+        os.close(handle)
+    os.set_inheritable(number, True)
+    return open(number, "w" if number else "r", encoding="utf-8")
 
 
 def _warn_on_stderr() -> None:
@@ -58,16 +74,14 @@ def _warn_on_stderr() -> None:
     handler.setLevel(logging.WARNING)
     # Tracebacks are for run.log; the sentence that ends the command follows.
     handler.addFilter(lambda record: record.exc_info is None)
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(VisibleFormatter("%(levelname)s: %(message)s"))
     logging.getLogger().addHandler(handler)
 
 
 def _say(text: str, status: int) -> int:
     """Print an error: the text of a file or an argument may be in it, so it is cut and spelt out."""
-    from dlrun.report.output import visible
-
     lines = [f"{line[:LONGEST]}…" if len(line) > LONGEST else line for line in text.split("\n")]
-    print("dlrun: " + "\n".join(map(visible, lines)), file=sys.stderr)
+    print("dlrun: " + visible_lines("\n".join(lines)), file=sys.stderr)
     return status
 
 

@@ -120,7 +120,11 @@ class Config:
     scale_lr: bool = option(
         False, "under torchrun: batch_size is that of each rank, and the learning rate grows with their number"
     )
-    trust: bool = option(False, "allow a loaded run to build classes outside dlrun's list", hashed=False)
+    trust: bool = option(
+        False,
+        "behind a run folder: let its config build what is not on dlrun's list, which runs code of whoever made it",
+        hashed=False,
+    )
     sweep: Sweep = field(default_factory=Sweep)
     choices: dict[str, str] = option({}, "the option chosen for each group, for the record", hashed=False)
 

@@ -77,3 +77,10 @@ class Interrupted(DlrunError):
     def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
         self.exit_status = 128 + signal
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was short, of the GPU or the CPU; PyTorch says so in several ways."""
+    words = ("t allocate memory", "not allocate memory", "not enough memory", "bad_alloc", "create a memory object")
+    out_of_memory = type(error).__name__ == "OutOfMemoryError"  # torch's, without importing torch
+    return isinstance(error, MemoryError) or out_of_memory or any(word in str(error) for word in words)

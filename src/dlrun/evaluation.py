@@ -31,6 +31,11 @@ class Predictions:
     classes: int
 
     @property
+    def undefined(self) -> int:
+        """How many pictures the network gave no numbers for (NaN, or infinite ones)."""
+        return int((~self.confidence.isfinite()).sum())
+
+    @property
     def accuracy(self) -> float:
         """Share of pictures whose most probable class is the true one."""
         return (self.predicted == self.labels).double().mean().item()

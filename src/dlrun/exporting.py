@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlrun.errors import RunFailed, UsageError
+from dlrun.errors import RunFailed, UsageError, is_out_of_memory
 from dlrun.extras import command
 from dlrun.loading import Loaded
 
@@ -65,6 +66,8 @@ def export(run: Loaded, form: str, path: Path) -> float:
         with _quiet(), _one_line(form):
             write(classifier, _about(run), run.inputs.shape, draft)
             difference = _difference(classifier, read(draft), run.inputs.shape)
+        if math.isnan(difference):
+            raise RunFailed(f"{path}: not written, since the network gives no numbers (NaN) for some pictures")
         if difference > TOLERANCE:
             raise RunFailed(f"{path}: not written, since it differs from the network by {difference:.1e}")
         draft.replace(path)
@@ -127,11 +130,10 @@ def _read_pt2(path: Path) -> Classify:
 
 
 def _difference(classifier: Classifier, classify: Classify, shape: tuple[int, ...]) -> float:
+    """The largest difference; not a number where one of the two is none."""
     with torch.inference_mode():
-        return max(
-            (classifier(images) - classify(images)).abs().max().item()
-            for images in (_pictures(count, shape) for count in BATCHES)
-        )
+        pairs = [(classifier(images), classify(images)) for images in (_pictures(count, shape) for count in BATCHES)]
+        return torch.stack([(ours - theirs).abs().max() for ours, theirs in pairs]).max().item()
 
 
 def _pictures(count: int, shape: tuple[int, ...]) -> Tensor:
@@ -163,5 +165,7 @@ def _one_line(form: str) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         text = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise RunFailed(f"this network can't be exported as {form}: {type(error).__name__}: {text}") from error

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from dlrun.errors import UsageError
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Replace `path` by `content` (text as UTF-8) so that a reader sees the old file or the new one.
@@ -84,10 +86,25 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def expanded(path: str) -> Path:
+    """The path with the home folder in place of a leading `~` or `~user`.
+
+    Raises:
+        UsageError: There is no such user, or no home folder is known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{path}: there is no home folder of {path.partition('/')[0]}") from None
+
+
 def cache_home() -> Path:
     """The user's cache folder for dlrun: `$XDG_CACHE_HOME/dlrun`, or the system's usual place."""
     if os.environ.get("XDG_CACHE_HOME"):
         return Path(os.environ["XDG_CACHE_HOME"]) / "dlrun"
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "dlrun" / "Cache"
-    return Path.home() / ".cache" / "dlrun"
+    try:
+        if os.name == "nt":
+            return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "dlrun" / "Cache"
+        return Path.home() / ".cache" / "dlrun"
+    except RuntimeError:
+        raise UsageError("no home folder is known; name a cache folder in XDG_CACHE_HOME") from None

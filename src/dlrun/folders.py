@@ -19,6 +19,7 @@ from dlrun.groups import GROUPS
 from dlrun.locks import Lock, NoLocks, is_locked
 from dlrun.result import Result, check_history, read_history
 from dlrun.settled import settle
+from dlrun.text import VisibleFormatter
 
 log = logging.getLogger("dlrun")
 
@@ -293,7 +294,7 @@ def logged_to(path: Path) -> Iterator[None]:
     """Append what dlrun logs to a file, with times."""
     logger = logging.getLogger("dlrun")
     handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(min(logger.level or logging.INFO, logging.INFO))
     try:

@@ -1,7 +1,7 @@
 """A run folder as a network that can be used: possibly a stranger's, so nothing in it is run or unpickled."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,22 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from dlrun import checkpoint
+from dlrun import saved as check
 from dlrun.checkpoint import CheckpointError
 from dlrun.config import Config, parse, plain
 from dlrun.data.foreign import Fitted, fitted
 from dlrun.data.inputs import Inputs
 from dlrun.data.prepare import Prepare, prepare_for
-from dlrun.errors import ConfigError, Damaged, UsageError
+from dlrun.errors import Damaged, UsageError, is_out_of_memory
 from dlrun.folders import outcome, read_config
 from dlrun.groups import Data, ImageFolder, Target
-from dlrun.models import torchvision_ops
 from dlrun.models.build import build
 from dlrun.precision import Precision, pick_device, set_threads, settle_precision
 from dlrun.settled import settle
-
-OWN_MODELS = ("dlrun.models.resnet.resnet9", "dlrun.models.resnet.resnet18")
-TORCHVISION = "torchvision.models."
-ANY_OF_TORCHVISION = "torchvision.models.get_model"
+from dlrun.trust import check_trust, without_download
 
 
 @dataclass(frozen=True)
@@ -71,16 +68,18 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
     Args:
         best: The weights of the best epoch instead of those of the last.
         changes: `device` (where the network is put; else wherever there is room here), `threads`, and
-            `trust`: true builds whatever class the config names, which runs code of others.
+            `trust`: true builds whatever class the config names, which runs code of others; what the config itself
+            says of it counts for nothing.
 
     Raises:
-        UsageError: No run, a damaged file, or a network outside the list that `allow` checks.
+        UsageError: No run, a damaged file, or a network outside the list of `dlrun.trust`.
     """
     given = read_config(run_dir)
-    # What a stranger's config says of trust counts for nothing.
     values = {**plain(given), "device": "auto", "compile": False, "trust": False, **changes}
     config = settle_precision(parse(values))
-    allow(config.model, config.trust)
+    if isinstance(config.model, Target):
+        config = replace(config, model=without_download(config.model))
+    check_trust(config, ("model",), config.trust)
     place = pick_device(config.device)
     set_threads(config.threads)
     path = run_dir / "checkpoints" / ("best.pt" if best else "last.pt")
@@ -89,7 +88,7 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
     if not best:
         _refuse_another(content, given, path)
     inputs = _inputs(content, path)
-    model = build(_without_download(config.model), inputs.shape, len(inputs.classes))
+    model = build(config.model, inputs.shape, len(inputs.classes))
     _load_weights(model, content, path, best)
     return Loaded(
         config=config,
@@ -99,7 +98,7 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
         prepare=prepare_for(inputs.mean, inputs.std, config.data, place),
         precision=Precision(config.precision, place.type),
         device=place,
-        weights=_describe(content, best, None if finished else given.epochs),
+        weights=_describe(content, path, best, None if finished else given.epochs),
         finished=finished,
     )
 
@@ -119,57 +118,6 @@ def _refuse_another(content: dict[str, Any], config: Config, path: Path) -> None
         raise UsageError(f"{path}: of another run ({saved}) than config.yaml ({hash})")
 
 
-def allow(model: Any, trust: bool) -> None:
-    """Refuse the network of a loaded config that is outside the list.
-
-    The list: dlrun's own networks, the `nn.Module` classes defined in `torch.nn`, torchvision's classifiers.
-    A rule by module prefix would be no protection: there are functions in torch that run a shell.
-
-    Raises:
-        ConfigError: The network is not listed and `trust` is false.
-    """
-    if trust or not isinstance(model, Target) or is_listed(model):
-        return
-    raise ConfigError(
-        f"model._target_={model.target}: not on dlrun's list of networks that a loaded run may build; "
-        "if you trust whoever made this run, add trust=true"
-    )
-
-
-def is_listed(model: Target) -> bool:
-    """Whether building this network runs nothing but code of dlrun, PyTorch and torchvision."""
-    if model.target in OWN_MODELS:
-        return True
-    if model.target.startswith("torch.nn."):
-        return _is_layer(model.target)
-    if model.target == ANY_OF_TORCHVISION:
-        return model.arguments.get("name") in classifiers()
-    return model.target.startswith(TORCHVISION) and model.target.removeprefix(TORCHVISION) in classifiers()
-
-
-def classifiers() -> list[str]:
-    """The names of torchvision's classifiers, such as `resnet18`; the list is torchvision's own."""
-    torchvision_ops.prepare()
-    from torchvision import models
-
-    return list(models.list_models(module=models))
-
-
-def _is_layer(target: str) -> bool:
-    """Whether it is the public name of a class of layers that is defined inside torch.nn."""
-    name = target.removeprefix("torch.nn.")
-    found = vars(nn).get(name)
-    return isinstance(found, type) and issubclass(found, nn.Module) and found.__module__.startswith("torch.nn.")
-
-
-def _without_download(model: Any) -> Any:
-    """The weights come from the checkpoint, so a network of torchvision need not fetch any first."""
-    if isinstance(model, Target) and model.target.startswith(TORCHVISION):
-        kept = {key: value for key, value in model.arguments.items() if not key.startswith("weights")}
-        return Target(model.target, kept)
-    return model
-
-
 def _content(run_dir: Path, path: Path, best: bool) -> dict[str, Any]:
     if best:
         return checkpoint.load(path)
@@ -182,30 +130,37 @@ def _content(run_dir: Path, path: Path, best: bool) -> dict[str, Any]:
 def _inputs(content: dict[str, Any], path: Path) -> Inputs:
     try:
         return Inputs.parse(content.get("data"))
-    except (ValueError, TypeError) as error:
+    except (ArithmeticError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of dlrun ({error})") from None
 
 
 def _load_weights(model: nn.Module, content: dict[str, Any], path: Path, best: bool) -> None:
     try:
-        state = content if best else content["state"]
-        weights = state["model"] if best else state.get("average") or state["model"]
-        model.load_state_dict(weights)
+        state = content if best else check.group(content.get("state"), "state")
+        weights = state.get("model") if best else state.get("average") or state.get("model")
+        model.load_state_dict(check.fits(weights, model.state_dict(), "model"))
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: its weights don't fit the network of config.yaml ({type(error).__name__})"
-        ) from None
+        if is_out_of_memory(error):
+            raise
+        said = str(error) if isinstance(error, check.Wrong) else type(error).__name__
+        raise CheckpointError(f"{path}: its weights don't fit the network of config.yaml ({said})") from None
 
 
-def _describe(content: dict[str, Any], best: bool, going_to: int | None) -> str:
+def _describe(content: dict[str, Any], path: Path, best: bool, going_to: int | None) -> str:
     """Which weights they are; of an unfinished run, which goes to epoch `going_to`, how far they are, too."""
     unfinished = "" if going_to is None else f" of a run that is not finished ({going_to} epochs)"
-    if best:
-        return f"best epoch ({content.get('epoch')}, selected on {content.get('selected_on')}){unfinished}"
-    if going_to is None:
-        return "last epoch"
-    counters = content["state"].get("counters")
-    if not isinstance(counters, dict):
-        return f"last checkpoint{unfinished}"
-    done, within = counters.get("epoch", 1) - 1, counters.get("steps_done")
-    return f"{f'in epoch {done + 1}' if within else f'epoch {done}'} of {going_to}, not finished"
+    try:
+        if best:
+            epoch = check.whole(content.get("epoch"), "epoch", low=1)
+            chosen = check.text(content.get("selected_on"), "selected_on")
+            return f"best epoch ({epoch}, selected on {chosen}){unfinished}"
+        if going_to is None:
+            return "last epoch"
+        if "counters" not in content["state"]:
+            return f"last checkpoint{unfinished}"
+        counters = check.group(content["state"]["counters"], "counters")
+        done = check.whole(counters.get("epoch"), "counters.epoch", low=1) - 1
+        within = check.whole(counters.get("steps_done"), "counters.steps_done")
+        return f"{f'in epoch {done + 1}' if within else f'epoch {done}'} of {going_to}, not finished"
+    except check.Wrong as error:
+        raise CheckpointError(f"{path}: not a checkpoint of dlrun ({error})") from None

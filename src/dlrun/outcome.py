@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dlrun
 from dlrun.config import Config
 from dlrun.environment import cpu, git_state, versions
-from dlrun.errors import DlrunError, UsageError
+from dlrun.errors import DlrunError, UsageError, is_out_of_memory
 from dlrun.events import Event, Metrics, StepsTaken
 from dlrun.groups import Layers, Target
 from dlrun.parts import Parts
@@ -83,7 +83,9 @@ class Report:
             git=git_state(),
             origin=parts.origin,
             history=history_checksum(self.run_dir),
-            error={"type": type(error).__name__, "message": explain(error, parts.config, parts)} if error else None,
+            error={"type": type(error).__name__, "message": explain(error, parts.config, parts, self.run_dir)}
+            if error
+            else None,
         )
 
     def _seconds(self) -> dict[str, float]:
@@ -120,11 +122,11 @@ def _cpu_capability() -> str:
     return str(torch.backends.cpu.get_cpu_capability())
 
 
-def explain(error: BaseException, config: Config, parts: Parts | None = None) -> str:
+def explain(error: BaseException, config: Config, parts: Parts | None = None, run_dir: Path | None = None) -> str:
     """One line for a failure; running out of memory or disk says what to do.
 
     Args:
-        parts: What the run is made of, where it came so far.
+        parts, run_dir: What the run is made of and its folder, where it came so far.
     """
     if isinstance(error, DlrunError):
         return str(error)
@@ -136,13 +138,15 @@ def explain(error: BaseException, config: Config, parts: Parts | None = None) ->
             f"out of memory on {place} with batch_size={config.batch_size}, "
             f"eval_batch_size={config.eval_batch_size}{size}; lower these or the model's width"
         )
+    if isinstance(error, FileNotFoundError) and run_dir is not None and _gone(run_dir):
+        return (
+            f"{_gone(run_dir)}: the folder is gone, deleted or moved during the run, and what was saved there with it"
+        )
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'a file'}: {error.strerror}; what was saved before is whole"
     return f"{type(error).__name__}: {text}"
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was short, of the GPU or the CPU; PyTorch says so in several ways."""
-    words = ("t allocate memory", "not allocate memory", "not enough memory", "bad_alloc", "create a memory object")
-    out_of_memory = type(error).__name__ == "OutOfMemoryError"  # torch's, without importing torch
-    return isinstance(error, MemoryError) or out_of_memory or any(word in str(error) for word in words)
+def _gone(run_dir: Path) -> Path | None:
+    """Which folder of a run is not there any more: the run's own, or that of its checkpoints."""
+    return next((folder for folder in (run_dir, run_dir / "checkpoints") if not folder.is_dir()), None)

@@ -199,21 +199,28 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
         UsageError: It is of another run.
     """
     from dlrun import checkpoint
+    from dlrun import saved as check
 
     folder = run_dir / "checkpoints"
     saved = checkpoint.load_last(folder)
     if saved is None:
         return
-    origin = dict(extended) if extended else saved.get("origin")
-    _refuse_another(saved, parts, origin, run_dir)
     try:
-        parts.state.load(saved["state"], parts.ranks)
+        check.about(saved)
+        origin = dict(extended) if extended else saved.get("origin")
+        _refuse_another(saved, parts, origin, run_dir)
+        parts.state.load(saved.get("state"), parts.ranks)
         # Taken from here, so that a history that was lost or changed is whole again.
         parts.history = saved["history"] if "history" in saved else _history_on_disk(run_dir, parts.state.epoch)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        _check_progress(parts)
+    # Beside what is checked, PyTorch and parts of the user's own refuse in their own ways.
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        said = str(error) if isinstance(error, check.Wrong) else type(error).__name__
         raise checkpoint.CheckpointError(
             f"{folder}: does not fit the network and optimizer of config.yaml, or is no dlrun checkpoint "
-            f"({type(error).__name__}); has their code changed?"
+            f"({said}); has their code changed?"
         ) from error
     _warn_of_other_bits(saved.get("numerics", {}), parts.numerics())
     parts.origin = origin
@@ -221,6 +228,23 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
         for _ in range(2):  # The one before, too, since a checkpoint of the old hash would be refused.
             checkpoint.save_last(folder, {**parts.about(), "state": parts.state.tensors()})
     log.info("going on after epoch %d, step %d", parts.state.epoch - 1, parts.state.step)
+
+
+def _check_progress(parts: Parts) -> None:
+    """The counters must fit each other and the run, and there must be a row for every epoch that is done.
+
+    Raises:
+        Wrong: They don't.
+    """
+    from dlrun import saved as check
+    from dlrun.sinks.history import columns
+
+    state, steps = parts.state, parts.steps_per_epoch
+    check.whole(state.epoch, "counters.epoch", low=1, high=parts.config.epochs + 1)
+    check.whole(state.steps_done, "counters.steps_done", high=steps)
+    done = (state.epoch - 1) * steps + state.steps_done
+    check.whole(state.step, "counters.step", low=done, high=done)
+    check.history(parts.history, state.epoch - 1, len(columns(parts.settings.split)))
 
 
 def _refuse_another(saved: Mapping[str, Any], parts: Parts, origin: Mapping[str, Any] | None, run_dir: Path) -> None:

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from dlrun.config import Config
 from dlrun.distributed import ALONE, Agreed, Ranks
-from dlrun.errors import DataError, DlrunError, Interrupted, RunFailed, UsageError, is_shortage
+from dlrun.errors import DataError, DlrunError, Interrupted, RunFailed, UsageError, is_out_of_memory, is_shortage
 from dlrun.events import Event, Metrics, Sink
 from dlrun.folders import finished, hold, logged_to, read_config, write_config
 from dlrun.groups import Layers, Target
-from dlrun.outcome import Report, device_name, explain, is_out_of_memory
+from dlrun.outcome import Report, device_name, explain
 from dlrun.parts import Parts, build, resume
 from dlrun.precision import in_words
 from dlrun.result import Result, reopen
 from dlrun.settled import Settled, settle
 from dlrun.signals import Noticed, noticing_signals
+from dlrun.trust import go_on
 
 if TYPE_CHECKING:
     from dlrun.sinks.pictures import Pictures
@@ -148,17 +149,26 @@ def _train_and_report(
         unfinished = isinstance(error, KeyboardInterrupt) or is_shortage(error)
         report.write_failure("interrupted" if unfinished else "failed", error)
         if isinstance(error, Exception):
-            raise RunFailed(f"{explain(error, parts.config, parts)} (details: {run_dir / 'run.log'})") from error
+            raise _failure(error, parts, run_dir) from error
         raise
-    result = report.write("completed" if test else "interrupted", test=test)
+    try:
+        result = report.write("completed" if test else "interrupted", test=test)
+    except OSError as error:
+        raise _failure(error, parts, run_dir) from error
     parts.ranks.wait()
-    return result if test else _raise_interrupted(noticed, run_dir)
+    return result if test else _raise_interrupted(noticed, parts.config, run_dir)
 
 
-def _raise_interrupted(noticed: Noticed, run_dir: Path) -> NoReturn:
+def _failure(error: Exception, parts: Parts, run_dir: Path) -> RunFailed:
+    details = run_dir / "run.log"
+    said = explain(error, parts.config, parts, run_dir)
+    return RunFailed(f"{said} (details: {details})" if details.exists() else said)
+
+
+def _raise_interrupted(noticed: Noticed, config: Config, run_dir: Path) -> NoReturn:
     assert noticed.signal is not None
     name = signal.Signals(noticed.signal).name
-    raise Interrupted(f"stopped by {name}, state saved; go on with: dlrun resume {run_dir}", noticed.signal)
+    raise Interrupted(f"stopped by {name}, state saved; go on with: {go_on(config, run_dir)}", noticed.signal)
 
 
 def _follow(parts: Parts, run_dir: Path, noticed: Noticed) -> Result:
@@ -168,7 +178,7 @@ def _follow(parts: Parts, run_dir: Path, noticed: Noticed) -> Result:
         pass
     done = not stop() and (parts.evaluated is parts.test or _test(parts, stop) is not None)
     parts.ranks.wait()
-    return Result.read(run_dir) if done else _raise_interrupted(noticed, run_dir)
+    return Result.read(run_dir) if done else _raise_interrupted(noticed, parts.config, run_dir)
 
 
 def _train(

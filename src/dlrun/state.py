@@ -6,10 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dlrun import saved as check
 from dlrun.distributed import ALONE, Ranks
 from dlrun.events import Metrics
 from dlrun.optim.average import Average
+from dlrun.optim.restore import restorable
 from dlrun.randomness import random_state, set_random_state
+from dlrun.saved import Wrong
 
 
 @dataclass
@@ -116,30 +119,91 @@ class State:
         if ranks.count > 1:
             self.others = ranks.gather(self.own())[1:]
 
-    def load(self, saved: dict[str, Any], ranks: Ranks = ALONE) -> None:
+    def load(self, saved: Any, ranks: Ranks = ALONE) -> None:
         """Put everything back as `tensors` saw it; weights are copied into the tensors that are there.
 
         With another number of ranks than before, sums go to the first rank and further ranks keep the random
         state they have.
+
+        Raises:
+            Wrong: Something in it is not what `tensors` gives of such a network and optimizer. All of it is
+                checked before any of it is used.
         """
+        check.group(saved, "state")
+        check.fits(saved.get("model"), self.model.state_dict(), "model")
+        if self.average:
+            check.fits(saved.get("average"), self.average.state_dict(), "average")
+        optimizer = restorable(self.optimizer, saved.get("optimizer"))
+        scaler = _scaler(saved.get("scaler"), self.scaler)
+        counters = _counters(saved.get("counters"))
+        best = _best(saved.get("best"), counters["epoch"])
+        others = saved.get("others", [])
+        if not isinstance(others, list):
+            raise Wrong("others")
+        by_rank = [self._of_rank(one) for one in (saved, *others)]
+
         self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.scaler.load_state_dict(saved["scaler"])
+        self.optimizer.load_state_dict(optimizer)
+        self.scaler.load_state_dict(scaler)
         if self.average:
             self.average.load_state_dict(saved["average"])
-        for name, value in saved["counters"].items():
+        for name, value in counters.items():
             setattr(self, name, value)
-        self.best = Best(**saved["best"])
+        self.best = best
         self.totals.clear()
-        self.others = saved.get("others", [])
-        by_rank = [saved, *self.others]
+        self.others = others
         mine = by_rank[ranks.rank :][:1] if len(by_rank) == ranks.count else by_rank if ranks.first else []
-        for number, one in enumerate(mine):
-            self.totals.loss.add_(one["totals"]["loss"].to(self.device))
-            self.totals.correct.add_(one["totals"]["correct"].to(self.device))
-            self.totals.images += one["totals"]["images"]
+        for number, (totals, random) in enumerate(mine):
+            self.totals.loss.add_(totals.loss.to(self.device))
+            self.totals.correct.add_(totals.correct.to(self.device))
+            self.totals.images += totals.images
             if number == 0:
-                set_random_state(one["random"], self.device)
+                set_random_state(random, self.device)
+
+    def _of_rank(self, saved: Any) -> tuple[Totals, dict[str, Tensor]]:
+        """The sums and the random state of one rank, checked."""
+        sums, random = (check.group(check.group(saved, "rank").get(name), name) for name in ("totals", "random"))
+        totals = Totals(
+            check.scalar(sums.get("loss"), "totals.loss"),
+            check.scalar(sums.get("correct"), "totals.correct"),
+            check.whole(sums.get("images"), "totals.images"),
+        )
+        if totals.correct.dtype != torch.int64 or not totals.loss.is_floating_point():
+            raise Wrong("totals")
+        own = random_state(self.device)
+        if "cpu" not in random:
+            raise Wrong("random.cpu")
+        return totals, {kind: check.like(random[kind], own[kind], f"random.{kind}") for kind in own if kind in random}
+
+
+def _scaler(saved: Any, scaler: torch.amp.GradScaler) -> dict[str, float]:
+    check.group(saved, "scaler")
+    own = scaler.state_dict()
+    if not own:
+        return {}
+    if saved.keys() != own.keys():
+        raise Wrong("scaler")
+    numbers = {name: check.real(value, f"scaler.{name}", low=0) for name, value in saved.items()}
+    return {name: int(numbers[name]) if isinstance(value, int) else numbers[name] for name, value in own.items()}
+
+
+def _counters(saved: Any) -> dict[str, Any]:
+    check.group(saved, "counters")
+    if saved.keys() != set(COUNTERS):
+        raise Wrong("counters")
+    kinds = {name: check.whole if name in ("epoch", "steps_done", "step") else check.real for name in COUNTERS}
+    low = {"epoch": 1}
+    return {name: kinds[name](saved[name], f"counters.{name}", low=low.get(name, 0)) for name in COUNTERS}
+
+
+def _best(saved: Any, epoch: int) -> Best:
+    check.group(saved, "best")
+    if saved.keys() != {"epoch", "accuracy"}:
+        raise Wrong("best")
+    found = Best(check.whole(saved["epoch"], "best.epoch"), check.real(saved["accuracy"], "best.accuracy", -1, 1))
+    if found.epoch >= epoch or (found.accuracy < 0) != (found.epoch == 0):
+        raise Wrong("best")
+    return found
 
 
 def _with_plain_rates(saved: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,16 @@
-"""Imports what a `_target_` names; the working directory counts as a place for modules."""
+"""Imports what a `_target_` names; the working directory is the last place that is searched for its module."""
 
+import contextlib
 import importlib
 import inspect
 import sys
+import traceback
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dlrun.errors import ConfigError, did_you_mean
+from dlrun.errors import ConfigError, DlrunError, did_you_mean, is_out_of_memory
 from dlrun.groups import Target
 
 
@@ -17,12 +21,10 @@ def imported(target: str, group: str) -> Any:
         ConfigError: There is none of that name, it can't be called, or its module fails to import.
     """
     where = f"{group}._target_={target}: "
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
     module, _, rest = target.partition(".")
     if not rest or not all(part.isidentifier() for part in target.split(".")):
         raise ConfigError(f"{where}expected a dotted name such as package.module.Class")
+    _make_findable(module)
     found = _import(module, where)
     for name in rest.split("."):
         module = f"{module}.{name}"
@@ -30,6 +32,32 @@ def imported(target: str, group: str) -> Any:
     if not callable(found):
         raise ConfigError(f"{where}is no class or function")
     return found
+
+
+@contextlib.contextmanager
+def explained(make: Any, target: Target, group: str, filled: int = 0) -> Iterator[None]:
+    """While `make` is called: whatever goes wrong in the user's code becomes a sentence.
+
+    Args:
+        filled: As `unknown_argument` takes it.
+
+    Raises:
+        ConfigError: In place of any error but those of dlrun's own and a lack of memory.
+    """
+    try:
+        yield
+    except DlrunError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if not isinstance(error, TypeError | ValueError):
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            said = f"{type(error).__name__}: {said} ({Path(place.filename).name}, line {place.lineno})"
+        arguments = ", ".join(f"{name}={value!r}" for name, value in target.arguments.items())
+        unknown = unknown_argument(make, target, group, filled)
+        raise ConfigError(unknown or f"{group} {target.target}({arguments}): {said}") from error
 
 
 def unknown_argument(make: Any, target: Target, group: str, filled: int = 0) -> str | None:
@@ -51,6 +79,14 @@ def unknown_argument(make: Any, target: Target, group: str, filled: int = 0) -> 
     return None
 
 
+def _make_findable(module: str) -> None:
+    """Search the working directory, too, but last: a file there that is called as an installed one is not meant."""
+    here = str(Path.cwd())
+    if module not in sys.modules and here not in sys.path and find_spec(module) is None:
+        sys.path.append(here)
+        importlib.invalidate_caches()
+
+
 def _import(name: str, where: str) -> Any:
     try:
         return importlib.import_module(name)
@@ -58,7 +94,17 @@ def _import(name: str, where: str) -> Any:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             parent, _, last = name.rpartition(".")
             missing = f"{parent} has no {last!r}" if parent else f"there is no module {name!r}"
-            raise ConfigError(f"{where}{missing} (nor in the working directory)") from error
+            raise ConfigError(f"{where}{missing} ({_elsewhere(name)})") from error
         raise ConfigError(f"{where}importing {name} failed: {error}") from error
     except Exception as error:
         raise ConfigError(f"{where}importing {name} failed: {type(error).__name__}: {error}") from error
+
+
+def _elsewhere(name: str) -> str:
+    """What the working directory has to say of a name that was not found."""
+    top = name.partition(".")[0]
+    hidden = next((path for path in (Path(f"{top}.py"), Path(top)) if path.exists()), None)
+    found = getattr(sys.modules.get(top), "__file__", None)
+    if hidden is None or found is None or Path(found).resolve().is_relative_to(Path.cwd()):
+        return "nor in the working directory"
+    return f"{top} is {found}; the installed module goes before your {hidden}, which needs another name"

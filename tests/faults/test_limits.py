@@ -145,7 +145,7 @@ def test_a_folder_that_vanishes(
         shutil.rmtree(tmp_path / gone, ignore_errors=True)
         time.sleep(0.01)
     assert process.returncode == 1
-    assert "No such file or directory" in one_sentence(command, complaints)
+    assert f"{gone}: the folder is gone" in one_sentence(command, complaints)
     counts.done["limit"] += 1
 
 

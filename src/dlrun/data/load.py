@@ -17,7 +17,7 @@ from dlrun.data.places import Source, locate
 from dlrun.data.read import read
 from dlrun.errors import ConfigError, DataError
 from dlrun.groups import Data, ImageFolder, Synthetic, Target
-from dlrun.targets import imported, unknown_argument
+from dlrun.targets import explained, imported
 
 log = logging.getLogger("dlrun")
 
@@ -102,10 +102,8 @@ def _tensor(array: np.ndarray) -> Tensor:
 
 def _own(config: Target) -> Dataset:
     make = imported(config.target, "data")
-    try:
+    with explained(make, config, "data"):
         made = make(**config.arguments)
-    except TypeError as error:
-        raise ConfigError(unknown_argument(make, config, "data") or f"data {config.target}: {error}") from error
     if not isinstance(made, Dataset):
         raise ConfigError(f"data: {config.target} returned {type(made).__name__}; expected dlrun.data.dataset.Dataset")
     for name, value in (("name", made.name), ("fingerprint", made.fingerprint)):

@@ -59,6 +59,10 @@ def cached(config: Data, source: Source, build: Callable[[], Parsed]) -> Parsed:
                 shutil.rmtree(left, ignore_errors=True)  # by a process that was killed: this one has the lock
             found = _open(place, state, config.verify)
             return found if found is not None else _stored(place, state, build())
+    except (FileExistsError, NotADirectoryError):
+        there = next(path for path in place.parents if path.exists())
+        log.warning("%s is no folder, so parsed data are not cached; XDG_CACHE_HOME can name one", there)
+        return build()
     except OSError as error:
         log.info("parsed data are not cached in %s: %s", place.parent, error)
         return build()
@@ -99,7 +103,10 @@ def _open(place: Path, state: str, verify: bool) -> Parsed | None:
         arrays = [_array(place / f"{name}.npy", header["crc32"][name]) for name in ARRAYS]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        log.info("the cache %s can't be read: %s", place, error)
+        return None
+    except (ValueError, KeyError, TypeError) as error:
         log.warning("the cache %s is damaged (%s) and is built anew", place, error)
         return None
     decoded = Decoded(Pictures(*arrays[:2]), Pictures(*arrays[2:]), tuple(header["classes"]))

@@ -10,7 +10,7 @@ from dlrun.data import content
 from dlrun.data.catalogue import ENTRIES, Entry
 from dlrun.data.listing import classes_in
 from dlrun.errors import DataError
-from dlrun.files import cache_home
+from dlrun.files import cache_home, expanded
 from dlrun.groups import Data
 
 DEBIAN = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
@@ -35,7 +35,7 @@ class Source:
 def roots(config: Data) -> list[Path]:
     """The folders to search: `data.root` and no other, or else `$DLRUN_DATA` and the user's cache folder."""
     if config.root is not None:
-        return [Path(config.root).expanduser()]
+        return [expanded(config.root)]
     return [
         *([Path(os.environ["DLRUN_DATA"])] if os.environ.get("DLRUN_DATA") else []),
         cache_home() / "data",

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ from dlrun.models.phrases import (
     Shape,
     plan,
 )
-from dlrun.targets import imported, unknown_argument
+from dlrun.targets import explained, imported
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -216,14 +217,9 @@ def _called(model: Target, shape: Sequence[int], classes: int) -> nn.Module:
     """What the target returns, told of classes, channels and size where it takes them."""
     build_network = imported(model.target, "model")
     arguments = {**_fitting(build_network, model, shape, classes), **model.arguments}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old initialisations and unused auxiliary outputs
-            network = build_network(**arguments)
-    except (TypeError, ValueError) as error:
-        unknown = unknown_argument(build_network, model, "model")
-        said = unknown or f"model {model.target}({_listed(arguments)}): {_first_line(error)}"
-        raise ConfigError(said) from error
+    with explained(build_network, replace(model, arguments=arguments), "model"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of old initialisations and unused auxiliary outputs
+        network = build_network(**arguments)
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model {model.target}: gives a {type(network).__name__}, not a torch.nn.Module")
     return network
@@ -315,10 +311,6 @@ def _takes(network: nn.Module, shape: Shape) -> bool:
     except Exception:
         return False
     return True
-
-
-def _listed(arguments: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
 
 
 def _first_line(error: Exception) -> str:

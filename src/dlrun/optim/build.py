@@ -9,7 +9,7 @@ from torch import Tensor
 from dlrun.errors import ConfigError
 from dlrun.groups import Adadelta, Adam, Optimizer, Rmsprop, Sgd, Target
 from dlrun.optim import keras
-from dlrun.targets import imported, unknown_argument
+from dlrun.targets import explained, imported
 
 
 def build(optimizer: Optimizer | Target, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
@@ -65,11 +65,8 @@ def _sgd(optimizer: Sgd, parameters: list[Tensor]) -> torch.optim.Optimizer:
 
 def _called(optimizer: Target, parameters: list[Tensor]) -> torch.optim.Optimizer:
     make: Any = imported(optimizer.target, "optimizer")
-    try:
+    with explained(make, optimizer, "optimizer", filled=1):
         made = make(parameters, **optimizer.arguments)
-    except (TypeError, ValueError) as error:
-        unknown = unknown_argument(make, optimizer, "optimizer", filled=1)
-        raise ConfigError(unknown or f"optimizer {optimizer.target}: {str(error).splitlines()[0]}") from error
     if not isinstance(made, torch.optim.Optimizer):
         raise ConfigError(f"optimizer {optimizer.target}: gives a {type(made).__name__}, not a torch.optim.Optimizer")
     return made

@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from dlrun.text import visible as visible
+
 FORMATS = ("text", "md", "csv", "json", "latex")
 GAP = 2
 """Characters between two columns of text."""
@@ -104,17 +106,6 @@ def write(table: Table, form: str, width: int | None = None) -> str:
 
 
 # --- escaping ---------------------------------------------------------------------------------------------
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def visible(text: str) -> str:
-    r"""The text with control characters (terminal escapes, line breaks, direction marks) spelt out.
-
-    >>> visible("a\x1b[31m")
-    'a\\x1b[31m'
-    """
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def markdown(text: str) -> str:

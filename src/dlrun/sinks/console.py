@@ -13,6 +13,7 @@ from rich.table import Table
 from dlrun.events import EpochEnded, Event, StepsTaken, Stopped
 from dlrun.result import Result, read_history
 from dlrun.sinks.curve import accuracy_curve
+from dlrun.text import visible
 
 
 class _Console(Console):
@@ -32,12 +33,12 @@ def header(console: Console, facts: dict[str, str]) -> None:
     """Print what is about to run, a line a fact."""
     grid = Table.grid(padding=(0, 2))
     for name, value in facts.items():
-        grid.add_row(f"[bold]{name}[/]", escape(value))
+        grid.add_row(f"[bold]{name}[/]", escape(visible(value)))
     if console.is_terminal:
         console.print(grid)
     else:
         for name, value in facts.items():
-            console.print(f"{name}: {value}", markup=False)
+            console.print(f"{name}: {visible(value)}", markup=False)
 
 
 class ConsoleSink:
@@ -117,7 +118,9 @@ def summary(console: Console, result: Result, run_dir: Path) -> None:
     if console.is_terminal:
         for line in accuracy_curve(read_history(run_dir), console.encoding):
             console.print(line)
-    console.print(f"next: dlrun show {run_dir}", markup=False)
+    console.print(f"next: dlrun show {visible(str(run_dir))}", markup=False)
     if (run_dir / "tensorboard").is_dir():
-        console.print(f"      tensorboard --logdir {run_dir}", markup=False)
-    console.print(f"{result.status} in {result.seconds['total']:.1f} s: {run_dir.resolve()}", markup=False)
+        console.print(f"      tensorboard --logdir {visible(str(run_dir))}", markup=False)
+    console.print(
+        f"{result.status} in {result.seconds['total']:.1f} s: {visible(str(run_dir.resolve()))}", markup=False
+    )

@@ -8,6 +8,12 @@ from dlrun.events import EpochEnded, Event
 from dlrun.files import write_atomically
 
 
+def columns(split: str) -> list[str]:
+    """The names of the columns where `split` (`test` or `val`) is evaluated after every epoch."""
+    evaluated = [f"{split}_loss", f"{split}_accuracy"]
+    return ["epoch", "train_loss", "train_accuracy", *evaluated, "lr", "seconds", "images_per_second"]
+
+
 class History:
     """Appends a row for every epoch.
 
@@ -17,8 +23,7 @@ class History:
 
     def __init__(self, run_dir: Path, rows: list[list[float]], split: str) -> None:
         self.path = run_dir / "history.csv"
-        self.columns = ["epoch", "train_loss", "train_accuracy", f"{split}_loss", f"{split}_accuracy"]
-        self.columns += ["lr", "seconds", "images_per_second"]
+        self.columns = columns(split)
         self.rows = rows
         self._write()
 

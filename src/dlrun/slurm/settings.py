@@ -36,10 +36,10 @@ class Settings:
     warning: int = option(120, "seconds before the time limit at which runs save and stop", low=10)
 
     def interpreter(self) -> str:
-        """The command that starts Python on a node, container included."""
+        """The command that starts Python on a node, container included; -P keeps the working directory off its path."""
         if self.container is not None:
-            return f"{self.container} {self.python or 'python'}"
-        return self.python or sys.executable
+            return f"{self.container} {self.python or 'python'} -P"
+        return f"{self.python or sys.executable} -P"
 
     def further(self) -> dict[str, Any]:
         """`extra` by name, as submitit takes it; `--exclusive` has no value.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dlrun.config import Sweep
 from dlrun.errors import Interrupted
-from dlrun.report.output import counted
+from dlrun.report.output import counted, visible
 from dlrun.result import read_result
 from dlrun.slurm.manifest import begun
 from dlrun.slurm.settings import Settings
@@ -25,7 +25,7 @@ def run_on_slurm(jobs: Sequence[Job], settings: Settings, sweep: Sweep, name: st
     print(told(sort, settings), flush=True)
     folders = [shown(job.run_dir) for job in (*sort.queued, *sort.missing)]
     try:
-        wait(manifest, folders, lambda line: print(line, flush=True))
+        wait(manifest, folders, lambda line: print(visible(line), flush=True))
     except KeyboardInterrupt:
         raise Interrupted(
             f"no longer waiting; the jobs go on: dlrun slurm status {name}, dlrun slurm cancel {name}", 2

@@ -16,6 +16,8 @@ from dlrun.errors import RunFailed
 from dlrun.sweeps.child import Task
 
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+PYTHON = (sys.executable, "-P")
+"""The interpreter; -P keeps the working directory off its path, whose files may be called as installed modules."""
 
 
 @dataclass
@@ -81,7 +83,7 @@ class Fresh:
     def start(self, task: Task) -> Process:
         """Start `python -m dlrun.sweeps.child`."""
         started = subprocess.Popen(
-            [sys.executable, "-m", "dlrun.sweeps.child"],
+            [*PYTHON, "-m", "dlrun.sweeps.child"],
             stdin=subprocess.PIPE,
             env={**os.environ, **task.environment},
             start_new_session=True,
@@ -147,7 +149,7 @@ class Forks:
     def _start_server(self) -> subprocess.Popen[bytes]:
         self.reported = False
         return subprocess.Popen(
-            [sys.executable, "-m", "dlrun.sweeps.server"],
+            [*PYTHON, "-m", "dlrun.sweeps.server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

@@ -139,7 +139,7 @@ def _attempt(
     """Do it for one data set; a failure is said and does not keep the next from being tried."""
     assert not isinstance(config, Target)
     try:
-        print(f"{name}: {act(config, options)}")
+        print(visible(f"{name}: {act(config, options)}"))
     except DataError as error:
         print("\n".join(map(visible, f"dlrun data {options.action}: {error}".splitlines())), file=sys.stderr)
         return error.exit_status

@@ -56,7 +56,7 @@ def show(options: argparse.Namespace) -> int:
         print(f"WARNING: {same}")
     path = options.output or Path(f"{options.name}.png")
     _write_sheet(dataset, config.augment, path)
-    print(f"{path.resolve()}: above as stored, below augmented ({config.choices.get('augment', 'own')})")
+    print(f"{visible(str(path.resolve()))}: above as stored, below augmented ({config.choices.get('augment', 'own')})")
     return 0
 
 

@@ -17,8 +17,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dlrun.errors import ConfigError
+from dlrun.errors import ConfigError, RunFailed
 from dlrun.report.output import Column, Record, Table, column, counted, finite, visible, write
+from dlrun.trust import check_trust
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
 from dlrun.verbs.parser import Parser
 from dlrun.verbs.tested import PARTS, Tested, tested
@@ -44,7 +45,8 @@ def main(arguments: list[str]) -> int:
     about_data = {key: typed.pop(key) for key in list(typed) if key.partition(".")[0] == "data"}
     limits = {"limit": typed.pop("limit")} if "limit" in typed else {}
     run = load(options, typed)
-    _refuse_own_code(run, about_data)
+    if "data" not in about_data:
+        check_trust(run.config, ("data",), run.config.trust)
     chosen = tested(run, about_data, split, _checked(run, limits))
     numbers = _numbers(_examined(run, chosen), run.inputs.classes)
     about = {"run": str(options.run), "weights": run.weights, "data": chosen.name, "split": chosen.part}
@@ -62,17 +64,6 @@ def _parser() -> Parser:
     return parser
 
 
-def _refuse_own_code(run: "Loaded", changes: Mapping[str, Any]) -> None:
-    from dlrun.groups import Target
-
-    config = run.config
-    if isinstance(config.data, Target) and "data" not in changes and not config.trust:
-        raise ConfigError(
-            f"data._target_={config.data.target}: a loaded run may not run code of its own; "
-            "if you trust whoever made it, add trust=true, or name other data (data=…)"
-        )
-
-
 def _checked(run: "Loaded", limits: Mapping[str, Any]) -> dict[str, int | None]:
     from dlrun.config import parse, plain
 
@@ -87,6 +78,11 @@ def _examined(run: "Loaded", chosen: Tested) -> "Predictions":
     split = Split(chosen.split.images, labels).to(run.device)
     outcome = examine(run.model, split, run.prepare, run.precision, run.config.eval_batch_size)
     assert outcome is not None
+    if outcome.undefined:
+        raise RunFailed(
+            f"the network gives no numbers (NaN) for {outcome.undefined:,} of {counted(len(outcome.labels), 'picture')}"
+            f", so there is no accuracy; its weights, {run.weights}, or precision={run.config.precision} are no good"
+        )
     return outcome
 
 

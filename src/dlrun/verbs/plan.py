@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dlrun.config import Sweep
 from dlrun.errors import UsageError
-from dlrun.report.output import Column, Table, column, counted, duration, terminal_width, write
+from dlrun.report.output import Column, Table, column, counted, duration, terminal_width, visible, write
 from dlrun.sweeps.jobs import Job, complete
 from dlrun.verbs.parser import Parser
 
@@ -28,7 +28,8 @@ def main(arguments: list[str]) -> int:
     sweeping = words[0] in ("-m", "--multirun")
     folder, settings, jobs = _sweep(words[1:]) if sweeping else _table(words)
     missing = [job for job in jobs if complete(job) is None]
-    print(f"{len(missing)} of {counted(len(jobs), 'run')} {'is' if len(missing) == 1 else 'are'} missing in {folder}")
+    are = "is" if len(missing) == 1 else "are"
+    print(visible(f"{len(missing)} of {counted(len(jobs), 'run')} {are} missing in {folder}"))
     if missing:
         _estimate(missing, settings, folder)
     return 0

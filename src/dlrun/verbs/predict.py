@@ -10,6 +10,7 @@ inverted, and that is said.
 
 import argparse
 import json
+import math
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import DataError, UsageError
-from dlrun.report.output import Table, column, visible, write
+from dlrun.report.output import Table, column, counted, visible, write
 from dlrun.verbs.loaded import FIELDS, add_run, apart, fields, load
 from dlrun.verbs.parser import Parser
 
@@ -39,7 +40,13 @@ class Prediction:
 
     path: Path
     picture: "Fitted"
-    top: list[tuple[str, float]]
+    top: list[tuple[str | None, float | None]]
+    """None throughout where the network gives no numbers (NaN)."""
+
+    @property
+    def known(self) -> list[tuple[str, float]]:
+        """The classes that have a probability: all of `top`, or none."""
+        return [(name, share) for name, share in self.top if name is not None and share is not None]
 
 
 def main(arguments: list[str]) -> int:
@@ -54,6 +61,10 @@ def main(arguments: list[str]) -> int:
     run = load(options, fields(setting, FIELDS))
     failures: list[str] = []
     predictions = list(_predicted(run, paths, failures))
+    undefined = sum(not prediction.known for prediction in predictions)
+    if undefined:
+        of = f"{undefined:,} of {counted(len(predictions), 'picture')}"
+        failures.append(f"the network gives no numbers (NaN) for {of}; its weights, {run.weights}, are no good")
     if predictions:
         print(_as_json(predictions) if options.json else _shown(predictions, options.csv), end="")
     if options.sheet and predictions:
@@ -102,7 +113,9 @@ def _classified(run: "Loaded", read: dict[Path, "Fitted"]) -> Iterator[Predictio
     values, places = run.probabilities(images).topk(min(TOP, len(run.inputs.classes)), dim=1)
     for (path, picture), shares, numbers in zip(read.items(), values.tolist(), places.tolist(), strict=True):
         names = [run.inputs.classes[number] for number in numbers]
-        yield Prediction(path, picture, list(zip(names, shares, strict=True)))
+        defined = all(map(math.isfinite, shares))
+        top = zip(names, shares, strict=True) if defined else ((None, None) for _ in names)
+        yield Prediction(path, picture, list(top))
 
 
 def _shown(predictions: Sequence[Prediction], as_csv: bool) -> str:
@@ -111,9 +124,9 @@ def _shown(predictions: Sequence[Prediction], as_csv: bool) -> str:
 
 def _as_text(prediction: Prediction) -> str:
     turned = f" ({prediction.picture.found}: inverted)" if prediction.picture.inverted else ""
-    width = max(len(visible(name)) for name, _ in prediction.top)
-    lines = [f"  {visible(name):<{width}}  {share:6.1%} {_bar(share)}".rstrip() for name, share in prediction.top]
-    return "\n".join([f"{visible(str(prediction.path))}{turned}", *lines]) + "\n"
+    width = max((len(visible(name)) for name, _ in prediction.known), default=0)
+    lines = [f"  {visible(name):<{width}}  {share:6.1%} {_bar(share)}".rstrip() for name, share in prediction.known]
+    return "\n".join([f"{visible(str(prediction.path))}{turned}", *(lines or ["  no numbers (NaN)"])]) + "\n"
 
 
 def _bar(share: float) -> str:
@@ -143,9 +156,13 @@ def _as_csv(predictions: Sequence[Prediction]) -> str:
     for prediction in predictions:
         record: dict[str, Any] = {"file": str(prediction.path), "inverted": prediction.picture.inverted}
         for rank, (name, share) in enumerate(prediction.top, start=1):
-            record |= {f"class_{rank}": name, f"probability_{rank}": round(share, 6)}
+            record |= {f"class_{rank}": name, f"probability_{rank}": None if share is None else round(share, 6)}
         records.append(record)
     return write(Table([column(name) for name in records[0]], records), "csv")
+
+
+def _first(prediction: Prediction) -> str:
+    return next((f"{name} {share:.0%}" for name, share in prediction.known), "no numbers (NaN)")
 
 
 def _write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
@@ -155,10 +172,11 @@ def _write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     from dlrun.files import write_atomically
 
     chosen = predictions[:MOST_ON_SHEET]
-    captions = [f"{one.path.name}\n{one.top[0][0]} {one.top[0][1]:.0%}" for one in chosen]
+    captions = [f"{one.path.name}\n{_first(one)}" for one in chosen]
     page = sheets.sheet(np.stack([one.picture.pixels for one in chosen]), captions, tile=96)
     write_atomically(path, sheets.png(page))
     left_out = len(predictions) - len(chosen)
     print(
-        f"{path}" + (f" (the first {len(chosen)}; {left_out} more are left out)" if left_out else ""), file=sys.stderr
+        visible(f"{path}") + (f" (the first {len(chosen)}; {left_out} more are left out)" if left_out else ""),
+        file=sys.stderr,
     )

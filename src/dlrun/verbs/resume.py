@@ -16,6 +16,7 @@ from dlrun.errors import ConfigError, UsageError
 from dlrun.folders import finished, read_config, read_overrides
 from dlrun.report.output import counted
 from dlrun.settled import Settled, settle
+from dlrun.trust import BUILT, check_trust
 from dlrun.verbs.parser import Parser
 from dlrun.verbs.train import train
 
@@ -29,11 +30,12 @@ def main(arguments: list[str]) -> int:
         nargs="*",
         default=(),
         metavar="FIELD=VALUE",
-        help="epochs, or a field that leaves the results alone, as device",
+        help="epochs, or a field that leaves the results alone, as device; trust=true for code of your own",
     )
     options = parser.parse_args(arguments)
-    before = settle(read_config(options.run))
+    before = settle(replace(read_config(options.run), trust=False))
     after = settle(changed(before.config, options.changes), ranks_started())
+    check_trust(after.config, BUILT, after.config.trust)
     overrides = [*read_overrides(options.run), *options.changes]
     with joined(after.config.device) as ranks:
         _go_on(before, after, options.run, overrides, ranks)

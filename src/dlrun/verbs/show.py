@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -21,6 +20,7 @@ from dlrun.settled import settle
 from dlrun.sinks.console import make_console
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.tables.overrides import hydra_value
+from dlrun.trust import BUILT, hint
 from dlrun.verbs.parser import Parser
 
 MOST_EPOCHS = 12
@@ -160,29 +160,20 @@ def _outcome(run: Run) -> dict[str, str]:
 
 
 def _next(run: Run, config: Config | None) -> list[str]:
+    def trusted(*groups: str) -> str:
+        return hint(config, groups) if config else ""
+
     folder, log = shlex.quote(str(run.folder)), shlex.quote(str(run.folder / "run.log"))
     if run.status == "running":
         return [f"tail -f {log}"]
     if run.status != "completed":
-        return [f"dlrun resume {folder}"]
-    own_model = config is not None and _is_own(config.model)
-    own_data = config is not None and isinstance(config.data, Target)
+        return [f"dlrun resume {folder}{trusted(*BUILT)}"]
     return [
-        f"dlrun predict {folder} IMAGE{TRUST if own_model else ''}",
-        f"dlrun evaluate {folder}{TRUST if own_model or own_data else ''}",
-        f"dlrun resume {folder} epochs={2 * run.epoch}",
+        f"dlrun predict {folder} IMAGE{trusted('model')}",
+        f"dlrun evaluate {folder}{trusted('model', 'data')}",
+        f"dlrun resume {folder} epochs={2 * run.epoch}{trusted(*BUILT)}",
         f"tensorboard --logdir {folder}",
     ]
-
-
-TRUST = " trust=true"
-"""What it takes to load a run that names code of the user's own."""
-LISTED = ("dlrun.models.resnet.", "torch.nn.", "torchvision.models.")
-"""Where the networks on the list of `dlrun.loading` come from; the list itself needs torch."""
-
-
-def _is_own(model: Any) -> bool:
-    return isinstance(model, Target) and not model.target.startswith(LISTED)
 
 
 # --- tables -----------------------------------------------------------------------------------------------

@@ -105,8 +105,8 @@ def _send(name: str, words: list[str], jobs: Sequence["Job"], settings: Settings
 
     begun = manifest.begun(name, words)
     print(told(submit(jobs, settings, sweep, begun), settings))
-    print(f"next: dlrun slurm status {name}")
-    print(begun.folder.resolve())
+    print(visible(f"next: dlrun slurm status {name}"))
+    print(visible(str(begun.folder.resolve())))
     return 0
 
 
