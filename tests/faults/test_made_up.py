@@ -15,6 +15,7 @@ from helpers import said
 from dlrun import checkpoint, runs
 from dlrun.compose import compose
 from dlrun.groups import Target
+from dlrun.settled import settle
 
 TINY = [
     *("data=synthetic", "data.train_images=48", "data.test_images=16", "model.layers=[flatten, dense 4]", "epochs=2"),
@@ -49,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             config = compose([*TINY, *OPTIMIZERS.get(optimizer, ())])
             if optimizer in TARGETS:
                 config = dataclasses.replace(config, optimizer=Target(f"torch.optim.{optimizer}", TARGETS[optimizer]))
-            assert runs.run(config, folder / optimizer).status == "completed"
+            assert runs.run(settle(config), folder / optimizer).status == "completed"
         return folder / optimizer
 
     return run

@@ -23,6 +23,7 @@ from dlrun import checkpoint, runs
 from dlrun.compose import compose
 from dlrun.errors import RunFailed
 from dlrun.events import Event
+from dlrun.settled import settle
 from dlrun.sinks.console import header
 
 TINY = [
@@ -34,7 +35,7 @@ TINY = [
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sentences") / "r"
-    assert runs.run(compose(TINY), folder).status == "completed"
+    assert runs.run(settle(compose(TINY)), folder).status == "completed"
     return folder
 
 
@@ -247,7 +248,7 @@ def test_a_folder_that_is_deleted_in_mid_run(gone: str, at: str, tmp_path: Path)
             shutil.rmtree(tmp_path / gone, ignore_errors=True)
 
     with pytest.raises(RunFailed, match=f"{gone}: the folder is gone") as error:
-        runs.run(compose([*TINY, "epochs=2"]), tmp_path / "r", watch=lambda _: contextlib.nullcontext([delete]))
+        runs.run(settle(compose([*TINY, "epochs=2"])), tmp_path / "r", watch=lambda _: contextlib.nullcontext([delete]))
     assert "is whole" not in str(error.value)
     assert ("details:" in str(error.value)) == (gone != "r")
 
