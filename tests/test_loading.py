@@ -6,8 +6,10 @@ import torch
 import yaml
 
 from dlrun import checkpoint
+from dlrun.config import parse
 from dlrun.errors import ConfigError, UsageError
 from dlrun.loading import load_run
+from dlrun.settled import settle
 
 
 def copied(run: Path, folder: Path, config: dict[str, Any] | None = None, **content: Any) -> Path:
@@ -15,7 +17,7 @@ def copied(run: Path, folder: Path, config: dict[str, Any] | None = None, **cont
     (folder / "checkpoints").mkdir(parents=True)
     values = yaml.safe_load((run / "config.yaml").read_text()) | (config or {})
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
-    saved = checkpoint.load(run / "checkpoints" / "last.pt") | content
+    saved = checkpoint.load(run / "checkpoints" / "last.pt") | {"hash": settle(parse(values)).hash} | content
     checkpoint.save(folder / "checkpoints" / "last.pt", saved)
     return folder
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dlrun.config import Config
 from dlrun.distributed import ALONE, Ranks
 from dlrun.environment import cpu
-from dlrun.errors import ConfigError, DataError, UsageError
+from dlrun.errors import ConfigError, DataError, UsageError, is_out_of_memory
 from dlrun.memory import keep_freed
 from dlrun.optim.schedule import factor
 from dlrun.precision import Precision, pick_device, set_determinism, set_threads
