@@ -22,8 +22,8 @@ from rich.console import Console
 from dlrun import checkpoint, runs
 from dlrun.compose import compose
 from dlrun.errors import RunFailed
-from dlrun.folders import read_config
 from dlrun.events import Event
+from dlrun.folders import read_config
 from dlrun.settled import settle
 from dlrun.sinks.console import header
 
