@@ -77,6 +77,8 @@ def _short_run(words: list[str]) -> list[str]:
     own = {word.partition("=")[2] for word in words if word.startswith("data=")} - FILES
     kept = [word for word in words if word.partition("=")[0] not in SHORT]
     short = SHORT | ({"data": own.pop()} if own else {})
+    if any(word.startswith("validation=") for word in words):
+        short["validation"] = "0.2"
     if any(word.startswith("experiment=") for word in words):
         del short["data"]
     return [*kept, *(f"{key}={value}" for key, value in short.items() if value)]

@@ -26,7 +26,14 @@ RUNS = {
     "fc_64": ["model=fc_64"],
     "cnn_dropout, adam, everything": [
         *("model=cnn_dropout", "optimizer=adam", "augment=shift_flip", "average=0.9", "scheduler=cosine"),
-        *("validation=40", "clip_norm=1", "label_smoothing=0.1", "data.normalize=standard", "optimizer.lr=1e-4"),
+        *(
+            "validation=40",
+            "validation_by=random",
+            "clip_norm=1",
+            "label_smoothing=0.1",
+            "data.normalize=standard",
+            "optimizer.lr=1e-4",
+        ),
     ],
     "cnn_batchnorm, rmsprop": ["model=cnn_batchnorm", "optimizer=rmsprop", "optimizer.lr=1e-6", "augment=affine"],
     "resnet9, nesterov, one cycle": [

@@ -31,6 +31,13 @@ from dlrun.groups import (
 NUMERICS = 1
 """Raised when a change of the code changes every run's results: part of every hash; for other changes see `revised`."""
 
+OWN = "own"
+"""The value of `validation` that takes the images which the data set brings for it."""
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, float) and 0 < value < 1
+
 
 @dataclass
 class Checkpoint:
@@ -89,10 +96,20 @@ class Config:
     threads: int | None = option(None, "CPU threads (null: all cores)", low=1, high=1024, hashed=False)
     deterministic: bool = option(False, "only algorithms that give the same bits every time")
     compile: bool = option(False, "run the network through torch.compile")
-    validation: int = option(
+    validation: int | float | str = option(
         0,
-        "training images held out and evaluated each epoch instead of the test set (0: none, as the slides do)",
-        low=0,
+        "training images held out and evaluated each epoch instead of the test set: how many, or a share "
+        "(0: none, as the slides do); own: those that the data set brings",
+        fits=lambda value: value == OWN or (value >= 0 if isinstance(value, int) else _is_share(value)),
+        expected="a whole number >= 0, a share > 0 and < 1, or own",
+    )
+    validation_by: str = option(
+        "class",
+        "which are held out: class: as many of each class as its share, at least one; random: any; "
+        "first, last: of the training set as it comes",
+        choices=("class", "random", "first", "last"),
+        # Until 0.1.0 there was no other way than at random.
+        tells=lambda config: config.validation not in (0, OWN) and config.validation_by != "random",
     )
     limit: int | None = option(None, "use only the first so many images of train and of test", low=1)
     train_limit: int | None = option(
@@ -164,6 +181,13 @@ def parse(values: Mapping[str, Any]) -> Config:
     return typing.cast(Config, fill(Config, {**given, **parts}, ""))
 
 
+def as_meant(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values of a run folder's config, with what a field that is missing there meant when they were written."""
+    if values.get("validation") and "validation_by" not in values:  # 0.1.0 drew all at random
+        return {**values, "validation_by": "random"}
+    return values
+
+
 def _refuse_if_of_a_group(key: str, parts: Mapping[str, Any]) -> None:
     """`lr=0.1` means `optimizer.lr=0.1`, and the nearest flat field would be no help."""
     if key in fields_of(Config):
@@ -208,8 +232,9 @@ def revised(config: Config) -> dict[str, int]:
     """What the code has come to compute otherwise, for those configs alone that use it: name to revision, from 2 on.
 
     Whoever changes what a config computes adds an entry here under the condition that the config uses it, e.g.
-    `if config.validation: found["held out"] = 2  # by class; 1 was at random`. Then results made before count no
-    more for these configs, and all others keep their hashes. `NUMERICS` is for what changes every run.
+    `if config.scheduler.warmup: found["warm-up"] = 2`. Then results made before count no more for these configs, and
+    all others keep their hashes. `NUMERICS` is for what changes every run. Where the old way can still be chosen, as
+    with `validation_by`, the field's `tells` leaves it out of the hash instead.
     """
     found = {}
     if isinstance(config.scheduler, Cosine) and config.scheduler.warmup:
@@ -218,7 +243,7 @@ def revised(config: Config) -> dict[str, int]:
 
 
 def decisive(part: Any) -> dict[str, Any]:
-    """The fields of a config, or of a part of it, that can change the numbers and are not at their defaults."""
+    """The fields of a config, or of a part, that can change the numbers: not at their defaults, or as `tells` says."""
     if isinstance(part, Target):
         return {"_target_": part.target, **part.arguments}
     values = {}
@@ -226,7 +251,9 @@ def decisive(part: Any) -> dict[str, Any]:
         value = getattr(part, name)
         if dataclasses.is_dataclass(value):
             value = decisive(value)
-        if item.metadata.get("hashed", True) and value != {} and value != default_of(item):
+        tells = item.metadata.get("tells")
+        told = tells(part) if tells else value not in ({}, default_of(item))
+        if item.metadata.get("hashed", True) and told:
             values[name] = value
     return values
 

@@ -5,7 +5,7 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -21,11 +21,19 @@ def option(
     high: float | None = None,
     below: float | None = None,
     choices: tuple[str, ...] = (),
+    fits: Callable[[Any], bool] | None = None,
+    expected: str = "",
     hashed: bool = True,
+    tells: Callable[[Any], bool] | None = None,
 ) -> Any:
-    """A field of a config with its meaning, its range and whether it can change the numbers (`hashed`)."""
+    """A field of a config with its meaning, its range and whether it can change the numbers (`hashed`).
+
+    Args:
+        fits, expected: A range that is no interval: whether a value lies in it, and what does, in words.
+        tells: Whether the field is part of a config's hash, where that is not "if it is not at its default".
+    """
     limits = {"low": low, "above": above, "high": high, "below": below, "choices": choices}
-    metadata = {"help": help, "hashed": hashed, **limits}
+    metadata = {"help": help, "hashed": hashed, "tells": tells, "fits": fits, "expected": expected, **limits}
     if isinstance(default, list | dict):
         return field(default_factory=functools.partial(type(default), default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -102,6 +110,8 @@ def _is_a(value: Any, kind: Any) -> bool:
 def _within(value: Any, limits: Mapping[str, Any]) -> bool:
     if limits.get("choices"):
         return value in limits["choices"]
+    if limits.get("fits"):
+        return bool(limits["fits"](value))
     if not isinstance(value, int | float):
         return True
     low, above, high, below = (limits.get(name) for name in ("low", "above", "high", "below"))
@@ -140,6 +150,8 @@ def expectation(kind: Any, limits: Mapping[str, Any]) -> str:
     if limits.get("choices"):
         null = " or null" if type(None) in typing.get_args(kind) else ""
         return f"one of {', '.join(limits['choices'])}{null}"
+    if limits.get("expected"):
+        return str(limits["expected"])
     kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     names = [_name_of_kind(one) for one in kinds]
     signs = {"low": ">=", "above": ">", "high": "<=", "below": "<"}

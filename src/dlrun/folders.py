@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from dlrun.config import Config, parse, plain
+from dlrun.config import Config, as_meant, parse, plain
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.fields import default_of, fields_of
 from dlrun.files import read_regular, remove_drafts, sync_folder, write_atomically
@@ -186,7 +186,7 @@ def read_config(run_dir: Path) -> Config:
     if not isinstance(values, dict):
         raise UsageError(f"{run_dir / 'config.yaml'}: not the config of a run")
     try:
-        return parse(values)
+        return parse(as_meant(values))
     except ConfigError as error:
         raise UsageError(f"{run_dir / 'config.yaml'}: {error}") from None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlrun.config import Config
+from dlrun.config import OWN, Config
 from dlrun.distributed import ALONE, Ranks
 from dlrun.environment import cpu
 from dlrun.errors import ConfigError, DataError, UsageError, is_out_of_memory
@@ -77,6 +77,18 @@ class Parts:
         }
 
     @property
+    def held_out(self) -> int:
+        """How many images are held out."""
+        return 0 if self.evaluated is self.test else len(self.evaluated)
+
+    def counts(self) -> str:
+        """The numbers of images in words: `55,000 train + 5,000 held out + 10,000 test`."""
+        held_out = f"{self.held_out:,} held out + " if self.held_out else ""
+        val = self.dataset.val if self.config.validation != OWN else None
+        unused = f" ({len(val):,} more for validation=own)" if val else ""
+        return f"{len(self.train):,} train + {held_out}{len(self.test):,} test{unused}"
+
+    @property
     def steps_per_epoch(self) -> int:
         """The last, smaller batch counted, unless it is left out."""
         return math.ceil(self.settings.images_per_epoch(len(self.train)) / self.config.batch_size)
@@ -95,7 +107,8 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     """
     import torch
 
-    from dlrun.data.dataset import limited, split_off
+    from dlrun.data.dataset import limited
+    from dlrun.data.heldout import left_out, split_off
     from dlrun.data.inputs import Inputs
     from dlrun.data.load import load
     from dlrun.data.prepare import prepare_for
@@ -112,15 +125,15 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     same = sameness(dataset)
     if same and ranks.first:
         log.warning("%s: %s", dataset.name, same)
-    train, test = (limited(split, config.limit).to(device) for split in (dataset.train, dataset.test))
-    evaluated = test
-    if config.validation:
-        train, evaluated = split_off(train, config.validation)
-    train = limited(train, config.train_limit)
+    test = limited(dataset.test, config.limit).to(device)
+    train, held_out = split_off(config, dataset)
     if config.drop_last and len(train) < config.batch_size:
         raise ConfigError(
             f"drop_last=true: no batch of {config.batch_size} images can be made of {len(train)}; lower batch_size"
         )
+    if held_out is not None and ranks.first:
+        for sentence in left_out(config, train, held_out, dataset.classes):
+            log.warning("%s", sentence)
     precision = Precision(config.precision, device.type)
     torch.manual_seed(config.seed)
     state = _state(config, tuple(train.images.shape[1:]), len(dataset.classes), device, precision)
@@ -132,8 +145,8 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
         hash=settled.hash,
         dataset=dataset,
         inputs=inputs,
-        train=train,
-        evaluated=evaluated,
+        train=train.to(device),
+        evaluated=test if held_out is None else held_out.to(device),
         test=test,
         prepare=prepare_for(dataset.mean, dataset.std, config.data, device, config.augment),
         prepare_evaluated=prepare_for(dataset.mean, dataset.std, config.data, device),

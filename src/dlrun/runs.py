@@ -259,7 +259,7 @@ def _subject(parts: Parts) -> "Subject":
 
     config = parts.config
     facts = {
-        "data": f"{parts.dataset.name}, {len(parts.train)} train + {len(parts.test)} test",
+        "data": f"{parts.dataset.name}, {parts.counts()}",
         "parameters": str(parts.parameters["total"]),
         "device": f"{device_name(parts.state.device)}, {in_words(parts.threads)}",
     }
@@ -269,6 +269,6 @@ def _subject(parts: Parts) -> "Subject":
         classes=parts.dataset.classes,
         prepare=parts.prepare_evaluated,
         augment=config.augment,
-        hyperparameters=hyperparameters(config, parts.parameters["total"]),
+        hyperparameters=hyperparameters(config, parts.parameters["total"], parts.held_out),
         about=page(config, facts),
     )

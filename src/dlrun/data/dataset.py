@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dlrun.errors import ConfigError
-
 
 @dataclass(frozen=True)
 class Split:
@@ -19,6 +17,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def at(self, places: Tensor) -> "Split":
+        """A copy of the images at these places, int64 (n,)."""
+        places = places.to(self.labels.device)
+        return Split(self.images[places], self.labels[places])
 
     def to(self, device: torch.device) -> "Split":
         """The same on `device`; on the CPU nothing is copied."""
@@ -40,23 +43,10 @@ class Dataset:
     """Short hash of the pictures and labels as they were read, whatever files they came from."""
     verified: bool
     """False where `data.verify=false` waived the checksums."""
+    val: Split | None = None
+    """Images that it brings to be held out (`validation=own`); the fingerprint covers them, too."""
 
 
 def limited(split: Split, limit: int | None) -> Split:
     """Only the first `limit` images (None: all)."""
     return split if limit is None else Split(split.images[:limit], split.labels[:limit])
-
-
-def split_off(train: Split, count: int) -> tuple[Split, Split]:
-    """Hold `count` images out: what is left to train on, and the held-out ones.
-
-    Which ones does not depend on a run's seed, so that runs with different seeds are compared on the same.
-
-    Raises:
-        ConfigError: Nothing would be left to train on.
-    """
-    if count >= len(train):
-        raise ConfigError(f"validation={count}: expected fewer than the {len(train)} training images")
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).to(train.labels.device)
-    held, kept = order[:count].sort().values, order[count:].sort().values
-    return Split(train.images[kept], train.labels[kept]), Split(train.images[held], train.labels[held])

@@ -109,11 +109,13 @@ def _own(config: Target) -> Dataset:
     for name, value in (("name", made.name), ("fingerprint", made.fingerprint)):
         if not isinstance(value, str):
             raise DataError(f"{config.target}: {name}: expected text, found {value!r:.80}")
-    for split in (made.train, made.test):
+    splits = {"training": made.train, "test": made.test} | ({} if made.val is None else {"held-out": made.val})
+    for split in splits.values():
         _check_own(split, config.target, len(made.classes))
-    shapes = [tuple(split.images.shape[1:]) for split in (made.train, made.test)]
-    if shapes[0] != shapes[1]:
-        raise DataError(f"{config.target}: training pictures are {shapes[0]}, test pictures {shapes[1]} (C, H, W)")
+    first = tuple(made.train.images.shape[1:])
+    for name, split in splits.items():
+        if (shape := tuple(split.images.shape[1:])) != first:
+            raise DataError(f"{config.target}: training pictures are {first}, {name} pictures {shape} (C, H, W)")
     _check_moments(made, config.target)
     return made
 

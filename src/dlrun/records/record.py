@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlrun.config import Config, contains_shorter, decisive, parse
+from dlrun.config import Config, as_meant, contains_shorter, decisive, parse
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.folders import read_config
 from dlrun.groups import Data, Scheduler
@@ -271,7 +271,7 @@ def _known(settings: str) -> tuple[Config, str]:
     for text in _texts(values):
         _refuse_private(text)
     try:
-        config = parse(_nested(values))
+        config = parse(as_meant(_nested(values)))
         if config.precision == "auto" or config.scale_lr:
             raise ConfigError("precision=auto or scale_lr=true")
         hash = settle(config).hash

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from dlrun.config import parse
+from dlrun.config import as_meant, parse
 from dlrun.errors import ConfigError, UsageError
 from dlrun.folders import is_held, outcome, read_sealed
 from dlrun.result import Result, read_history
@@ -109,7 +109,7 @@ def _config(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{path}: can't be read ({type(error).__name__})") from None
     if not isinstance(values, dict) or not values:
         raise UsageError(f"{path}: not a config")
-    return values
+    return as_meant(values)
 
 
 def parse_yaml(text: str) -> Any:

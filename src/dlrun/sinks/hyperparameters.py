@@ -23,13 +23,14 @@ Only what every run has: the view of parallel coordinates leaves out runs that l
 """
 
 
-def hyperparameters(config: Config, parameters: int) -> dict[str, str | float | bool]:
+def hyperparameters(config: Config, parameters: int, held_out: int = 0) -> dict[str, str | float | bool]:
     """Texts, numbers and truth values; a number that is not set is 0.
 
     TensorBoard takes the columns from one run of a sweep.
 
     Args:
         parameters: How many the network has.
+        held_out: How many images are held out.
     """
     optimizer, scheduler = config.optimizer, config.scheduler
     return {
@@ -53,7 +54,7 @@ def hyperparameters(config: Config, parameters: int) -> dict[str, str | float | 
         "clip_norm": config.clip_norm or 0.0,
         "average": config.average or 0.0,
         "limit": float(config.limit or 0),
-        "validation": float(config.validation),
+        "validation": float(held_out),
     }
 
 

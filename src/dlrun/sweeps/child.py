@@ -60,6 +60,8 @@ def _describe_data(task: Task) -> int:
 
     found = load(task.settled.config.data)
     described = {"fingerprint": found.fingerprint, "train": len(found.train), "test": len(found.test)}
+    if found.val is not None:
+        described["val"] = len(found.val)
     (Path(task.run_dir) / "data.json").write_text(json.dumps(described))
     return 0
 

@@ -7,7 +7,8 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from dlrun.config import Config, Sweep
+from dlrun.config import OWN, Config, Sweep
+from dlrun.data.heldout import how_many
 from dlrun.errors import RunFailed
 from dlrun.result import read_history
 from dlrun.settled import Settled, settle
@@ -78,8 +79,11 @@ def _images(settled: Settled, data: Fingerprints) -> tuple[int, int]:
     config, found = settled.config, data.describe(settled)
     if found is None:
         raise RunFailed("the data can't be read, so nothing can be measured; see: dlrun data list")
-    train, test = (min(found[part], config.limit or found[part]) for part in ("train", "test"))
-    return (train - config.validation, config.validation) if config.validation else (train, test)
+    numbers = (found.get(part, 0) for part in ("train", "test", "val"))
+    train, test, val = (min(number, config.limit or number) for number in numbers)
+    held_out = how_many(config, train)
+    kept = min(train - held_out, config.train_limit or train)
+    return kept, val if config.validation == OWN else held_out or test
 
 
 def _measured(config: Config, images: tuple[int, int], count: int, settings: Sweep, processes: Processes) -> Speed:
@@ -93,12 +97,12 @@ def _measured(config: Config, images: tuple[int, int], count: int, settings: Swe
 
 
 def _try(config: Config, train: int, evaluated: int, count: int, settings: Sweep, processes: Processes) -> Speed:
-    held_out = min(config.validation, evaluated)
+    own = config.validation in (0, OWN)
     short = replace(
         config,
         epochs=2,
-        limit=train + held_out,
-        validation=held_out,
+        limit=train + (0 if own else evaluated),
+        validation=config.validation if own else evaluated,
         early_stopping=None,
         sweep=Sweep(),
     )

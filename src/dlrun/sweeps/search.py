@@ -130,7 +130,7 @@ def open_search(arguments: Sequence[str], settings: Sweep, folder: Path) -> Sear
     # A bad bound shows before anything starts.
     corners = jobs_of([_corner(fixed, dimensions, name, end) for name in dimensions for end in (0, -1)], folder)
     if not any(job.config.validation for job in corners):
-        print("trials are compared on the test images, which flatters the best; validation=5000 holds out others")
+        print("trials are compared on the test images, which flatters the best; validation=0.1 holds out others")
     folder.mkdir(parents=True, exist_ok=True)
     study = _open_study(folder / STUDY, settings)
     _refuse_other_space(study, dimensions, folder)

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from dlrun.compose import compose
-from dlrun.config import Config, parse, plain
+from dlrun.config import Config, plain
 from dlrun.errors import DlrunError, UsageError
-from dlrun.folders import read_yaml
+from dlrun.folders import read_config
 from dlrun.groups import Layers, Target
 from dlrun.report import runs
 from dlrun.report.output import Table, column, counted, duration, terminal_width, visible, write
@@ -68,7 +68,7 @@ def _remains(folder: Path, config: Config | None) -> Run:
 def _config(folder: Path) -> Config | None:
     """The config, if it is there and this version of dlrun understands it."""
     try:
-        return parse(read_yaml(folder / "config.yaml"))
+        return read_config(folder)
     except DlrunError:
         return None
 

@@ -138,16 +138,14 @@ def _loaded_if_whole(config: Data) -> "Dataset | None":
 
 def _part(run: "Loaded", dataset: "Dataset", part: str, limits: Mapping[str, int | None]) -> "Split":
     """Of the run's own data what it trained on, held out, or was tested on."""
-    from dlrun.data.dataset import limited, split_off
+    from dlrun.data.dataset import limited
+    from dlrun.data.heldout import split_off
 
     config = run.config
     if part == "test":
         return limited(dataset.test, limits.get("limit", config.limit))
-    train = limited(dataset.train, config.limit)
-    if not config.validation:
-        return train
-    kept, held = split_off(train, config.validation)
-    return held if part == "val" else kept
+    train, held_out = split_off(config, dataset)
+    return train if part == "train" or held_out is None else held_out
 
 
 def _of_folder(run: "Loaded", config: ImageFolder, part: str, changes: Mapping[str, Any], limit: int | None) -> Tested:

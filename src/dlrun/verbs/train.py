@@ -95,8 +95,7 @@ def _facts(parts: Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, s
     optimizer = getattr(config.optimizer, "name", "") or getattr(config.optimizer, "target", "")
     return {
         "model": f"{model_name(config, overrides)}, {parts.parameters['total']:,} parameters",
-        "data": f"{data.name}, {len(parts.train):,} train + {len(parts.test):,} test, {shape}, "
-        f"{len(data.classes)} classes{unverified}",
+        "data": f"{data.name}, {parts.counts()}, {shape}, {len(data.classes)} classes{unverified}",
         "training": f"{optimizer}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
         f"batch {config.batch_size}, {counted(config.epochs, 'epoch')}, seed {config.seed}",
         "device": f"{device_name(parts.state.device)}, {config.precision}, {in_words(parts.threads)}",

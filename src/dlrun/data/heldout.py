@@ -1,0 +1,152 @@
+"""Which training images are held out, to be evaluated instead of the test set: by class, at random, first, last.
+
+What is drawn does not depend on a run's seed, so that runs with different seeds are compared on the same images.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from dlrun.config import OWN, Config
+from dlrun.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dlrun.data.dataset import Dataset, Split
+
+MOST_NAMES = 5
+"""Classes that a line names."""
+
+
+class Division(NamedTuple):
+    """Indices into the training set, int64 on the CPU, rising."""
+
+    train: "Tensor"
+    held_out: "Tensor"
+
+
+def how_many(config: Config, images: int) -> int:
+    """How many of so many training images are held out; a share is rounded up as Keras' `validation_split` is.
+
+    Raises:
+        ConfigError: Nothing would be left to train on.
+    """
+    value = config.validation
+    if isinstance(value, str) or not value:
+        return 0
+    count = images - math.floor(images * (1 - value)) if isinstance(value, float) else value
+    if count >= images:
+        raise ConfigError(f"validation={value}: expected fewer than the {images} training images")
+    return count
+
+
+def divide(config: Config, labels: "Tensor") -> Division:
+    """Which images are trained on and which are held out of a training set that `limit` has cut already.
+
+    Args:
+        labels: int64 (N,), of the training set.
+
+    Raises:
+        ConfigError: Nothing would be left to train on.
+    """
+    import torch
+
+    labels = labels.cpu()
+    total, count = len(labels), how_many(config, len(labels))
+    places = torch.arange(total)
+    if config.validation_by == "first":
+        return Division(places[count:], places[:count])
+    if config.validation_by == "last":
+        return Division(places[: total - count], places[total - count :])
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(0))
+    chosen = order[:count] if config.validation_by == "random" else _of_each_class(labels[order], count, order)
+    held_out = torch.zeros(total, dtype=torch.bool).index_fill_(0, chosen, True)
+    return Division(places[~held_out], places[held_out])
+
+
+def _of_each_class(shuffled: "Tensor", count: int, order: "Tensor") -> "Tensor":
+    """The first images of each class in a random order, as many as its quota says."""
+    import torch
+
+    sizes = shuffled.bincount()
+    by_class = shuffled.argsort(stable=True)
+    starts = sizes.cumsum(0) - sizes
+    place_in_class = torch.empty_like(shuffled)
+    place_in_class[by_class] = torch.arange(len(shuffled)) - starts.repeat_interleave(sizes)
+    return order[place_in_class < torch.tensor(quotas(sizes.tolist(), count))[shuffled]]
+
+
+def quotas(sizes: Sequence[int], count: int) -> list[int]:
+    """How many of `count` fall to each class: in proportion to its size, but one at least and never all of a class.
+
+    "One at least" holds where `count` suffices, "never all" where enough others are there.
+
+    >>> quotas([190, 6], 5)
+    [4, 1]
+    >>> quotas([190, 6, 1], 20)
+    [19, 1, 0]
+    """
+    total = sum(sizes)
+    most = [max(size - 1, 0) for size in sizes]
+    if sum(most) < count:
+        most = list(sizes)
+    least = [min(1, one) for one in most]
+    if sum(least) > count:
+        least = [0] * len(sizes)
+    shares = [max(low, min(count * size // total, high)) for size, low, high in zip(sizes, least, most, strict=True)]
+
+    def lacks(place: int) -> int:
+        return count * sizes[place] - shares[place] * total
+
+    while sum(shares) < count:
+        shares[max((place for place, high in enumerate(most) if shares[place] < high), key=lacks)] += 1
+    while sum(shares) > count:
+        shares[min((place for place, low in enumerate(least) if shares[place] > low), key=lacks)] -= 1
+    return shares
+
+
+def split_off(config: Config, dataset: "Dataset") -> tuple["Split", "Split | None"]:
+    """The images to train on and those held out (None: none), both cut by `limit`, the former by `train_limit`, too.
+
+    Raises:
+        ConfigError: Nothing would be left to train on, or the data set brings no images of its own to hold out.
+    """
+    from dlrun.data.dataset import limited
+
+    train = limited(dataset.train, config.limit)
+    if config.validation == OWN:
+        if dataset.val is None:
+            raise ConfigError(
+                f"validation={OWN}: {dataset.name} brings no held-out images; "
+                "hold out some of the training set: validation=0.1, validation=1000"
+            )
+        return limited(train, config.train_limit), limited(dataset.val, config.limit)
+    if not config.validation:
+        return limited(train, config.train_limit), None
+    division = divide(config, train.labels)
+    return train.at(division.train[: config.train_limit]), train.at(division.held_out)
+
+
+def left_out(config: Config, train: "Split", held_out: "Split", classes: Sequence[str]) -> list[str]:
+    """Sentences on the classes of which nothing is held out, or all is."""
+    sizes = [split.labels.cpu().bincount(minlength=len(classes)).tolist() for split in (train, held_out)]
+    counts = list(zip(classes, *sizes, strict=True))
+    none = [f"{name} ({trained} to train on)" for name, trained, held in counts if trained and not held]
+    every = [f"{name} ({held} held out)" for name, trained, held in counts if held and not trained]
+    found = (("held out", none), ("to train on", every))
+    return [
+        f"validation={config.validation} ({_way(config)}): no image {what} of {_listed(names)}"
+        for what, names in found
+        if names
+    ]
+
+
+def _way(config: Config) -> str:
+    own = config.validation == OWN
+    return "the data set's own" if own else f"validation_by={config.validation_by}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
