@@ -17,7 +17,7 @@ FLOORS = [
     {"step"},
     {"graph"},
     {"training", "evaluation"},
-    {"sinks", "sheets", "parts", "loading"},
+    {"sinks", "sheets", "parts", "loading", "shelf"},
     {"runs", "outcome", "exporting"},
     {"sweeps", "tables", "report", "slurm", "records"},
     {"verbs"},

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -273,9 +274,11 @@ def slug(overrides: Sequence[str]) -> str:
     return re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(words))[:80].strip("._-") or "default"
 
 
-def run_name(hash: str, overrides: Sequence[str]) -> str:
-    """The folder name of a run that is known by its identity: `<slug>-<hash8>`."""
-    return f"{slug(overrides)}-{hash}"
+def numbered(path: Path) -> Iterator[Path]:
+    """The path, and those with `-2`, `-3` … behind it, to be tried until one is free."""
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.name}-{number}")
 
 
 class _LogFile(logging.FileHandler):

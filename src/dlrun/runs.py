@@ -72,7 +72,7 @@ def run(
             first one alone writes.
 
     Raises:
-        UsageError: A mistake in the config, missing data, or a folder that belongs to another run.
+        UsageError: A mistake in the config, missing data, or a folder that belongs to another run or other data.
         RunFailed: Training failed; `result.json` and `run.log` say why.
         Interrupted: A signal stopped it; the state is saved.
     """
@@ -83,6 +83,7 @@ def run(
         _refuse_foreign(run_dir, settled.hash, extended)
         done = finished(run_dir, settled.hash)
         if done is not None:
+            _refuse_other_data(run_dir, settled, done)
             log.info("already complete")
             return done
         # Ranks have to agree on stopping, which they do at steps.
@@ -127,6 +128,18 @@ def _refuse_foreign(run_dir: Path, hash: str, extended: Mapping[str, Any] | None
         raise UsageError(
             f"{run_dir}: holds another run ({there}, this one is {hash}); "
             "choose another hydra.run.dir, or extend that run with dlrun resume"
+        )
+
+
+def _refuse_other_data(run_dir: Path, settled: Settled, done: Result) -> None:
+    """A result stays that of the data it was made on, whatever lies in their place now."""
+    from dlrun.data.load import load
+    from dlrun.shelf import same_data
+
+    if not same_data(settled, done, lambda one: load(one.config.data).fingerprint):
+        raise UsageError(
+            f"{run_dir}: holds the result of this run on other data (fingerprint {done.data.get('fingerprint')}); "
+            "choose another hydra.run.dir, or put those data back"
         )
 
 

@@ -4,13 +4,14 @@ Settling carries out what only the machine can say: `precision=auto` becomes a n
 number of ranks. What results needs neither of the two any more, so that a run means the same wherever it goes on.
 """
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dlrun.config import Config, identity
 from dlrun.errors import ConfigError
 from dlrun.fields import fields_of
-from dlrun.groups import Target
+from dlrun.groups import Data, ImageFolder, Synthetic, Target
 from dlrun.precision import settle_precision
 
 
@@ -21,6 +22,27 @@ class Settled:
     config: Config
     hash: str
     """Eight hex digits of what determines the numbers; see `dlrun.config.identity`."""
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the fields alone say what the pictures are: they are made up, or official checksums are demanded."""
+        data = self.config.data
+        return isinstance(data, Synthetic) or (
+            isinstance(data, Data) and data.verify and not isinstance(data, ImageFolder)
+        )
+
+    @property
+    def place(self) -> str:
+        """The folder of data that are not pinned, absolute; empty where none is named.
+
+        It is not part of the hash: what lies there is, by its fingerprint. It tells two points apart whose data have
+        not been read yet.
+        """
+        data = self.config.data
+        root = data.arguments.get("root") if isinstance(data, Target) else data.root
+        if self.pinned or not isinstance(root, str):
+            return ""
+        return os.path.realpath(os.path.expanduser(root))  # noqa: PTH111 pathlib raises for an unknown ~user
 
     def placed(self, **changes: Any) -> "Settled":
         """The same experiment with other values of fields that leave its identity alone, such as `threads`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.files import write_atomically
+from dlrun.result import Result
 
 PARENT = Path("outputs/slurm")
 SCHEMA = 1
@@ -20,6 +21,13 @@ class Run:
     folder: str
     overrides: list[str]
     hash: str
+    fingerprint: str = ""
+    """Of the data as they were when it was submitted; empty where that is not known."""
+
+    def owns(self, result: Result) -> bool:
+        """Whether a result in its folder is this run's; one on other data stays there until the job begins."""
+        known = self.fingerprint and result.status == "completed"
+        return result.hash == self.hash and (not known or result.data.get("fingerprint") == self.fingerprint)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def look(manifest: Manifest, waiting: Mapping[str, str] | None = None) -> list[S
 def _seen(run: Run, job: str | None, waiting: Mapping[str, str]) -> Seen:
     folder = Path(run.folder)
     found = read_result(folder)
-    result = found if found and found.hash == run.hash else None
+    result = found if found and run.owns(found) else None
     rows = history_of(folder)
     epoch = int(rows[-1]["epoch"]) if rows else 0
     accuracy = next((value for name, value in (rows[-1] if rows else {}).items() if name in ACCURACIES), None)

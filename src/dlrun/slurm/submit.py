@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from dlrun.config import Sweep
 from dlrun.errors import UsageError
 from dlrun.extras import command
 from dlrun.folders import hold
-from dlrun.result import read_result
+from dlrun.result import Result, read_result
 from dlrun.slurm.manifest import Manifest, Run, Submitted, names, read
 from dlrun.slurm.queue import queue
 from dlrun.slurm.settings import Settings
 from dlrun.slurm.status import was_killed
 from dlrun.slurm.work import work
+from dlrun.sweeps.fingerprints import reading_data
 from dlrun.sweeps.jobs import Job, complete
 
 if TYPE_CHECKING:
@@ -64,13 +65,14 @@ def submit(jobs: Sequence[Job], settings: Settings, sweep: Sweep, manifest: Mani
             that another process works on.
     """
     executor = _executor(settings, manifest)
-    sort = sort_out(jobs, sweep)
+    with reading_data() as data:
+        sort = sort_out(jobs, sweep, data.complete)
     if not sort.missing:
         return sort
-    _load_data(sort.missing)
-    runs = [_run(job) for job in sort.missing]
+    fingerprints = _load_data(sort.missing)
+    runs = [_run(job, fingerprints[repr(job.config.data)]) for job in sort.missing]
     groups = [runs[start : start + settings.runs_per_job] for start in range(0, len(runs), settings.runs_per_job)]
-    with _removed_if_refused(manifest.folder), _set_aside([job.run_dir for job in sort.missing]):
+    with _removed_if_refused(manifest.folder), _set_aside([job.run_dir for job in sort.missing if not complete(job)]):
         ids = _sbatch(executor, groups, _on_node(sweep, settings))
     manifest.add(runs)
     manifest.jobs += [Submitted(id, [run.folder for run in group]) for id, group in zip(ids, groups, strict=True)]
@@ -111,8 +113,12 @@ def _removed_if_refused(folder: Path) -> Iterator[None]:
         raise
 
 
-def sort_out(jobs: Iterable[Job], sweep: Sweep) -> Sorted:
-    """Look at the disk and the queue; a run whose process was killed counts as missing."""
+def sort_out(jobs: Iterable[Job], sweep: Sweep, complete: Callable[[Job], Result | None] = complete) -> Sorted:
+    """Look at the disk and the queue; a run whose process was killed counts as missing.
+
+    Args:
+        complete: The result of a job that is done already.
+    """
     waiting = _folders_in_queue()
     sort = Sorted([], [], [], [])
     for job in jobs:
@@ -138,17 +144,19 @@ def _folders_in_queue() -> set[str]:
     return {folder for job in every if job.id in waiting for folder in job.folders}
 
 
-def _load_data(jobs: Iterable[Job]) -> None:
+def _load_data(jobs: Iterable[Job]) -> dict[str, str]:
+    """Read each data set once; their fingerprints."""
     from dlrun.data.load import load
 
-    for data in {repr(job.config.data): job.config.data for job in jobs}.values():
-        load(data)
+    return {
+        key: load(data).fingerprint for key, data in {repr(job.config.data): job.config.data for job in jobs}.items()
+    }
 
 
-def _run(job: Job) -> Run:
+def _run(job: Job, fingerprint: str) -> Run:
     """The job as it is submitted: what `precision=auto` came to here also holds on the node."""
     fixed = [text for text in job.overrides if not text.startswith("precision=")]
-    return Run(shown(job.run_dir), [*fixed, f"precision={job.config.precision}"], job.hash)
+    return Run(shown(job.run_dir), [*fixed, f"precision={job.config.precision}"], job.hash, fingerprint)
 
 
 def shown(folder: Path) -> str:

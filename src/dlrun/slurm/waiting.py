@@ -6,7 +6,7 @@ from dlrun.config import Sweep
 from dlrun.errors import Interrupted
 from dlrun.report.output import counted, visible
 from dlrun.result import read_result
-from dlrun.slurm.manifest import begun
+from dlrun.slurm.manifest import Run, begun
 from dlrun.slurm.settings import Settings
 from dlrun.slurm.status import wait
 from dlrun.slurm.submit import Sorted, shown, submit
@@ -30,7 +30,8 @@ def run_on_slurm(jobs: Sequence[Job], settings: Settings, sweep: Sweep, name: st
         raise Interrupted(
             f"no longer waiting; the jobs go on: dlrun slurm status {name}, dlrun slurm cancel {name}", 2
         ) from None
-    return [_outcome(job, job in sort.done) for job in jobs]
+    runs = {run.folder: run for run in manifest.runs}
+    return [_outcome(job, job in sort.done, runs.get(shown(job.run_dir))) for job in jobs]
 
 
 def told(sort: Sorted, settings: Settings) -> str:
@@ -44,9 +45,9 @@ def told(sort: Sorted, settings: Settings) -> str:
     return ", ".join(parts)
 
 
-def _outcome(job: Job, before: bool) -> Outcome:
+def _outcome(job: Job, before: bool, run: Run | None) -> Outcome:
     result = complete(job)
-    if result:
+    if result and (before or run is None or run.owns(result)):
         return Outcome(job, "skipped" if before else "completed", result)
     result = read_result(job.run_dir)
     if result and result.status == "failed":

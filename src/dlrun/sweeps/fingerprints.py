@@ -1,18 +1,20 @@
 """What the data are now: how many images, and whether they are still those of a completed run."""
 
+import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dlrun.groups import Data, ImageFolder, Target
 from dlrun.result import Result
 from dlrun.settled import Settled
+from dlrun.shelf import same_data
 from dlrun.sweeps.child import Task
-from dlrun.sweeps.processes import KILL, Processes
+from dlrun.sweeps.jobs import Job, complete
+from dlrun.sweeps.processes import KILL, Processes, make_processes
 
 PATIENCE = 600.0
 """Seconds that reading a data set may take."""
@@ -28,10 +30,17 @@ class Fingerprints:
 
     def fit(self, settled: Settled, result: Result) -> bool:
         """False if the data changed since `result`; data that can't be read now say nothing against it."""
-        if _pinned(settled.config.data) and result.data.get("verified"):
-            return True
-        now = self.describe(settled)
-        return now is None or now["fingerprint"] == result.data.get("fingerprint")
+        return same_data(settled, result, self.now)
+
+    def complete(self, job: Job) -> Result | None:
+        """The result of a job that is done already, on the data as they are now."""
+        result = complete(job)
+        return result if result is not None and self.fit(job.settled, result) else None
+
+    def now(self, settled: Settled) -> str | None:
+        """The fingerprint of what the data hold now; None if they can't be read."""
+        found = self.describe(settled)
+        return None if found is None else str(found["fingerprint"])
 
     def describe(self, settled: Settled) -> dict[str, Any] | None:
         """`fingerprint` and the numbers of `train` and `test` images; None if the data can't be read."""
@@ -54,6 +63,8 @@ class Fingerprints:
             return described
 
 
-def _pinned(data: Data | Target) -> bool:
-    """Whether checksums tell that the content is the official one."""
-    return isinstance(data, Data) and data.verify and not isinstance(data, ImageFolder)
+@contextlib.contextmanager
+def reading_data() -> Iterator[Fingerprints]:
+    """Fingerprints whose processes start when they are needed, and end afterwards."""
+    with contextlib.closing(make_processes()) as processes:
+        yield Fingerprints(processes)

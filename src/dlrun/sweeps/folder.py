@@ -2,27 +2,36 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from omegaconf import DictConfig
 
 from dlrun.compose import compose
-from dlrun.config import Sweep
+from dlrun.config import Sweep, plain
 from dlrun.errors import ConfigError, UsageError
 from dlrun.files import write_atomically
-from dlrun.folders import slug
+from dlrun.folders import numbered, slug
 from dlrun.groups import Target
-from dlrun.result import read_result
+from dlrun.report.leaderboard import UNHASHED
+from dlrun.report.output import counted
+from dlrun.report.runs import flat
 from dlrun.runs import check
 from dlrun.settled import Settled, settle
-from dlrun.sweeps.jobs import Job, numbered
+from dlrun.shelf import Contents, Shelf
+from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.points import Point, parse, settings_of
+from dlrun.tables.overrides import key_of
 
 SHAPING = ("sweep.rows", "sweep.zip", "sweep.exclude")
 """The fields of `sweep` that belong to a sweep's identity; the others say how it is run."""
+COMPUTED = ("threads", "device")
+"""Fields outside a run's identity that are worth a run of their own: who compares speed wants both."""
+PATH = "data.root"
 
 
 def sweep_dir(arguments: Sequence[str], settings: Sweep, parent: Path = Path("outputs/sweeps")) -> Path:
@@ -81,35 +90,95 @@ def note_typed(folder: Path, arguments: Sequence[str]) -> None:
     write_atomically(folder / "sweep.yaml", yaml.safe_dump({"typed": typed}, allow_unicode=True))
 
 
-def jobs_of(points: Sequence[Point], folder: Path) -> list[Job]:
-    """The points as jobs, each composed and checked; two points that come to the same run are one job.
+def jobs_of(
+    points: Sequence[Point],
+    folder: Path,
+    contents: Contents = lambda _: None,
+    say: Callable[[str], object] = print,
+) -> list[Job]:
+    """The points as jobs, each composed and checked; points that are equal are one job, and that is said.
+
+    Points that differ only in `threads` or `device` run apart, in folders that name these.
+
+    Args:
+        contents: Tells whether data that lie elsewhere now are those of a run in the folder.
 
     Raises:
-        UsageError: A point that can't be run; all that are wrong are named, the first few with reasons.
+        UsageError: A point that can't be run (all that are wrong are named, the first few with reasons), or several
+            that differ only in fields which change no number.
     """
-    jobs: dict[str, Job] = {}
+    jobs: dict[Any, list[Job]] = {}
     wrong: list[str] = []
     checked: set[str] = set()
-    there = _folders_by_hash(folder)
+    shelf = Shelf(folder, contents)
     for number, point in enumerate(points, start=1):
         try:
             settled = _settled(point, checked)
         except UsageError as error:
             wrong.append(f"point {number} of {len(points)} ({' '.join(point.varied or point.overrides)}): {error}")
             continue
-        hash = settled.hash
-        run_dir = _own(there.get(hash, folder / f"{slug(point.varied)}-{hash}"), hash)
-        jobs.setdefault(hash, Job(point.overrides, run_dir, settled))
+        key = (settled.hash, settled.place, settled.config.threads, settled.config.device)
+        run_dir = jobs[key][0].run_dir if key in jobs else _run_dir(point, settled, shelf)
+        jobs.setdefault(key, []).append(Job(point.overrides, run_dir, settled, varied=point.varied))
     if wrong:
         more = f"\n… and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ConfigError("\n".join(wrong[:3]) + more + "\nNothing was started.")
-    return list(jobs.values())
+    _refuse_without_effect(list(jobs.values()))
+    equal = [several for several in jobs.values() if len(several) > 1]
+    for several in equal[:3]:
+        say(f"one run, since these are equal: {' = '.join(_told(several))}")
+    if len(equal) > 3:
+        say(f"… and so on: {len(points)} points are {counted(len(jobs), 'run')}")
+    return [several[0] for several in jobs.values()]
 
 
-def _own(run_dir: Path, hash: str) -> Path:
-    """The folder, or one beside it if the run in it was extended and so is another run now."""
-    results = ((path, read_result(path)) for path in numbered(run_dir))
-    return next(path for path, result in results if result is None or result.hash == hash)
+def _run_dir(point: Point, settled: Settled, shelf: Shelf) -> Path:
+    computed = [text for text in point.varied if key_of(text) in COMPUTED]
+    others = [text for text in point.varied if key_of(text) not in (*COMPUTED, *([PATH] if settled.place else []))]
+    words = [slug(others)] if others or not (computed or settled.place) else []
+    words += [re.sub(r"[^A-Za-z0-9]+", "", text) for text in computed]
+    return shelf.folder(settled, "-".join(words), exact=bool(computed))
+
+
+def _told(several: Sequence[Job]) -> list[str]:
+    """The points, as typed; of those typed alike the number."""
+    counts = Counter(" ".join(job.varied or job.overrides) for job in several)
+    return [text if count == 1 else f"{text} ({count} times)" for text, count in counts.items()][:5]
+
+
+def _refuse_without_effect(jobs: Sequence[Sequence[Job]]) -> None:
+    """Refuse points that differ, but in nothing that changes a number: one would run under the name of another.
+
+    A path may differ where the pictures are what lies there; so may how a run is computed, which has a folder.
+    """
+    by_hash: dict[str, list[Sequence[Job]]] = {}
+    for several in jobs:
+        for other in several[1:]:
+            _refuse_pair(several[0], other, _different(several[0], other))
+        by_hash.setdefault(several[0].hash, []).append(several)
+    for alike in by_hash.values():
+        one = alike[0][0]
+        for other, *_ in alike[1:]:
+            fields = _different(one, other)
+            apart = {*COMPUTED, PATH} if one.settled.place != other.settled.place else {*COMPUTED}
+            _refuse_pair(one, other, fields if fields.isdisjoint(apart) else ())
+
+
+def _refuse_pair(one: Job, other: Job, fields: Collection[str]) -> None:
+    if fields:
+        pair = " and ".join(" ".join(job.varied or job.overrides) for job in (one, other))
+        raise ConfigError(
+            f"{', '.join(sorted(fields))}: changes no number of a run, so that {pair} would be one run; "
+            "give it one value"
+        )
+
+
+def _different(one: Job, other: Job) -> set[str]:
+    """The fields that differ between two points of one hash."""
+    first, second = (flat(plain(job.config)) for job in (one, other))
+    fields = {name for name in {*first, *second} & UNHASHED if first.get(name) != second.get(name)}
+    # One folder, spelt in two ways.
+    return fields - {PATH} if one.settled.place == other.settled.place != "" else fields
 
 
 def _settled(point: Point, checked: set[str]) -> Settled:
@@ -120,13 +189,3 @@ def _settled(point: Point, checked: set[str]) -> Settled:
         check(config)
         checked.add(parts)
     return settled
-
-
-def _folders_by_hash(folder: Path) -> dict[str, Path]:
-    """Run folders that are there already; a run keeps its folder although it was typed otherwise."""
-    found = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        match = re.fullmatch(r".*-([0-9a-f]{8})", path.name)
-        if match and path.is_dir():
-            found[match[1]] = path
-    return found

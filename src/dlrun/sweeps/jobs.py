@@ -1,8 +1,6 @@
 """What is launched and what became of it: the seam between who wants runs and the processes that train."""
 
 import datetime
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +23,8 @@ class Job:
     settled: Settled
     label: str = ""
     """What people know it by, where that is not the name of its folder."""
+    varied: tuple[str, ...] = ()
+    """The overrides that tell it from a sweep's other runs."""
 
     @property
     def name(self) -> str:
@@ -71,13 +71,6 @@ class Outcome:
     def good(self) -> bool:
         """Whether the run has a complete result."""
         return self.status in ("completed", "skipped", "elsewhere")
-
-
-def numbered(path: Path) -> Iterator[Path]:
-    """The path, and those with `-2`, `-3` … behind it, to be tried until one is free."""
-    yield path
-    for number in itertools.count(2):
-        yield path.with_name(f"{path.name}-{number}")
 
 
 def own_result(job: Job) -> Result | None:

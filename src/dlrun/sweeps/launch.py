@@ -13,14 +13,14 @@ from typing import Protocol
 
 from dlrun.config import Sweep
 from dlrun.errors import Interrupted, UsageError
-from dlrun.folders import PROBED, hold, take
+from dlrun.folders import PROBED, hold, numbered, take
 from dlrun.locks import Lock
 from dlrun.report.runs import history_of
 from dlrun.signals import let_go_of_terminal, to_catch
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.endings import Running, ending, same_error_throughout
 from dlrun.sweeps.fingerprints import Fingerprints
-from dlrun.sweeps.jobs import Job, Outcome, numbered, own_result, reason_of
+from dlrun.sweeps.jobs import Job, Outcome, own_result, reason_of
 from dlrun.sweeps.processes import KILL, Processes, make_processes
 from dlrun.sweeps.slots import Slot, slots_for
 

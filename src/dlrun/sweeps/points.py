@@ -71,7 +71,7 @@ def settings_of(arguments: Sequence[str]) -> Sweep:
 
 
 def expand(arguments: Sequence[str]) -> list[Point]:
-    """The points of what was typed after `-m`, in order, each once.
+    """The points of what was typed after `-m`, in order; what was typed twice is there twice.
 
     Raises:
         ConfigError: Something can't be read, lists of a zip differ in length, an exclusion fits no point,
@@ -84,10 +84,7 @@ def expand(arguments: Sequence[str]) -> list[Point]:
     else:
         combined = _draws(dimensions, settings.random)
     points = [_point(fixed, varied) for varied in combined]
-    kept = _without(list(dict.fromkeys(points)), settings.exclude)
-    if not kept:
-        raise ConfigError("sweep.exclude leaves no point of the sweep")
-    return kept
+    return _without(points, settings.exclude)
 
 
 def _point(fixed: Overrides, varied: Overrides) -> Point:
@@ -143,13 +140,27 @@ def _dimension(override: Override) -> Dimension:
     if isinstance(value, IntervalSweep):
         return _interval(key, value)
     if isinstance(value, Glob):
-        return [(f"{key}={name}",) for name in value.filter(options(key))]
+        return _matching(override, value)
     values: list[Overrides] = [
         (f"{key}={text}",) for text in itertools.islice(override.sweep_string_iterator(), MOST_POINTS + 1)
     ]
     if len(values) > MOST_POINTS:
         raise ConfigError(f"{key}: more than {MOST_POINTS:,} values; an interval with sweep.random=N draws from many")
+    if not values:
+        raise ConfigError(f"{override.input_line}: has no value")
     return values
+
+
+def _matching(override: Override, pattern: Glob) -> Dimension:
+    """The options of a group that a pattern fits."""
+    key = override.get_key_element()
+    known = options(key)
+    found = pattern.filter(known)
+    if not known:
+        raise ConfigError(f"{override.input_line}: glob picks from the options of a group, and {key} is none")
+    if not found:
+        raise ConfigError(f"{override.input_line}: fits no option; there are: {', '.join(known)}")
+    return [(f"{key}={name}",) for name in found]
 
 
 def _interval(key: str, value: IntervalSweep) -> Interval:
@@ -238,4 +249,6 @@ def _without(points: list[Point], exclusions: Sequence[str]) -> list[Point]:
         if len(kept) == len(points):
             raise ConfigError(f"sweep.exclude: {text!r} fits no point of the sweep")
         points = kept
+    if not points:
+        raise ConfigError("sweep.exclude leaves no point of the sweep")
     return points

@@ -17,6 +17,7 @@ from dlrun.errors import ConfigError, UsageError
 from dlrun.extras import command
 from dlrun.files import write_atomically
 from dlrun.result import read_history
+from dlrun.shelf import Contents
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.folder import jobs_of
 from dlrun.sweeps.jobs import Job, Outcome
@@ -37,8 +38,9 @@ class Search:
     dimensions: dict[str, Dimension]
     folder: Path
     settings: Sweep
-    open: dict[Path, Any] = field(default_factory=dict)
-    """Optuna's trials by run folder."""
+    open: dict[Path, list[Any]] = field(default_factory=dict)
+    """Optuna's trials by run folder: the one that runs, and those that ask for the same point meanwhile."""
+    contents: Contents = lambda _: None
     reported: dict[Path, int] = field(default_factory=dict)
     """Epochs that Optuna knows of, by run folder."""
 
@@ -48,17 +50,27 @@ class Search:
 
         running = (optuna.trial.TrialState.RUNNING,)
         for frozen in self.study.get_trials(deepcopy=False, states=running):
-            yield self._job(optuna.trial.Trial(self.study, frozen._trial_id))
+            yield from self._job(optuna.trial.Trial(self.study, frozen._trial_id))
         distributions = {name: _distribution(one) for name, one in self.dimensions.items()}
         while len(self.study.get_trials(deepcopy=False)) < self.settings.trials:
-            yield self._job(self.study.ask(distributions))
+            yield from self._job(self.study.ask(distributions))
 
-    def _job(self, trial: Any) -> Job:
+    def _job(self, trial: Any) -> Iterator[Job]:
+        """The job of a trial; none for a point that can't be run, which fails alone, or that is running already."""
+        import optuna
+
         varied = tuple(text for name, one in self.dimensions.items() for text in _chosen(one, trial.params[name]))
-        (job,) = jobs_of([Point(self.fixed + varied, varied)], self.folder)
-        self.open[job.run_dir] = trial
+        try:
+            (job,) = jobs_of([Point(self.fixed + varied, varied)], self.folder, self.contents)
+        except UsageError as error:
+            print(f"trial {trial.number}: {str(error).splitlines()[0]}", flush=True)
+            self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            return
+        self.open.setdefault(job.run_dir, []).append(trial)
+        if len(self.open[job.run_dir]) > 1:
+            return
         self.reported[job.run_dir] = max(trial.storage.get_trial(trial._trial_id).intermediate_values, default=0)
-        return job
+        yield job
 
     def started(self, running: Running) -> None:
         """Nothing to learn yet."""
@@ -69,7 +81,7 @@ class Search:
     def advanced(self, running: Running) -> bool:
         """Tell Optuna of new epochs; True if the run falls behind the others."""
         run_dir = running.job.run_dir
-        trial = self.open[run_dir]
+        trial = self.open[run_dir][0]
         for row in running.rows:
             epoch = int(row["epoch"])
             if epoch > self.reported[run_dir]:
@@ -81,13 +93,14 @@ class Search:
         """Tell Optuna; what was interrupted stays open and is gone on with by the next call."""
         import optuna
 
-        trial = self.open.pop(outcome.job.run_dir, None)
-        if trial is None or outcome.status in ("interrupted", "waiting"):
+        trials = self.open.pop(outcome.job.run_dir, [])
+        if outcome.status in ("interrupted", "waiting"):
             return
         states = {"pruned": optuna.trial.TrialState.PRUNED}
         value = _value(outcome.job.run_dir) if outcome.good else None
         state = states.get(outcome.status, optuna.trial.TrialState.FAIL) if value is None else None
-        self.study.tell(trial.number, value, state=state, skip_if_finished=True)
+        for trial in trials:
+            self.study.tell(trial.number, value, state=state, skip_if_finished=True)
 
     def summary(self) -> dict[str, Any]:
         """`best` {overrides, accuracy}, `importance` by field (shares of 1), `trials` by state."""
@@ -128,7 +141,9 @@ def open_search(arguments: Sequence[str], settings: Sweep, folder: Path) -> Sear
     if "seed" in dimensions:
         raise ConfigError("seed: a search tries each point once; run the best again with seed=0,1,2 afterwards")
     # A bad bound shows before anything starts.
-    corners = jobs_of([_corner(fixed, dimensions, name, end) for name in dimensions for end in (0, -1)], folder)
+    corners = jobs_of(
+        [_corner(fixed, dimensions, name, end) for name in dimensions for end in (0, -1)], folder, say=lambda _: None
+    )
     if not any(job.config.validation for job in corners):
         print("trials are compared on the test images, which flatters the best; validation=0.1 holds out others")
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from dlrun.folders import slug
 from dlrun.groups import Target
 from dlrun.result import Result
 from dlrun.settled import Settled, settle
+from dlrun.shelf import Contents, Shelf
 from dlrun.tables.overrides import key_of, merged
 from dlrun.tables.table import Row, Table
 
@@ -56,8 +57,13 @@ class Planned:
         return shlex.join(["dlrun", *self.overrides, f"hydra.run.dir={self.folder.as_posix()}"])
 
 
-def plan(table: Table, rows: Sequence[Row], seeds: int, own: Sequence[str] = ()) -> list[Planned]:
+def plan(
+    table: Table, rows: Sequence[Row], seeds: int, own: Sequence[str] = (), contents: Contents = lambda _: None
+) -> list[Planned]:
     """The runs of some rows of a table with the seeds 0 … seeds-1, the user's `own` overrides last.
+
+    Args:
+        contents: Tells whether data that lie elsewhere now are those of a run that is there.
 
     Raises:
         ConfigError: A row does not compose; the message names file, row and key.
@@ -69,12 +75,13 @@ def plan(table: Table, rows: Sequence[Row], seeds: int, own: Sequence[str] = ())
         if re.match(r"hydra\b", key):
             raise UsageError(f"{key}: a table runs here or with hydra/launcher=slurm, each run in its own folder")
     planned = []
+    shelf = Shelf(RUNS, contents)
     for row in rows:
         overrides = merged(row.overrides, own)
         try:
             config = compose(overrides)
             changed = bool(own) and _differ(config, compose(row.overrides))
-            planned += [_planned(row, seed, overrides, config, changed) for seed in range(seeds)]
+            planned += [_planned(row, seed, overrides, config, changed, shelf) for seed in range(seeds)]
         except ConfigError as error:
             raise ConfigError(f"{table.shown_path}: row {row.number} ({row.label}): {error}") from None
     return planned
@@ -86,18 +93,20 @@ def _differ(config: Config, published: Config) -> bool:
     return settle(config).hash != settle(replace(published, **computed)).hash
 
 
-def _planned(row: Row, seed: int, overrides: Sequence[str], config: Config, changed: bool) -> Planned:
+def _planned(row: Row, seed: int, overrides: Sequence[str], config: Config, changed: bool, shelf: Shelf) -> Planned:
     settled = settle(replace(config, seed=seed))
     every = merged(overrides, [f"seed={seed}"])
-    return Planned(row, seed, every, settled, folder(settled), changed)
+    return Planned(row, seed, every, settled, folder(settled, shelf), changed)
 
 
-def folder(settled: Settled) -> Path:
-    """Where a row's run lies. It depends on the config alone, so that tables share their runs."""
+def folder(settled: Settled, shelf: Shelf) -> Path:
+    """Where a row's run lies. It depends on config and data alone, so that tables share their runs."""
     config = settled.config
     words = [config.data, config.model, config.optimizer]
     named = [f"{group}={_word(part)}" for group, part in zip(("data", "model", "optimizer"), words, strict=True)]
-    return RUNS / f"{slug([*named, f'epochs={config.epochs}', f'seed={config.seed}'])}-{settled.hash}"
+    return shelf.folder(
+        settled, slug([*named, f"epochs={config.epochs}", f"seed={config.seed}"]), exact=not settled.place
+    )
 
 
 def _word(part: object) -> str:

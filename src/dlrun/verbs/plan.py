@@ -13,7 +13,8 @@ from pathlib import Path
 from dlrun.config import Sweep
 from dlrun.errors import UsageError
 from dlrun.report.output import Column, Table, column, counted, duration, terminal_width, visible, write
-from dlrun.sweeps.jobs import Job, complete
+from dlrun.sweeps.fingerprints import Fingerprints, reading_data
+from dlrun.sweeps.jobs import Job
 from dlrun.verbs.parser import Parser
 
 
@@ -25,9 +26,10 @@ def main(arguments: list[str]) -> int:
         RunFailed: A trial failed.
     """
     words = _words(arguments)
-    sweeping = words[0] in ("-m", "--multirun")
-    folder, settings, jobs = _sweep(words[1:]) if sweeping else _table(words)
-    missing = [job for job in jobs if complete(job) is None]
+    with reading_data() as data:
+        sweeping = words[0] in ("-m", "--multirun")
+        folder, settings, jobs = _sweep(words[1:], data) if sweeping else _table(words, data)
+        missing = [job for job in jobs if data.complete(job) is None]
     are = "is" if len(missing) == 1 else "are"
     print(visible(f"{len(missing)} of {counted(len(jobs), 'run')} {are} missing in {folder}"))
     if missing:
@@ -46,7 +48,7 @@ def _words(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def _sweep(arguments: Sequence[str]) -> tuple[Path, Sweep, list[Job]]:
+def _sweep(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, list[Job]]:
     from dlrun.sweeps.folder import jobs_of, sweep_dir, typed_folder
     from dlrun.sweeps.points import expand, settings_of
 
@@ -54,13 +56,13 @@ def _sweep(arguments: Sequence[str]) -> tuple[Path, Sweep, list[Job]]:
         raise UsageError("plan: a search makes up its points as it goes, so they can't be listed")
     settings = settings_of(arguments)
     folder = typed_folder(arguments) or sweep_dir(arguments, settings)
-    return folder, settings, jobs_of(expand(arguments), folder)
+    return folder, settings, jobs_of(expand(arguments), folder, data.now)
 
 
-def _table(arguments: Sequence[str]) -> tuple[Path, Sweep, list[Job]]:
+def _table(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, list[Job]]:
     from dlrun.verbs.reproduce import request, to_run
 
-    jobs = to_run(request(arguments).planned)
+    jobs = to_run(request(arguments, data.now).planned)
     return jobs[0].run_dir.parent, jobs[0].config.sweep, jobs
 
 

@@ -13,8 +13,10 @@ from dlrun.config import Sweep
 from dlrun.errors import UsageError
 from dlrun.report.output import terminal_width, visible
 from dlrun.result import Result
+from dlrun.shelf import Contents
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
+from dlrun.sweeps.fingerprints import reading_data
 from dlrun.tables.compare import compare
 from dlrun.tables.plan import QUICK, Found, Planned, find, plan
 from dlrun.tables.render import render
@@ -32,7 +34,8 @@ def main(arguments: list[str]) -> int:
         UsageError: An unknown table, row or override, a wrong table file, missing data.
     """
     slurm, words = settings.asked(arguments)
-    asked = request(words)
+    with reading_data() as data:
+        asked = request(words, data.now)
     if asked.dry_run:
         print("\n".join(visible(one.command()) for one in asked.planned))
         return 0
@@ -50,8 +53,11 @@ class Request:
     dry_run: bool
 
 
-def request(arguments: Sequence[str]) -> Request:
+def request(arguments: Sequence[str], contents: Contents = lambda _: None) -> Request:
     """Read what stands after `dlrun reproduce`.
+
+    Args:
+        contents: As `dlrun.tables.plan.plan` takes it.
 
     Raises:
         UsageError: An unknown table, row or override, a wrong table file.
@@ -62,7 +68,7 @@ def request(arguments: Sequence[str]) -> Request:
     table = load(options.table)
     rows = choose(table, options.rows)
     own = (*QUICK, *options.override) if options.quick else tuple(options.override)
-    planned = plan(table, rows, options.seeds or table.seeds, own)
+    planned = plan(table, rows, options.seeds or table.seeds, own, contents)
     return Request(table, rows, own, planned, options.dry_run)
 
 

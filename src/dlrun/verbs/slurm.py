@@ -69,6 +69,7 @@ def _submit(words: Sequence[str]) -> int:
 
 
 def _submit_sweep(typed: Sequence[str], settings: Settings, words: list[str]) -> int:
+    from dlrun.sweeps.fingerprints import reading_data
     from dlrun.sweeps.folder import jobs_of, note_typed, sweep_dir, typed_folder
     from dlrun.sweeps.points import expand, settings_of
 
@@ -76,7 +77,8 @@ def _submit_sweep(typed: Sequence[str], settings: Settings, words: list[str]) ->
     task = [word for word in typed if not word.startswith(HYDRA_FIELDS)]
     sweep = settings_of(task)
     folder = typed_folder(typed) or sweep_dir(task, sweep)
-    jobs = jobs_of(expand(task), folder)
+    with reading_data() as data:
+        jobs = jobs_of(expand(task), folder, data.now)
     note_typed(folder, task)
     return _send(folder.name, words, jobs, settings, sweep)
 

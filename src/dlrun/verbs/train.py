@@ -16,8 +16,8 @@ from dlrun.folders import claim
 from dlrun.outcome import device_name, model_name
 from dlrun.parts import Parts
 from dlrun.precision import in_words
-from dlrun.report.output import counted
-from dlrun.result import Result
+from dlrun.report.output import counted, visible
+from dlrun.result import Result, read_result
 from dlrun.settled import Settled, settle
 from dlrun.sinks.console import ConsoleSink, header, make_console, summary
 
@@ -62,11 +62,14 @@ def train(
         extended, ranks: As `dlrun.runs.run` takes them.
     """
     console = make_console(quiet=not ranks.first)
+    before = read_result(run_dir)
     try:
         result = runs.run(settled, run_dir, overrides, shown_on(console, run_dir, overrides), extended, ranks)
     finally:
         with contextlib.suppress(OSError):
             run_dir.rmdir()  # only an empty folder goes: nothing had begun in it
+    if result == before:
+        console.print(f"{visible(str(run_dir))}: complete before; nothing was run", markup=False)
     summary(console, result, run_dir)
     return result
 

@@ -29,20 +29,29 @@ class LocalLauncher(Launcher):
         from dlrun.sweeps.session import run_sweep
 
         folder = Path(self.config.hydra.sweep.dir)
-        jobs = [job_from(texts, folder) for texts in job_overrides]
+        jobs = jobs_from(job_overrides, folder)
         outcomes = run_sweep(jobs, settings_of(self.config.hydra.overrides.task), folder)
         return [returned_by(outcome) for outcome in outcomes]
 
 
-def job_from(texts: Sequence[str], folder: Path) -> "Job":
-    """The job of overrides as sweepers make them; `hydra.sweep.subdir` among them names its folder."""
-    from dlrun.folders import run_name
-    from dlrun.sweeps.jobs import Job
+def jobs_from(listed: Sequence[Sequence[str]], folder: Path) -> "list[Job]":
+    """The jobs of overrides as sweepers make them; `hydra.sweep.subdir` among them names a job's folder.
 
-    overrides = tuple(text.lstrip("+") for text in texts if not text.startswith("hydra."))
-    settled = Job.of(overrides, folder).settled
-    given = [text.partition("=")[2].strip("'") for text in texts if text.startswith("hydra.sweep.subdir=")]
-    return Job(overrides, folder / (given[-1] if given else run_name(settled.hash, overrides)), settled)
+    Of those without one, several that come to the same run are one job.
+    """
+    from dlrun.sweeps.folder import jobs_of
+    from dlrun.sweeps.jobs import Job
+    from dlrun.sweeps.points import Point
+
+    named, points = [], []
+    for texts in listed:
+        overrides = tuple(text.lstrip("+") for text in texts if not text.startswith("hydra."))
+        given = [text.partition("=")[2].strip("'") for text in texts if text.startswith("hydra.sweep.subdir=")]
+        if given:
+            named.append(Job.of(overrides, folder / given[-1]))
+        else:
+            points.append(Point(overrides, overrides))
+    return [*named, *jobs_of(points, folder)]
 
 
 def returned_by(outcome: "Outcome") -> JobReturn:

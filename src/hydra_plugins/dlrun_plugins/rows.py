@@ -38,13 +38,15 @@ class PointSweeper(Sweeper):
         Raises:
             RunFailed: At least one run has no result.
         """
+        from dlrun.sweeps.fingerprints import reading_data
         from dlrun.sweeps.folder import jobs_of, note_typed
         from dlrun.sweeps.points import expand, settings_of
         from dlrun.sweeps.session import demand_success, run_sweep
 
         assert self.config is not None
         folder = Path(self.config.hydra.sweep.dir)
-        jobs = jobs_of(expand(arguments), folder)
+        with reading_data() as data:
+            jobs = jobs_of(expand(arguments), folder, data.now)
         note_typed(folder, arguments)
         if not isinstance(self.launcher, LocalLauncher):
             return self._launch_elsewhere(jobs, folder)
@@ -54,10 +56,11 @@ class PointSweeper(Sweeper):
     def _launch_elsewhere(self, jobs: Sequence["Job"], folder: Path) -> Sequence[JobReturn]:
         from dlrun.errors import RunFailed
         from dlrun.report.output import counted
-        from dlrun.sweeps.jobs import complete
+        from dlrun.sweeps.fingerprints import reading_data
 
         assert self.launcher is not None
-        missing = [job for job in jobs if complete(job) is None]
+        with reading_data() as data:
+            missing = [job for job in jobs if data.complete(job) is None]
         returned = self.launcher.launch([overrides_of(job) for job in missing], initial_job_idx=0)
         failed = [one for one in returned if one.status != JobStatus.COMPLETED]
         if failed:

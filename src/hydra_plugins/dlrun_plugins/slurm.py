@@ -9,7 +9,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.dlrun_plugins.launcher import job_from, returned_by
+from hydra_plugins.dlrun_plugins.launcher import jobs_from, returned_by
 from hydra_plugins.dlrun_plugins.ours import refuse_others
 
 
@@ -36,7 +36,7 @@ class SlurmLauncher(Launcher):
 
         folder = Path(self.config.hydra.sweep.dir)
         fields: Any = OmegaConf.to_container(OmegaConf.create(self.fields), resolve=True)
-        jobs = [job_from(texts, folder) for texts in job_overrides]
+        jobs = jobs_from(job_overrides, folder)
         sweep = settings_of(self.config.hydra.overrides.task)
         outcomes = run_on_slurm(jobs, settings_from(fields), sweep, folder.name)
         print_answer(make_console(), [outcome.job.run_dir for outcome in outcomes])
