@@ -40,6 +40,24 @@ def test_a_search_learns_goes_on_and_tells_what_mattered(workplace: Path, sweep:
     assert "holds a search over other values" in other.stderr
 
 
+def test_points_that_cannot_run_fail_alone_and_equal_ones_are_told_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dlrun.config import Sweep
+    from dlrun.sweeps.jobs import Outcome
+    from dlrun.sweeps.search import open_search
+
+    words = ["data=synthetic", "model=fc_64,cnn_dropout", "data.size=28,4", "device=cpu"]
+    search = open_search(words, Sweep(trials=16, sampler="random"), tmp_path / "s")
+    jobs = list(search.jobs())
+    assert len(jobs) == len({job.run_dir for job in jobs}) == 3  # cnn_dropout takes no pictures of 4x4
+    assert re.search(r"trial \d+: point 1 of 1 .*data\.size=4", capsys.readouterr().out)
+    for job in jobs:
+        search.ended(Outcome(job, "failed"))
+    assert set(search.summary()["trials"]) == {"fail"}
+    assert list(search.jobs()) == []
+
+
 @pytest.mark.slow
 def test_runs_that_fall_behind_are_pruned(workplace: Path, sweep: Run) -> None:
     (workplace / "repaired").unlink(missing_ok=True)

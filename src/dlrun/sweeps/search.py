@@ -87,7 +87,9 @@ class Search:
             if epoch > self.reported[run_dir]:
                 trial.report(_accuracy(row), epoch)
                 self.reported[run_dir] = epoch
-        return self.settings.prune and bool(trial.should_prune())
+        # Stopped after its last epoch it would only lose its result.
+        going = bool(running.rows) and self.reported[run_dir] < running.job.config.epochs
+        return self.settings.prune and going and bool(trial.should_prune())
 
     def ended(self, outcome: Outcome) -> None:
         """Tell Optuna; what was interrupted stays open and is gone on with by the next call."""
