@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import inspect
+import logging
 import sys
 import traceback
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 
 from dlrun.errors import ConfigError, DlrunError, did_you_mean, is_out_of_memory
 from dlrun.groups import Target
+
+log = logging.getLogger("dlrun")
 
 
 def imported(target: str, group: str) -> Any:
@@ -48,16 +51,20 @@ def explained(make: Any, target: Target, group: str, filled: int = 0) -> Iterato
         yield
     except DlrunError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
             raise
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if not isinstance(error, TypeError | ValueError):
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            said = f"{type(error).__name__}: {said} ({Path(place.filename).name}, line {place.lineno})"
-        arguments = ", ".join(f"{name}={value!r}" for name, value in target.arguments.items())
         unknown = unknown_argument(make, target, group, filled)
-        raise ConfigError(unknown or f"{group} {target.target}({arguments}): {said}") from error
+        if unknown:
+            raise ConfigError(unknown) from error
+        log.error("%s %s failed", group, target.target, exc_info=True)  # in full for run.log alone
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        inside = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if "-packages" not in frame.filename]
+        place = f" ({Path(inside[-1].filename).name}, line {inside[-1].lineno})" if inside else ""
+        if inside or not isinstance(error, TypeError | ValueError):
+            said = f"{type(error).__name__}: {said}{place}"
+        arguments = ", ".join(f"{name}={value!r}" for name, value in target.arguments.items())
+        raise ConfigError(f"{group} {target.target}({arguments}): {said}") from error
 
 
 def unknown_argument(make: Any, target: Target, group: str, filled: int = 0) -> str | None:

@@ -71,6 +71,35 @@ def test_data_of_ones_own_that_no_verb_could_use_are_refused_before_training(
         assert not (here / "run" / "checkpoints").exists()
 
 
+RAISING = """
+def value(): raise ValueError("bad\\nthing")
+def missing(): return open("my.csv")
+def importing(): import not_installed_here
+def adding(): return 1 + "a"
+def leaving(): raise SystemExit("enough")
+"""
+
+
+def test_what_goes_wrong_in_a_function_of_ones_own_is_a_line_and_in_full_in_the_log(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "raising_own.py").write_text(RAISING)
+    monkeypatch.syspath_prepend(str(here))
+    for name, sentence in {
+        "value": "data raising_own.value(): ValueError: bad (raising_own.py, line 2)",
+        "missing": "FileNotFoundError: [Errno 2] No such file or directory: 'my.csv' (raising_own.py, line 3)",
+        "importing": "ModuleNotFoundError: No module named 'not_installed_here' (raising_own.py, line 4)",
+        "adding": "data raising_own.adding(): TypeError: unsupported operand",
+        "leaving": "data raising_own.leaving(): SystemExit: enough (raising_own.py, line 6)",
+    }.items():
+        assert main([*RUN, f"+data._target_=raising_own.{name}", "~data.name"]) == 2, name
+        error = capsys.readouterr().err
+        assert sentence in error
+        assert error.count("\n") == 1
+    logged = (here / "run" / "run.log").read_text()
+    assert logged.count("Traceback") == 5
+
+
 def folder(root: Path, classes: int = 2, size: int = 8) -> Path:
     random = np.random.default_rng(0)
     for name in "abcdef"[:classes]:

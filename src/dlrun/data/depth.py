@@ -132,8 +132,7 @@ def _of_floats(values: npt.NDArray[np.float32], path: Path) -> npt.NDArray[np.ui
 
 def _doubtful(path: Path, high: int, white: int) -> DataError:
     return DataError(
-        f"{path}: no value above {high} of {white}, so it would be black. If white is less (a camera of 12 bits), "
-        "scale its values up or save it with 8 bits"
+        f"{path}: no value above {high} of {white}, so it would be black; is white less (12 bits)? Save it with 8 bits"
     )
 
 
