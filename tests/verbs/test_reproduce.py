@@ -106,7 +106,7 @@ def test_dry_run_needs_no_torch(work):
         "-c",
         code,
         "reproduce",
-        "torchvision_kmnist_fashion",
+        "lowres_kmnist_fashion",
         "--rows",
         "1",
         "--dry-run",
@@ -117,7 +117,7 @@ def test_dry_run_needs_no_torch(work):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nope"], "nope: no such table; there are: mine, nvidia_dli,"),
+        (["nope"], "nope: no such table; there are: lowres_kmnist_fashion, mine, nvidia_dli,"),
         (
             ["mine", "epoch=2"],
             "configs/table/mine.yaml: row 1 (narrow): epoch: no such field; did you mean epochs?",
