@@ -225,15 +225,13 @@ def test_scripts_run_as_they_stand(cluster, tmp_path, table, script, before, wor
 
 
 def test_what_slurm_refuses_is_as_it_was(dlrun, tmp_path):
-    words = ("slurm", "submit", "-m", *FAST, *JOB, "seed=0,1", "sweep.name=refused")
-    ok(
-        dlrun(
-            "-m", *FAST, "seed=0,1", "sweep.name=refused", "optimizer.lr=1e30", "hydra.sweep.dir=outputs/sweeps/refused"
-        )
-    )
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    done = dlrun(*words, "hydra.launcher.partition=nowhere", "sweep.failed=retry")
+    diverging = ("-m", *FAST, "seed=0,1", "optimizer.lr=1e30", "sweep.name=refused")
+    assert dlrun(*diverging).returncode == 1
+    before = {path: path.read_bytes() for path in tmp_path.rglob("result.json")}
+    assert len(before) == 2
+    done = dlrun("slurm", "submit", *diverging, *JOB, "hydra.launcher.partition=nowhere", "sweep.failed=retry")
     assert done.returncode == 2
     assert "Slurm refuses the job: sbatch: error: " in done.stderr
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert dlrun("slurm", "status", "refused").returncode == 2, "nothing was submitted under this name"
+    assert {path: path.read_bytes() for path in tmp_path.rglob("result.json")} == before
+    assert [path for path in (tmp_path / "outputs" / "slurm").rglob("*") if path.is_file()] == []
+    assert "nothing was submitted under this name" in dlrun("slurm", "status", "refused").stderr
