@@ -20,7 +20,10 @@ def write_pictures(folder: Path, shade: int) -> None:
 
 
 def test_changed_pictures_are_trained_on_anew_and_nothing_is_lost(
-    tmp_path: Path, one_server: tuple[Path, Processes], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    one_server: tuple[Path, Processes],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder, processes = one_server
     monkeypatch.chdir(folder)
@@ -32,6 +35,7 @@ def test_changed_pictures_are_trained_on_anew_and_nothing_is_lost(
     write_pictures(tmp_path / "pictures", 200)
     (again,) = launch([job], Sweep(), processes=processes)
     assert again.status == "completed"
+    assert "run: its data have changed since; that run is kept as run." in capsys.readouterr().out
     assert len(list(tmp_path.glob("run*/result.json"))) == 2
     for count, shade in ((3, 100), (4, 200)):  # back and forth: names for what is put aside recur
         write_pictures(tmp_path / "pictures", shade)

@@ -23,6 +23,7 @@ from dlrun.sweeps.fingerprints import Fingerprints
 from dlrun.sweeps.jobs import Job, Outcome, own_result, reason_of
 from dlrun.sweeps.processes import KILL, Processes, make_processes
 from dlrun.sweeps.slots import Slot, slots_for
+from dlrun.text import visible
 
 SAVE_SECONDS = 30.0
 """What a job that was asked to stop gets for saving before it is killed."""
@@ -303,7 +304,9 @@ def _cleared(job: Job, claim: Lock) -> Lock | None:
             return claim
         # Its data have changed. Nothing is deleted; the new run needs the name.
         aside = job.run_dir.with_name(f"{job.run_dir.name}.{_as_name(result.data.get('fingerprint'))}")
-        job.run_dir.rename(next(path for path in numbered(aside) if not path.exists()))
+        aside = next(path for path in numbered(aside) if not path.exists())
+        job.run_dir.rename(aside)
+        print(visible(f"{job.run_dir}: its data have changed since; that run is kept as {aside.name}"), flush=True)
     finally:
         held.release()
     claim.release()
