@@ -44,7 +44,8 @@ class Inputs:
             DataError: One class, names that are no text, means that don't fit the channels, pictures too large.
         """
         images = dataset.train.images
-        rim = spread(*(split.images.cpu().numpy() for split in (dataset.train, dataset.test)))
+        splits = [split for split in (dataset.train, dataset.test, dataset.val) if split]
+        rim = spread(*(split.images.cpu().numpy() for split in splits))
         described = {
             "classes": dataset.classes,
             "shape": images.shape[1:],
