@@ -114,6 +114,12 @@ def test_what_changes_the_numbers_changes_the_identity(change: dict) -> None:
     assert identity(parse({**MINIMAL, **change})) != identity(parse(MINIMAL))
 
 
+def test_where_ones_own_data_lie_is_not_part_of_the_identity_and_what_else_they_are_told_is() -> None:
+    own = {"_target_": "mine.load", "root": "/a", "size": 3}
+    moved, other = ({**MINIMAL, "data": {**own, **change}} for change in ({"root": "/b"}, {"size": 4}))
+    assert identity(parse(moved)) == identity(parse({**MINIMAL, "data": own})) != identity(parse(other))
+
+
 def test_only_what_is_settled_has_an_identity() -> None:
     for change in ({"precision": "auto"}, {"scale_lr": True}):
         with pytest.raises(ConfigError, match="not settled"):

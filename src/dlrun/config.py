@@ -249,6 +249,9 @@ def decisive(part: Any) -> dict[str, Any]:
     values = {}
     for name, item in fields_of(type(part)).items():
         value = getattr(part, name)
+        if name == "data" and isinstance(value, Target):
+            # Where data lie is no part of what they are; their content has a fingerprint.
+            value = Target(value.target, {key: given for key, given in value.arguments.items() if key != "root"})
         if dataclasses.is_dataclass(value):
             value = decisive(value)
         tells = item.metadata.get("tells")

@@ -31,8 +31,8 @@ def test_inconsistent_data(train, test, said):
 
 def test_the_fingerprint_is_of_the_content():
     one = Decoded(pictures(), pictures(), ("a",))
-    assert fingerprint(one) == fingerprint(one) != fingerprint(Decoded(pictures(), pictures(labels=[0] * 4), ("a",)))
-    assert fingerprint(Decoded(pictures(shape=(1, 4, 1)), pictures(shape=(1, 4, 1)), ("a",))) != fingerprint(one)
+    assert fingerprint(*one[:2]) == fingerprint(*one[:2]) != fingerprint(pictures(), pictures(labels=[0] * 4))
+    assert fingerprint(pictures(shape=(1, 4, 1)), pictures(shape=(1, 4, 1))) != fingerprint(*one[:2])
 
 
 def test_moments_are_numpys():

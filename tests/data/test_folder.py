@@ -67,7 +67,7 @@ def test_a_name_is_one_class_however_its_letters_are_composed(tmp_path):
         paint(tmp_path / form / "train" / "cat" / "1.png", mode="L")
     composed, split = (folder.read(tmp_path / form, config()) for form in ("NFC", "NFD"))
     assert composed.classes == split.classes == ("Käse", "cat", "Öl")
-    assert fingerprint(composed) == fingerprint(split)
+    assert fingerprint(*composed[:2]) == fingerprint(*split[:2])
     both = folder.read(tmp_path / "both", config())
     assert both.classes == ("Käse", "Öl")
     assert (len(both.train.labels), len(both.test.labels)) == (4, 2)

@@ -137,6 +137,21 @@ def test_a_data_set_of_ones_own(monkeypatch):
         load(Target("math.hypot", {}))
 
 
+def test_the_fingerprint_of_ones_own_data_is_that_of_their_content(monkeypatch):
+    monkeypatch.setattr("dlrun.data.synthetic.own", own, raising=False)
+    fingerprints = [
+        load(Target("dlrun.data.synthetic.own", arguments)).fingerprint
+        for arguments in (
+            {},
+            {"classes": 4},
+            {"labels": torch.tensor([0, 0, 2])},
+            {"images": torch.ones(3, 1, 4, 4, dtype=torch.uint8)},
+        )
+    ]
+    assert fingerprints[0] == fingerprints[1]
+    assert len(set(fingerprints)) == 3
+
+
 REAL = {
     "mnist": ("e0130f111822ed58", (60_000, 1, 28, 28), 10_000),
     "fashion_mnist": ("a06d3266794aa014", (60_000, 1, 28, 28), 10_000),

@@ -39,9 +39,9 @@ class Dataset:
     mean: tuple[float, ...]
     """Of the training pixels, one a channel, on a scale of 0-1."""
     std: tuple[float, ...]
-    fingerprint: str
-    """Short hash of the pictures and labels as they were read, whatever files they came from."""
-    verified: bool
+    fingerprint: str = ""
+    """Short hash of the pictures and labels as they were read, whatever files they came from; dlrun computes it."""
+    verified: bool = True
     """False where `data.verify=false` waived the checksums."""
     val: Split | None = None
     """Images that it brings to be held out (`validation=own`); the fingerprint covers them, too."""

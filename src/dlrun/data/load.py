@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -68,7 +69,7 @@ def _build(config: Data, source: Source) -> Parsed:
     decoded = read(config, source)
     entry = ENTRIES[config.name]
     mean, std = (entry.mean, entry.std) if entry.mean else moments(decoded.train.images)
-    return Parsed(_resized(decoded, config), fingerprint(decoded), mean, std, config.verify)
+    return Parsed(_resized(decoded, config), fingerprint(decoded.train, decoded.test), mean, std, config.verify)
 
 
 def _resized(decoded: Decoded, config: Data) -> Decoded:
@@ -106,9 +107,8 @@ def _own(config: Target) -> Dataset:
         made = make(**config.arguments)
     if not isinstance(made, Dataset):
         raise ConfigError(f"data: {config.target} returned {type(made).__name__}; expected dlrun.data.dataset.Dataset")
-    for name, value in (("name", made.name), ("fingerprint", made.fingerprint)):
-        if not isinstance(value, str):
-            raise DataError(f"{config.target}: {name}: expected text, found {value!r:.80}")
+    if not isinstance(made.name, str):
+        raise DataError(f"{config.target}: name: expected text, found {made.name!r:.80}")
     splits = {"training": made.train, "test": made.test} | ({} if made.val is None else {"held-out": made.val})
     for split in splits.values():
         _check_own(split, config.target, len(made.classes))
@@ -117,7 +117,9 @@ def _own(config: Target) -> Dataset:
         if (shape := tuple(split.images.shape[1:])) != first:
             raise DataError(f"{config.target}: training pictures are {first}, {name} pictures {shape} (C, H, W)")
     _check_moments(made, config.target)
-    return made
+    # What a run belongs to is the content; a text of the user's may stay the same when that changes.
+    contents = (Pictures(split.images.cpu().numpy(), split.labels.cpu().numpy()) for split in splits.values())
+    return replace(made, fingerprint=fingerprint(*contents))
 
 
 def _check_own(split: Split, target: str, classes: int) -> None:
