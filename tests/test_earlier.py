@@ -51,7 +51,9 @@ def test_runs_are_shown(said: Said) -> None:
 
 
 def test_runs_are_reported_each_with_its_own_number(said: Said) -> None:
-    records = json.loads(said("report", ".", "--json", "--columns", "folders,n,test_accuracy,last_epoch,status"))
+    text = said("report", ".", "--json", "--columns", "folders,n,test_accuracy,last_epoch,status")
+    records, end = json.JSONDecoder().raw_decode(text)
+    assert "killed_extension interrupted (of whole 0.3833)" in text[end:]
     whole = next(one for one in records if "whole" in one["folders"])
     assert (whole["n"], whole["test_accuracy"], whole["last_epoch"]) == (
         1,

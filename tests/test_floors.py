@@ -11,7 +11,7 @@ FLOORS = [
     {"config", "events"},
     {"result", "environment", "saved", "targets", "precision"},
     {"settled"},
-    {"compose", "folders", "distributed"},
+    {"compose", "naming", "folders", "distributed"},
     {"memory", "randomness", "checkpoint", "data", "models", "optim", "trust"},
     {"state"},
     {"step"},

@@ -12,19 +12,19 @@ import pytest
 
 from dlrun import cli
 from dlrun.compose import compose
-from dlrun.config import Config, identity
 from dlrun.errors import RunFailed
 from dlrun.events import EpochEnded, Event, Sink
 from dlrun.folders import hold, is_held, read_config, write_config
 from dlrun.result import Result
 from dlrun.runs import run
+from dlrun.settled import Settled, settle
 
 DATA = ["data=synthetic", "data.shape=[1,8,8]", "data.classes=3", "data.train_images=96", "data.test_images=60"]
 WORDS = [*DATA, "model.layers=[flatten, dense 4]", "precision=float32", "threads=1", "device=cpu", "tensorboard=off"]
 
 
-def config_of(*words: str) -> Config:
-    return compose([*WORDS, *words])
+def config_of(*words: str) -> Settled:
+    return settle(compose([*WORDS, *words]))
 
 
 def at_epoch(number: int, act: Callable[[], None]) -> Any:
@@ -53,7 +53,8 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 def records(said: Callable[..., str], *words: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(said("report", *words, "--json"))
+    """Of the leaderboard; notes on standard error come behind it."""
+    found: list[dict[str, Any]] = json.JSONDecoder().raw_decode(said("report", *words, "--json"))[0]
     return found
 
 
@@ -67,7 +68,7 @@ def test_an_extension_has_no_result_before_its_end(tmp_path: Path, said: Callabl
         seen.append((said("show", "a"), records(said, ".")))
         shutil.copytree(tmp_path / "a", tmp_path / "killed", ignore=shutil.ignore_patterns(".lock"))
 
-    extended = {"hash": identity(short), "epochs": 2}
+    extended = {"hash": short.hash, "epochs": 2}
     run(long, tmp_path / "a", watch=at_epoch(4, look), extended=extended)
     ((text, board),) = seen
     assert "running, 4 of 6 epochs" in text
@@ -141,8 +142,26 @@ def test_whoever_is_killed_between_two_files_leaves_an_unfinished_run(tmp_path: 
     short, long = config_of("epochs=2"), config_of("epochs=6")
     result = run(short, tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    origin = {"hash": identity(short), "epochs": 2}
-    replace(result, status="interrupted", hash=identity(long), origin=origin, history=None).write(tmp_path / "a")
+    origin = {"hash": short.hash, "epochs": 2}
+    replace(result, status="interrupted", hash=long.hash, origin=origin, history=None).write(tmp_path / "a")
     assert "interrupted, 2 of 2 epochs" in said("show", "a")
-    write_config(tmp_path / "b", long, WORDS)
+    write_config(tmp_path / "b", long.config, WORDS)
     assert "interrupted, 2 of 6 epochs" in said("show", "b")
+
+
+@pytest.mark.parametrize("gone", ["", "checkpoints", "tensorboard"])
+def test_a_folder_deleted_in_mid_run_is_said(gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = config_of("epochs=3", *(["tensorboard=scalars"] if gone == "tensorboard" else []))
+    watch = at_epoch(1, lambda: shutil.rmtree(Path("a") / gone))
+    if gone == "tensorboard":  # which a run can do without
+        assert run(config, Path("a"), watch=watch).status == "completed"
+        return
+    with pytest.raises(RunFailed) as caught:
+        run(config, Path("a"), watch=watch)
+    told = f"{Path('a') / gone}: deleted while the run went on, and with it what was saved there"
+    assert str(caught.value) == told + (" (details: a/run.log)" if gone else "")
+    if gone:
+        error = Result.read(Path("a")).error
+        assert error is not None
+        assert error["message"] == told

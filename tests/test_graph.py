@@ -1,5 +1,6 @@
 """The step as a CUDA graph: what can be seen without a GPU, and what waits for one."""
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,15 @@ import torch
 from torch import Tensor
 
 from dlrun.compose import compose
+from dlrun.distributed import ALONE, Ranks
 from dlrun.events import EpochEnded
-from dlrun.graph import ReplayedStep, Snapshot, step_for
+from dlrun.graph import ReplayedStep, Snapshot, step_for, why_not_replayed
+from dlrun.groups import Target
 from dlrun.optim.average import Average
-from dlrun.parts import Parts, build
+from dlrun.parts import Parts, build, no_graph
 from dlrun.settled import settle
 from dlrun.sinks.profile import profiled
+from dlrun.state import State
 from dlrun.step import Step, batches
 from dlrun.training import shuffled, train
 
@@ -105,7 +109,7 @@ def test_replayed_steps_train_as_plain_ones(case: str, monkeypatch: pytest.Monke
     replayed = parts(*CASES[case], device="cuda")
     found = trained(replayed)
     plain = parts(*CASES[case], device="cuda")
-    monkeypatch.setattr("dlrun.graph.replayable", lambda *_: False)
+    monkeypatch.setattr("dlrun.graph.why_not_replayed", lambda *_: "it is compared")
     expected = trained(plain)
     for mine, its in zip(found, expected, strict=True):
         assert mine.train.loss == pytest.approx(its.train.loss, rel=2e-2)
@@ -185,3 +189,41 @@ def test_averages_are_part_of_the_snapshot() -> None:
     assert isinstance(made.state.average, Average)
     held = {id(tensor) for tensor, _ in Snapshot(made.state).copies}
     assert {id(p) for p in made.state.average.model.parameters()} <= held
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [
+        ([], ""),
+        (["model=resnet9"], ""),
+        (["model=torchvision", "model.name=squeezenet1_1"], ""),
+        (["cuda_graphs=false"], "cuda_graphs=false"),
+        (["compile=true"], "compile=true"),
+        (["+model._target_=mine.Net"], "mine.Net may keep a state in Python"),
+        (["+model._target_=torch.nn.Flatten"], "torch.nn.Flatten may keep a state in Python"),
+        (["+model._target_=torchvision_of_mine.Net"], "torchvision_of_mine.Net may keep a state in Python"),
+    ],
+    ids=str,
+)
+def test_only_networks_without_state_in_python_are_replayed(typed: list[str], reason: str) -> None:
+    targets = [word.partition("=")[2] for word in typed if "_target_" in word]
+    config = compose([word for word in typed if "_target_" not in word])
+    if targets:
+        config.model = Target(targets[0], {})
+    assert no_graph(config) == reason
+
+
+def test_the_log_says_which_way_was_taken_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = parts("optimizer=sgd")
+    assert why_not_replayed(made.state, made.settings, ALONE) == "the device is cpu"
+    monkeypatch.setattr(State, "device", torch.device("cuda"))
+    assert isinstance(step_for(made.state, made.settings, made.prepare), ReplayedStep)
+    assert why_not_replayed(made.state, made.settings, Ranks(0, 2)) == "2 ranks train together"
+    off = dataclasses.replace(made.settings, no_graph="cuda_graphs=false")
+    with caplog.at_level(logging.INFO):
+        assert type(step_for(made.state, off, made.prepare)) is Step
+    assert "not replayed as a CUDA graph: cuda_graphs=false" in caplog.text
+    made.state.optimizer = torch.optim.Rprop(made.state.model.parameters())
+    assert why_not_replayed(made.state, made.settings, ALONE) == "Rprop may wait for the GPU"

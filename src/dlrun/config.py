@@ -94,6 +94,9 @@ class Config:
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     threads: int | None = option(None, "CPU threads (null: all cores)", low=1, high=1024, hashed=False)
+    cuda_graphs: bool = option(
+        True, "on a GPU, replay the step as a CUDA graph where the network is known to allow it", hashed=False
+    )
     deterministic: bool = option(False, "only algorithms that give the same bits every time")
     compile: bool = option(False, "run the network through torch.compile")
     validation: int | float | str = option(

@@ -27,24 +27,30 @@ TOLERANCE = 0.05
 
 
 def step_for(state: State, settings: Settings, prepare: Prepare, ranks: Ranks = ALONE) -> Step:
-    """The step to train with: replayed where that is possible."""
-    kind = ReplayedStep if replayable(state, ranks) else Step
-    return kind(state, settings, prepare, ranks)
+    """The step to train with: replayed where that is possible. The log says what was chosen on a GPU, and why."""
+    reason = why_not_replayed(state, settings, ranks)
+    if reason:
+        if state.device.type == "cuda":
+            log.info("every step is launched anew, not replayed as a CUDA graph: %s", reason)
+        return Step(state, settings, prepare, ranks)
+    return ReplayedStep(state, settings, prepare, ranks)
 
 
-def replayable(state: State, ranks: Ranks) -> bool:
-    """Whether a CUDA graph can hold the step: on one GPU, nothing in it waits, and the compiler does not replay it.
+def why_not_replayed(state: State, settings: Settings, ranks: Ranks) -> str:
+    """Why no CUDA graph can hold the step; empty where one can: on one GPU, where nothing in it waits.
 
     A profile counts the calls of the optimizer's step (`sinks/profile.py`), so then every step is taken.
     """
-    return (
-        state.device.type == "cuda"
-        and ranks.count == 1
-        and isinstance(state.optimizer, keras.SGD | keras.Adam | keras.RMSprop | torch.optim.Adadelta)
-        and (not state.scaler.is_enabled() or hasattr(state.optimizer, "_step_supports_amp_scaling"))
-        and state.model._compiled_call_impl is None
-        and "step" not in vars(state.optimizer)
-    )
+    kinds = keras.SGD | keras.Adam | keras.RMSprop | torch.optim.Adadelta
+    scaled = state.scaler.is_enabled() and not hasattr(state.optimizer, "_step_supports_amp_scaling")
+    reasons = {
+        f"the device is {state.device.type}": state.device.type != "cuda",
+        settings.no_graph: bool(settings.no_graph),
+        f"{ranks.count} ranks train together": ranks.count > 1,
+        f"{type(state.optimizer).__name__} may wait for the GPU": not isinstance(state.optimizer, kinds) or scaled,
+        "the profile counts steps": "step" in vars(state.optimizer),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
 
 
 class ReplayedStep(Step):
@@ -99,6 +105,7 @@ class ReplayedStep(Step):
                 group["lr"] = rate
             return
         self.graph = graph
+        log.info("the step is replayed as a CUDA graph")
 
     def _warm_up(self) -> None:
         stream = torch.cuda.Stream(self.state.device)

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from dlrun.config import Config
 from dlrun.environment import cpu, git_state, versions
 from dlrun.errors import DlrunError, UsageError, is_out_of_memory
 from dlrun.events import Event, Metrics, StepsTaken
-from dlrun.groups import Layers, Target
+from dlrun.naming import called
 from dlrun.parts import Parts
 from dlrun.result import Result, history_checksum, read_history
 
@@ -45,7 +44,8 @@ class Report:
         try:
             self.write(status, error=error)
         except (OSError, UsageError) as another:
-            log.warning("the result can't be written: %s", another)
+            if self.run_dir.exists():  # else the error is that it is not
+                log.warning("the result can't be written: %s", another)
 
     def _result(self, status: str, test: Metrics | None, error: BaseException | None) -> Result:
         parts, state, config = self.parts, self.parts.state, self.parts.config
@@ -65,7 +65,7 @@ class Report:
                 "fingerprint": parts.dataset.fingerprint,
                 "verified": parts.dataset.verified,
             },
-            model=model_name(config, self.overrides),
+            model=called(config, "model"),
             parameters=parts.parameters,
             epochs=len(rows),
             train={"loss": last["train_loss"], "accuracy": last["train_accuracy"]} if last else None,
@@ -97,16 +97,6 @@ class Report:
             "start": self.start_seconds,
         }
         return {name: round(value, 3) for name, value in seconds.items()}
-
-
-def model_name(config: Config, overrides: Sequence[str]) -> str:
-    """The option chosen for `model`; the layers where they were typed."""
-    typed_layers = any(text.lstrip("+").startswith("model.layers=") for text in overrides)
-    if isinstance(config.model, Layers) and (typed_layers or "model" not in config.choices):
-        return ", ".join(config.model.layers)
-    if isinstance(config.model, Target) and "model" not in config.choices:
-        return config.model.target.rpartition(".")[2]
-    return config.choices["model"]
 
 
 def device_name(device: "torch.device") -> str:

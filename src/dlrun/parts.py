@@ -11,6 +11,7 @@ from dlrun.config import OWN, Config
 from dlrun.distributed import ALONE, Ranks
 from dlrun.environment import cpu
 from dlrun.errors import ConfigError, DataError, UsageError, is_out_of_memory
+from dlrun.groups import Target
 from dlrun.memory import keep_freed
 from dlrun.optim.schedule import factor
 from dlrun.precision import Precision, pick_device, set_determinism, set_threads
@@ -74,6 +75,7 @@ class Parts:
             "capability": torch.backends.cpu.get_cpu_capability(),
             "cpu": cpu(),
             "ranks": self.ranks.count,
+            "cuda graph": self.state.device.type == "cuda" and not self.settings.no_graph,
         }
 
     @property
@@ -189,6 +191,7 @@ def _settings(config: Config, precision: Precision) -> "Settings":
         eval_batch_size=config.eval_batch_size,
         seed=config.seed,
         precision=precision,
+        no_graph=no_graph(config),
         label_smoothing=config.label_smoothing,
         clip_norm=config.clip_norm,
         early_stopping=config.early_stopping,
@@ -198,6 +201,21 @@ def _settings(config: Config, precision: Precision) -> "Settings":
         save_every=config.checkpoint.every_steps,
         split="val" if config.validation else "test",
     )
+
+
+STATELESS = ("dlrun.models.", "torchvision.models.")
+"""Where networks come from that keep no state in Python, which a replayed step would leave as it was."""
+
+
+def no_graph(config: Config) -> str:
+    """Why the config rules out that its step is replayed as a CUDA graph; empty where it may be."""
+    if not config.cuda_graphs:
+        return "cuda_graphs=false"
+    if config.compile:
+        return "compile=true"
+    if isinstance(config.model, Target) and not config.model.target.startswith(STATELESS):
+        return f"{config.model.target} may keep a state in Python"
+    return ""
 
 
 def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = None) -> None:

@@ -35,7 +35,7 @@ class Result:
     data: dict[str, Any]
     """`name`, `fingerprint` of the decoded content, `verified` against official checksums."""
     model: str
-    """The option chosen for `model`, or the layers that were typed."""
+    """What the network is called: the option chosen for `model` if it is what that says, else its layers."""
     parameters: dict[str, int]
     """`total`, `trainable`, `non_trainable` (batch-norm statistics included, as Keras counts)."""
     epochs: int

@@ -202,12 +202,17 @@ def _train(
     report: Report,
 ) -> Metrics | None:
     """Train to the end; the test metrics of the last epoch, or None when a signal came first."""
+    from dlrun.sinks.checkpoints import Checkpoints
+    from dlrun.sinks.history import History
+
     stop = Agreed(noticed, parts.ranks)
     with contextlib.ExitStack() as stack:
-        sinks = _own_sinks(parts, run_dir)
+        # Checkpoints come last of what lies on the disk: what they are ahead of would be lost by kill -9.
+        sinks: list[Sink] = [History(run_dir, parts.history, parts.settings.split)]
         pictures = _pictures(parts, run_dir, stack)
         if pictures is not None:
             sinks.append(pictures)
+        sinks.append(Checkpoints(run_dir, parts.about(), parts.state, parts.config.checkpoint))
         if watch is not None:
             sinks += stack.enter_context(watch(parts))
         sinks.append(report.listen)
@@ -244,14 +249,6 @@ def _test(parts: Parts, stop: Callable[[], bool]) -> Metrics | None:
 
     model = parts.state.evaluated_model()
     return evaluate(model, parts.test, parts.prepare_evaluated, parts.settings, stop, parts.ranks)
-
-
-def _own_sinks(parts: Parts, run_dir: Path) -> list[Sink]:
-    from dlrun.sinks.checkpoints import Checkpoints
-    from dlrun.sinks.history import History
-
-    history = History(run_dir, parts.history, parts.settings.split)
-    return [history, Checkpoints(run_dir, parts.about(), parts.state, parts.config.checkpoint)]
 
 
 def _pictures(parts: Parts, run_dir: Path, stack: contextlib.ExitStack) -> "Pictures | None":

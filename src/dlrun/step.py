@@ -34,6 +34,8 @@ class Settings:
     drop_last: bool = False
     log_every: int = 100
     save_every: int | None = None
+    no_graph: str = ""
+    """Why the config rules out that the step is replayed as a CUDA graph; empty where it may be."""
     split: str = "test"
     """Name of the images evaluated every epoch: `test`, or `val` where images are held out."""
 

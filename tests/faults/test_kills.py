@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from helpers import wait_for
 
+from dlrun import checkpoint
 from dlrun.result import Result
 
 DYING = """
@@ -177,3 +179,35 @@ def test_runs_started_in_the_same_second(
     assert len(results) == number
     assert len({json.dumps(Result.read(path.parent).test) for path in results}) == 1
     counts.done["same second"] += number
+
+
+@pytest.mark.slow
+def test_no_point_of_tensorboard_is_lost_or_doubled_by_kill_9(tmp_path: Path) -> None:
+    """A checkpoint within an epoch counts on the points before it; whoever goes on logs only what comes after."""
+    words = ["data=synthetic", "data.shape=[1,8,8]", "data.train_images=6400", "model.layers=[flatten, dense 4]"]
+    own = ["threads=1", "device=cpu", "epochs=3", "log_every=1", "checkpoint.every_steps=7", "tensorboard=scalars"]
+    command = [sys.executable, "-m", "dlrun"]
+    log = tmp_path / "log"
+    for steps in (20, 130, 250, 333):
+        again = ["resume", "r"] if (tmp_path / "r").exists() else [*words, *own, "hydra.run.dir=r"]
+        with log.open("wb") as output, subprocess.Popen([*command, *again], cwd=tmp_path, stdout=output) as process:
+            wait_for(lambda steps=steps: process.poll() is not None or steps_saved(tmp_path / "r") >= steps)
+            process.kill()
+    subprocess.run([*command, "resume", "r"], cwd=tmp_path, check=True, capture_output=True)
+    assert Result.read(tmp_path / "r").status == "completed"
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(tmp_path / "r" / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    assert [point.step for point in board.Scalars("loss/step")] == list(range(1, 601))
+    for split in ("train", "test"):
+        board = EventAccumulator(str(tmp_path / "r" / "tensorboard" / split)).Reload()
+        assert [point.step for point in board.Scalars("loss/epoch")] == [1, 2, 3]
+
+
+def steps_saved(run_dir: Path) -> int:
+    """Steps in the last good checkpoint, 0 while there is none."""
+    try:
+        saved = checkpoint.load_last(run_dir / "checkpoints")
+    except (checkpoint.CheckpointError, OSError):
+        return 0
+    return int(saved["state"]["counters"]["step"]) if saved else 0

@@ -1,12 +1,17 @@
 """`dlrun report` as a command: formats, options, exit status, no torch."""
 
+import contextlib
 import csv
 import dataclasses
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +21,14 @@ from dlrun.compose import compose
 from dlrun.config import identity
 from dlrun.errors import UsageError
 from dlrun.folders import write_config
+from dlrun.report.aggregate import aggregate
 from dlrun.result import Result
+from dlrun.settled import settle
+from dlrun.tables import plan, table
+from dlrun.verbs import show
 from dlrun.verbs.report import main
 
+KEPT = Path(__file__).parents[1] / "v0_1_0"
 TYPED = ["data=mnist", "model=fc_64", "precision=float32"]
 
 
@@ -119,3 +129,107 @@ def test_runs_that_differ_in_their_seed_get_a_mean_curve(folder: Path, capsys: p
     assert "curves over seeds" in capsys.readouterr().err
     assert list(folder.glob("aggregated/*, 2 seeds/mean/test/events.*"))
     assert main([str(folder), "--csv"]) == 0, "the folders of curves are no runs"
+
+
+def test_runs_that_do_not_count_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = folder / "b32"
+    for name in ("copy", "other copy"):
+        shutil.copytree(first, folder / name)
+    again = shutil.copytree(first, folder / "again")
+    dataclasses.replace(Result.read(first), test={"loss": 0.5, "accuracy": 0.8}).write(again)
+    killed = shutil.copytree(first, folder / "killed")
+    (killed / "result.json").unlink()
+    for number, name in enumerate(["again", "copy", "b32", "other copy"]):
+        os.utime(folder / name / "result.json", (number, number))
+    last = folder / "other copy"
+    copies = f"Copies, which count once: {folder / 'copy'} (of {last}), {first} (of {last})"
+    repeats = f"which counts: {again} 0.8000 (of {last} 0.9000), {killed} interrupted (of {last} 0.9000)"
+    for form in ([], ["--json"]):
+        assert main([str(folder), *form]) == 0
+        done = capsys.readouterr()
+        lines = (done.err if form else done.out).splitlines()
+        assert copies in lines
+        assert any(line.endswith(repeats) for line in lines)
+    assert copies in (folder / "report.html").read_text()
+
+
+@contextlib.contextmanager
+def someone_else() -> Iterator[None]:
+    """Without the rights of root, which modes don't stop."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_runs_that_may_not_be_read_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        root.chmod(0o755)
+        for name in ("complete", "extended", "shut/whole"):
+            shutil.copytree(KEPT / Path(name).name, root / name)
+        (root / "extended" / "result.json").chmod(0)
+        (root / "interrupted").mkdir()
+        for name in ("interrupted", "shut"):
+            (root / name).chmod(0)
+        with someone_else():
+            assert main([place, "--json"]) == 0
+            done = capsys.readouterr()
+            assert [one["n"] for one in json.loads(done.out)] == [1]
+            assert sorted(done.err.splitlines()) == [
+                f"left out: {root}/extended/result.json: can't be read (Permission denied)",
+                f"left out: {root}/interrupted/config.yaml: can't be read (Permission denied)",
+                f"left out: {root}/shut/config.yaml: can't be read (Permission denied)",
+            ]
+            assert main([str(root / "shut")]) == 1
+            assert "Permission denied" in capsys.readouterr().err
+            assert show.main([str(root / "shut")]) == 1
+            assert "Permission denied" in capsys.readouterr().out
+            for verb in (main, show.main):
+                with pytest.raises(UsageError, match=r"shut/whole: Permission denied"):
+                    verb([str(root / "shut" / "whole")])
+        for name in ("interrupted", "shut"):
+            (root / name).chmod(0o755)
+
+
+def test_a_seed_as_large_as_a_date_makes_no_config_of_every_smaller_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(KEPT, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    published = table.load("mine")
+    words = [*published.rows[1].overrides, "seed=20240101"]
+    settled = settle(compose(words))
+    folder = plan.folder(settled)
+    folder.mkdir()
+    write_config(folder, settled.config, words)
+    content = {"name": "synthetic", "fingerprint": "a2f9ba940ba8771a", "verified": True}
+    result_of_a_run(hash=settled.hash, seed=20240101, data=content, epochs=2).write(folder)
+    started = time.process_time()
+    assert main(["--table", "mine", "--json"]) == 0
+    assert time.process_time() - started < 10
+    assert [len(one["measured"]) for one in json.loads(capsys.readouterr().out)["lines"]] == [2, 3]
+
+
+def test_curves_of_an_earlier_number_of_seeds_go(tmp_path: Path) -> None:
+    """And nothing else that lies there."""
+    runs = [tmp_path / str(seed) for seed in range(3)]
+    for run in runs:
+        run.mkdir()
+        text = "epoch,train_loss,train_accuracy,test_loss,test_accuracy\n1,0.5,0.8,0.4,0.9\n"
+        (run / "history.csv").write_text(text)
+    place = tmp_path / "aggregated"
+    aggregate({"a": runs[:2], "b": runs[:2]}, place)
+    (place / "a, 2 seeds" / "mean" / "mine.txt").write_text("")
+    (place / "my own, two seeds").mkdir()
+    aggregate({"a": runs, "b": runs}, place)
+    there = sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+    assert [name for name in there if "2 seeds" in name] == ["a, 2 seeds/mean/mine.txt"]
+    assert (place / "my own, two seeds").is_dir()
+    assert not (place / "b, 2 seeds").exists()
+    assert (place / "b, 3 seeds").is_dir()
+    aggregate({}, place)
+    assert not (place / "b, 3 seeds").exists()

@@ -1,5 +1,6 @@
 """Runs that differ only in their seed as one curve for TensorBoard: their mean, and mean ± standard deviation."""
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ SPLITS, METRICS = ("train", "val", "test"), ("loss", "accuracy")
 
 
 def aggregate(groups: Mapping[str, Sequence[Path]], folder: Path) -> list[Path]:
-    """Write event files for every group of two or more runs, instead of those of an earlier call.
+    """Write event files for every group of two or more runs; those of an earlier call go.
 
     They have the tags of single runs (`accuracy/epoch`), so they share their charts.
 
@@ -36,7 +37,30 @@ def aggregate(groups: Mapping[str, Sequence[Path]], folder: Path) -> list[Path]:
             place = folder / f"{_safe(label)}, {len(histories)} seeds"
             _write_group(histories, place)
             written.append(place)
+    for earlier in folder.glob("*, * seeds"):
+        if re.fullmatch(r".+, \d+ seeds", earlier.name) and earlier not in written:
+            _remove(earlier)
     return written
+
+
+def _remove(place: Path) -> None:
+    """Delete the curves of a group that is no more, or has other seeds now; files of others stay."""
+    for curve in CURVES:
+        for split in SPLITS:
+            _remove_events(place / curve / split)
+            _remove_empty(place / curve / split)
+        _remove_empty(place / curve)
+    _remove_empty(place)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _remove_events(folder: Path) -> None:
+    for file in folder.glob("events.out.tfevents.*"):
+        file.unlink()
 
 
 def _write_group(histories: Sequence[Sequence[Mapping[str, float]]], place: Path) -> None:
@@ -50,8 +74,7 @@ def _write_group(histories: Sequence[Sequence[Mapping[str, float]]], place: Path
 
 
 def _write_curve(epochs: Sequence[Sequence[Mapping[str, float]]], split: str, distance: float, folder: Path) -> None:
-    for earlier in folder.glob("events.out.tfevents.*"):
-        earlier.unlink()
+    _remove_events(folder)
     file = EventFile(folder)
     for number, rows in enumerate(epochs, start=1):
         for metric in METRICS:

@@ -18,6 +18,8 @@ CHOICES = ("data", "optimizer", "scheduler")
 """Groups, besides the model, whose chosen option is a field of its own."""
 
 DEFAULT_SORT = "test_accuracy"
+MOST_REPEATS = 5
+"""Runs that count elsewhere and are named."""
 
 
 def _unhashed() -> set[str]:
@@ -47,6 +49,8 @@ class Group:
     runs: Sequence[Run]
     accuracy: Spread | None
     """Test accuracy after the last epoch over the completed runs."""
+    others: Sequence[tuple[Run, Run]] = ()
+    """Runs that do not count, each with the one of its seed that does."""
 
     def completed(self) -> list[Run]:
         """The runs with results."""
@@ -57,13 +61,12 @@ def grouped(runs: Iterable[Run]) -> list[Group]:
     """Runs of equal configuration and data, less the seed; of two runs with one seed the later one counts."""
     known = list(runs)
     changed = _of_changed_data(known)
-    sets: dict[str, dict[tuple[Any, bool], Run]] = {}
+    sets: dict[str, dict[Any, list[Run]]] = {}
     for run in sorted(known, key=_age):
         fields = _telling(run, changed)
         seed = fields.pop("seed", None)
-        # A repeat that is still going must not hide the result that is there.
-        sets.setdefault(_key(fields), {})[seed, run.status == "completed"] = run
-    return [_group(list(_newest(found)), changed) for found in sets.values()]
+        sets.setdefault(_key(fields), {}).setdefault(seed, []).append(run)
+    return [_group(list(found.values()), changed) for found in sets.values()]
 
 
 def _key(fields: Mapping[str, Any]) -> str:
@@ -89,10 +92,12 @@ def _age(run: Run) -> float:
     return place.stat().st_mtime if place.exists() else 0.0
 
 
-def _newest(found: Mapping[tuple[Any, bool], Run]) -> Iterable[Run]:
-    for (seed, completed), run in found.items():
-        if completed or (seed, True) not in found:
-            yield run
+def _counting(repeats: Sequence[Run]) -> Run:
+    """Of runs of one configuration and seed, the oldest first, the one that counts.
+
+    A repeat that is still going, or was killed, must not hide the result that is there.
+    """
+    return next((run for run in reversed(repeats) if run.status == "completed"), repeats[-1])
 
 
 def _telling(run: Run, changed: Collection[str] = ()) -> dict[str, Any]:
@@ -107,22 +112,16 @@ def _telling(run: Run, changed: Collection[str] = ()) -> dict[str, Any]:
     return fields
 
 
-def _group(runs: list[Run], changed: Collection[str]) -> Group:
+def _group(by_seed: Sequence[Sequence[Run]], changed: Collection[str]) -> Group:
+    runs = [_counting(repeats) for repeats in by_seed]
+    others = [(run, one) for one, repeats in zip(runs, by_seed, strict=True) for run in repeats if run is not one]
     fields = _telling(runs[-1], changed)
     fields.pop("seed", None)
     for group in CHOICES:
-        fields[group] = _label(group, runs[-1])
         fields.pop(f"{group}.name", None)
-    labels = [run.result.model for run in runs if run.result]
-    fields["model"] = labels[0] if labels else _label("model", runs[-1])
+    fields |= runs[-1].names
     results = [run.result for run in runs if run.result and run.status == "completed"]
-    return Group(fields, runs, Spread.of([one.test["accuracy"] for one in results if one.test]))
-
-
-def _label(group: str, run: Run) -> Any:
-    """The option that was chosen, or what the group says of itself."""
-    names = (f"choices.{group}", f"{group}.name", f"{group}._target_", f"{group}.layers")
-    return next((run.fields[name] for name in names if run.fields.get(name)), None)
+    return Group(fields, runs, Spread.of([one.test["accuracy"] for one in results if one.test]), others)
 
 
 def varying(groups: Sequence[Group]) -> list[str]:
@@ -320,7 +319,35 @@ def _notes(records: Sequence[Record], groups: Sequence[Group]) -> list[str]:
         notes.append("One seed each: small differences may be chance (seed=0,1,2 tells).")
     if any(record["selected_on"] == "test" for record in records):
         notes.append("The best epoch was picked on the test set, so its accuracy flatters.")
+    return notes + repeated(groups)
+
+
+def repeated(groups: Iterable[Group]) -> list[str]:
+    """A line on runs that are copies of others, and one on those that repeat another: neither counts."""
+    pairs = [pair for group in groups for pair in group.others]
+    copies = [f"{run.folder} (of {one.folder})" for run, one in pairs if _is_copy(run, one)]
+    again = [f"{_told(run)} (of {_told(one)})" for run, one in pairs if not _is_copy(run, one)]
+    notes = []
+    if copies:
+        notes.append(f"Copies, which count once: {_some(copies)}")
+    if again:
+        same = "Runs with the configuration, data and seed of a later or finished one, which counts"
+        notes.append(f"{same}: {_some(again)}")
     return notes
+
+
+def _is_copy(run: Run, one: Run) -> bool:
+    return run.result is not None and run.result == one.result
+
+
+def _told(run: Run) -> str:
+    test = run.result.test if run.result is not None and run.status == "completed" else None
+    return f"{run.folder} {test['accuracy']:.4f}" if test else f"{run.folder} {run.status}"
+
+
+def _some(texts: Sequence[str]) -> str:
+    more = len(texts) - MOST_REPEATS
+    return ", ".join(texts[:MOST_REPEATS]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def failures(runs: Iterable[Run]) -> Table:

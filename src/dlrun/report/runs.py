@@ -5,7 +5,7 @@ import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import yaml
 from dlrun.config import as_meant, parse
 from dlrun.errors import ConfigError, UsageError
 from dlrun.folders import is_held, outcome, read_sealed
+from dlrun.naming import called
 from dlrun.result import Result, read_history
 
 
@@ -29,6 +30,8 @@ class Run:
     """Epochs so far; read only where there is no result."""
     held: bool = False
     """Whether a process is working on it."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What its data, model, optimizer and scheduler are called."""
 
     @property
     def status(self) -> str:
@@ -59,23 +62,30 @@ def history_of(folder: Path) -> Sequence[Mapping[str, float]]:
 def find(paths: Iterable[Path]) -> list[Path]:
     """Every run folder at or below the paths, each once, in order of their names.
 
+    A folder that may not be listed could be one, and is among them: whoever reads it says why that fails.
+
     Raises:
-        UsageError: A path does not exist or is no folder.
+        UsageError: A path does not exist, is no folder, or lies in a folder that may not be entered.
     """
     found: dict[Path, None] = {}
     for path in paths:
-        if not path.is_dir():
-            raise UsageError(f"{path}: {'not a folder' if path.exists() else 'no such folder'}")
+        try:
+            if not path.is_dir():
+                raise UsageError(f"{path}: {'not a folder' if path.exists() else 'no such folder'}")
+        except PermissionError as error:
+            raise UsageError(f"{path}: {error.strerror}") from None
         found.update(dict.fromkeys(sorted(_below(path))))
     return list(found)
 
 
 def _below(path: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(path):
+    closed: list[Path] = []
+    for folder, folders, files in os.walk(path, onerror=lambda error: closed.append(Path(error.filename))):
         if "result.json" in files or {"config.yaml", "overrides.yaml"} <= set(files):
             folders.clear()
             yield Path(folder)
         folders[:] = [name for name in folders if not name.startswith(".")]
+    yield from closed
 
 
 def read(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
@@ -98,7 +108,10 @@ def _read(folder: Path) -> Run:
     # Asked first: a run that ends in between is then complete, not interrupted.
     held = is_held(folder)
     result = outcome(folder, config)
-    return Run(folder, flat(values), result, () if result is not None else read_history(folder), held)
+    history = () if result is not None else read_history(folder)
+    names = {group: called(config, group) for group in ("data", "optimizer", "scheduler")}
+    names["model"] = called(config, "model", result.model if result is not None else "")
+    return Run(folder, flat(values), result, history, held, names)
 
 
 def _config(path: Path) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import yaml
 
 from dlrun.config import Config, plain
 from dlrun.groups import Augment, Layers, Target
+from dlrun.naming import called
 
 FIRST = ("model", "optimizer", "lr", "batch_size", "seed")
 """The columns that are shown at first."""
@@ -34,15 +35,15 @@ def hyperparameters(config: Config, parameters: int, held_out: int = 0) -> dict[
     """
     optimizer, scheduler = config.optimizer, config.scheduler
     return {
-        "data": _name(config, "data"),
-        "model": _name(config, "model"),
+        "data": called(config, "data"),
+        "model": called(config, "model"),
         "layers": _layers(config.model),
         "parameters": float(parameters),
-        "optimizer": _name(config, "optimizer"),
+        "optimizer": called(config, "optimizer"),
         "lr": _number(optimizer, "lr"),
         "momentum": _number(optimizer, "momentum"),
         "weight_decay": _number(optimizer, "weight_decay"),
-        "scheduler": _name(config, "scheduler"),
+        "scheduler": called(config, "scheduler"),
         "warmup": _number(scheduler, "warmup"),
         "augment": _augment(config.augment),
         "batch_size": float(config.batch_size),
@@ -64,12 +65,6 @@ def page(config: Config, facts: Mapping[str, str]) -> str:
     text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
     code = "\n".join(f"    {line}" for line in text.splitlines())
     return f"| | |\n|---|---|\n{rows}\n\n{code}\n"
-
-
-def _name(config: Config, group: str) -> str:
-    part = getattr(config, group)
-    fallback = part.target if isinstance(part, Target) else getattr(part, "name", "")
-    return config.choices.get(group) or fallback or "own"
 
 
 def _layers(model: Layers | Target) -> str:

@@ -95,6 +95,8 @@ class TensorBoard:
         self.run.scalar("accuracy/step", event.train.accuracy, event.step)
         self.run.scalar("learning_rate", event.lr, event.step)
         self.run.scalar("images_per_second", event.images_per_second, event.step)
+        # A checkpoint may come next, and whoever goes on from it counts on these points.
+        self.run.flush()
 
     def _epoch(self, event: EpochEnded) -> None:
         for file, metrics in ((self.train, event.train), (self.evaluated, event.evaluated)):

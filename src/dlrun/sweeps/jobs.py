@@ -9,6 +9,7 @@ from dlrun.config import Config
 from dlrun.environment import versions
 from dlrun.errors import UsageError
 from dlrun.folders import hold, write_config
+from dlrun.naming import called
 from dlrun.report.runs import history_of
 from dlrun.result import Result, read_result
 from dlrun.settled import Settled, settle
@@ -124,7 +125,7 @@ def _unfinished(job: Job, config: Config, error: dict[str, str]) -> Result:
         seed=config.seed,
         overrides=list(job.overrides),
         data={"name": getattr(config.data, "name", ""), "fingerprint": "", "verified": False},
-        model=config.choices.get("model", ""),
+        model=called(config, "model"),
         parameters={},
         epochs=len(history_of(job.run_dir)),
         train=None,

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,11 +58,16 @@ class Planned:
 
 
 def plan(
-    table: Table, rows: Sequence[Row], seeds: int, own: Sequence[str] = (), contents: Contents = lambda _: None
+    table: Table,
+    rows: Sequence[Row],
+    seeds: int | Collection[int],
+    own: Sequence[str] = (),
+    contents: Contents = lambda _: None,
 ) -> list[Planned]:
-    """The runs of some rows of a table with the seeds 0 … seeds-1, the user's `own` overrides last.
+    """The runs of some rows of a table, the user's `own` overrides last.
 
     Args:
+        seeds: So many, from 0 on; or which ones.
         contents: Tells whether data that lie elsewhere now are those of a run that is there.
 
     Raises:
@@ -74,6 +79,7 @@ def plan(
             raise UsageError("seed: a table runs the seeds 0 … n-1; --seeds N says how many")
         if re.match(r"hydra\b", key):
             raise UsageError(f"{key}: a table runs here or with hydra/launcher=slurm, each run in its own folder")
+    wanted = range(seeds) if isinstance(seeds, int) else sorted(seeds)
     planned = []
     shelf = Shelf(RUNS, contents)
     for row in rows:
@@ -81,7 +87,7 @@ def plan(
         try:
             config = compose(overrides)
             changed = bool(own) and _differ(config, compose(row.overrides))
-            planned += [_planned(row, seed, overrides, config, changed, shelf) for seed in range(seeds)]
+            planned += [_planned(row, seed, overrides, config, changed, shelf) for seed in wanted]
         except ConfigError as error:
             raise ConfigError(f"{table.shown_path}: row {row.number} ({row.label}): {error}") from None
     return planned

@@ -30,6 +30,9 @@ def main(arguments: list[str]) -> int:
         return 1 if damaged else 2
     table = leaderboard.leaderboard(found, options.sort, options.columns, options.only_changed, options.hide_failed)
     print(write(table, options.form, terminal_width()), end="")
+    if options.form in ("csv", "json"):  # which have no place for notes
+        for note in leaderboard.repeated(leaderboard.grouped(found)):
+            print(visible(note), file=sys.stderr)
     if options.form == "text":
         _print_searches(options.path)
     if options.form == "text" and not options.hide_failed:
@@ -74,7 +77,7 @@ def _report_table(options: argparse.Namespace) -> int:
     measured, damaged = runs.read(runs.find(folders))
     for sentence in damaged:
         print(visible(f"not on the page: {sentence}"), file=sys.stderr)
-    seeds = max(published.seeds, 1 + max((int(run.fields.get("seed", 0)) for run in measured), default=0))
+    seeds = {*range(published.seeds), *(int(run.fields.get("seed", 0)) for run in measured)}
     planned = _measured_seeds(
         plan.find(plan.plan(published, published.rows, seeds, own), runs=folders[0]), published.seeds
     )
@@ -90,8 +93,9 @@ def _report_table(options: argparse.Namespace) -> int:
 
 def _measured_seeds(found: Sequence["Found"], usual: int) -> list["Found"]:
     """Without the seeds that no row has: they belong to other tables. Where there is none, so many as are usual."""
-    last = max((one.planned.seed for one in found if one.status != "missing"), default=usual - 1)
-    return [one for one in found if one.planned.seed <= last]
+    there = {one.planned.seed for one in found if one.status != "missing"}
+    wanted = there | set(range(min(usual, max(there, default=usual) + 1)))
+    return [one for one in found if one.planned.seed in wanted]
 
 
 def _beside(paths: Sequence[Path]) -> Path:

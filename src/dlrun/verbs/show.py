@@ -107,7 +107,8 @@ def _settings(run: Run, config: Config | None) -> dict[str, str]:
     return {
         **facts,
         "data": f"{result.data.get('name')}, {verified}, {str(result.data.get('fingerprint'))[:8]}",
-        "model": f"{result.model}, {total:,} parameters" + (f", {fixed:,} of them not trainable" if fixed else ""),
+        "model": f"{run.names.get('model', result.model)}, {total:,} parameters"
+        + (f", {fixed:,} of them not trainable" if fixed else ""),
         "device": f"{result.device}, {result.precision}, {counted(result.threads, 'thread')}, {result.cpu_capability}",
         "versions": ", ".join(f"{name} {version}" for name, version in result.versions.items()),
         **_git(result),

@@ -13,7 +13,8 @@ from dlrun.distributed import ALONE, Ranks, joined, ranks_started
 from dlrun.errors import UsageError
 from dlrun.events import Sink
 from dlrun.folders import claim
-from dlrun.outcome import device_name, model_name
+from dlrun.naming import called
+from dlrun.outcome import device_name
 from dlrun.parts import Parts
 from dlrun.precision import in_words
 from dlrun.report.output import counted, visible
@@ -95,11 +96,10 @@ def _facts(parts: Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, s
     config, data = parts.config, parts.dataset
     shape = "x".join(str(size) for size in parts.train.images.shape[1:])
     unverified = "" if data.verified else ", not verified"
-    optimizer = getattr(config.optimizer, "name", "") or getattr(config.optimizer, "target", "")
     return {
-        "model": f"{model_name(config, overrides)}, {parts.parameters['total']:,} parameters",
+        "model": f"{called(config, 'model')}, {parts.parameters['total']:,} parameters",
         "data": f"{data.name}, {parts.counts()}, {shape}, {len(data.classes)} classes{unverified}",
-        "training": f"{optimizer}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
+        "training": f"{called(config, 'optimizer')}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
         f"batch {config.batch_size}, {counted(config.epochs, 'epoch')}, seed {config.seed}",
         "device": f"{device_name(parts.state.device)}, {config.precision}, {in_words(parts.threads)}",
         "folder": str(run_dir),
