@@ -159,7 +159,8 @@ def test_a_folder_deleted_in_mid_run_is_said(gone: str, tmp_path: Path, monkeypa
         return
     with pytest.raises(RunFailed) as caught:
         run(config, Path("a"), watch=watch)
-    told = f"{Path('a') / gone}: deleted while the run went on, and with it what was saved there"
+    what = "the folder is gone, deleted or moved during the run, and what was saved there with it"
+    told = f"{Path('a') / gone}: {what}"
     assert str(caught.value) == told + (" (details: a/run.log)" if gone else "")
     if gone:
         error = Result.read(Path("a")).error
