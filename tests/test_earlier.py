@@ -42,6 +42,8 @@ STATES = {
     "extended": "completed, 4 of 4 epochs",
     "killed_extension": "interrupted, 4 of 6 epochs",
     "whole": "completed, 6 of 6 epochs",
+    "heldout": "completed, 2 of 2 epochs",
+    "cosine": "completed, 2 of 2 epochs",
 }
 
 
@@ -98,3 +100,16 @@ def test_runs_are_resumed(said: Said, left: Path) -> None:
     there, whole = Result.read(left / "killed_extension"), Result.read(left / "whole")
     assert (there.hash, there.epochs, there.origin["epochs"]) == (whole.hash, 6, 2)
     assert there.test["accuracy"] == pytest.approx(whole.test["accuracy"], abs=0.05)
+
+
+def test_what_is_computed_otherwise_since_is_said(said: Said) -> None:
+    """A cosine behind a warm-up begins at the full rate now: the old number stays, apart from new ones."""
+    accuracy = Result.read(Path("cosine")).test["accuracy"]
+    assert "note      before another cosine: a new run of these settings gives other numbers" in said("show", "cosine")
+    text = said("report", "complete", "cosine", "--json", "--columns", "revision,test_accuracy")
+    records, _ = json.JSONDecoder().raw_decode(text)
+    assert {"before another cosine": accuracy}.items() <= {
+        one["revision"]: one["test_accuracy"] for one in records
+    }.items()
+    assert f"accuracy {accuracy:.4f}" in said("evaluate", "cosine")
+    assert "begun before dlrun changed its cosine, and can't go on the same" in said("resume", "cosine", status=2)

@@ -6,6 +6,7 @@ the reference page and the hash of a run derive from them. A YAML file under `co
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import typing
 from collections.abc import Mapping
@@ -224,8 +225,22 @@ def identity(config: Config) -> str:
     """
     if config.precision == "auto" or config.scale_lr:
         raise ConfigError("precision=auto or scale_lr=true: not settled yet, so it is not known which run this is")
+    return _hashed(config, revised(config))
+
+
+def earlier_identities(config: Config) -> list[str]:
+    """The hashes that a settled config had before each of the changes in `revised`.
+
+    A result with one of them is of this config, and was computed otherwise than the code does now.
+    """
+    now = revised(config)
+    numbers = itertools.product(*(range(1, last + 1) for last in now.values()))
+    return [_hashed(config, dict(zip(now, some, strict=True))) for some in numbers if some != tuple(now.values())]
+
+
+def _hashed(config: Config, revisions: Mapping[str, int]) -> str:
     values = {"numerics": NUMERICS, **decisive(config)}
-    if changes := revised(config):
+    if changes := {name: number for name, number in revisions.items() if number > 1}:
         values["revised"] = changes
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]

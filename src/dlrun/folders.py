@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from dlrun.config import Config, as_meant, parse, plain
+from dlrun.config import Config, as_meant, earlier_identities, parse, plain
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.fields import default_of, fields_of
 from dlrun.files import read_regular, remove_drafts, sync_folder, write_atomically
@@ -220,7 +220,8 @@ def outcome(run_dir: Path, config: Config) -> Result | None:
     """What `result.json` says of the run that `config.yaml` describes: the one place that brings the two together.
 
     None where there is no result, and where the run has gone on since it was written: while a run is extended, and
-    if it was killed then.
+    if it was killed then. A result from before a change of what such a config computes counts here (not as done, see
+    `finished`), and has another hash.
 
     Args:
         config: That of `config.yaml`.
@@ -232,8 +233,9 @@ def outcome(run_dir: Path, config: Config) -> Result | None:
     if not (run_dir / "result.json").exists():
         return None
     result = Result.read(run_dir)
-    hash = settle(config).hash
-    if result.hash == hash:
+    settled = settle(config)
+    hash = settled.hash
+    if result.hash == hash or result.hash in earlier_identities(settled.config):
         check_history(run_dir, result)
         return None if _has_gone_on(run_dir, result) else result
     if (result.origin or {}).get("hash") == hash or _is_of_a_shorter_run(result, config):

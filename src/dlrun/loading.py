@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dlrun import checkpoint
 from dlrun import saved as check
 from dlrun.checkpoint import CheckpointError
-from dlrun.config import Config, parse, plain
+from dlrun.config import Config, earlier_identities, parse, plain
 from dlrun.data.foreign import Fitted, fitted
 from dlrun.data.inputs import Inputs
 from dlrun.data.prepare import Prepare, prepare_for
@@ -113,9 +113,10 @@ def _is_finished(run_dir: Path, config: Config) -> bool:
 
 def _refuse_another(content: dict[str, Any], config: Config, path: Path) -> None:
     """Refuse weights that were not trained as `config` says: it was changed by hand."""
-    saved, origin, hash = content.get("hash"), content.get("origin"), settle(config).hash
-    if hash not in (saved, origin.get("hash") if isinstance(origin, dict) else None):
-        raise UsageError(f"{path}: of another run ({saved}) than config.yaml ({hash})")
+    saved, origin, settled = content.get("hash"), content.get("origin"), settle(config)
+    known = {saved, origin.get("hash") if isinstance(origin, dict) else None}
+    if known.isdisjoint({settled.hash, *earlier_identities(settled.config)}):
+        raise UsageError(f"{path}: of another run ({saved}) than config.yaml ({settled.hash})")
 
 
 def _content(run_dir: Path, path: Path, best: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlrun.config import OWN, Config
+from dlrun.config import OWN, Config, earlier_identities, revised
 from dlrun.distributed import ALONE, Ranks
 from dlrun.environment import cpu
 from dlrun.errors import ConfigError, DataError, UsageError, is_out_of_memory
@@ -281,6 +281,11 @@ def _check_progress(parts: Parts) -> None:
 def _refuse_another(saved: Mapping[str, Any], parts: Parts, origin: Mapping[str, Any] | None, run_dir: Path) -> None:
     """Refuse a checkpoint of another run, and other data than those it was made with."""
     extends = origin is not None and origin.get("hash") == saved.get("hash")
+    if saved.get("hash") in earlier_identities(parts.config):
+        changes = " and ".join(revised(parts.config))
+        raise UsageError(
+            f"{run_dir}: begun before dlrun changed its {changes}, and can't go on the same; start a new run"
+        )
     if not extends and parts.hash not in (saved.get("hash"), (saved.get("origin") or {}).get("hash")):
         raise UsageError(f"{run_dir / 'checkpoints'}: of another run ({saved.get('hash')}, this one is {parts.hash})")
     if saved.get("fingerprint", parts.dataset.fingerprint) != parts.dataset.fingerprint:

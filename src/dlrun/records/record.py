@@ -19,6 +19,7 @@ from dlrun.config import Config, as_meant, contains_shorter, decisive, parse
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.folders import read_config
 from dlrun.groups import Data, Scheduler
+from dlrun.naming import called
 from dlrun.report.output import visible
 from dlrun.result import Result, checked, read_history
 from dlrun.settled import settle
@@ -87,7 +88,9 @@ class Record:
         if result.status != "completed":
             raise UsageError(f"{run_dir}: {result.status}, and a record is of a completed run")
         try:
-            return cls.of(read_config(run_dir), result, read_history(run_dir))
+            config = read_config(run_dir)
+            result = replace(result, model=called(config, "model", result.model))
+            return cls.of(config, result, read_history(run_dir))
         except UsageError as error:
             where = "" if str(error).startswith(str(run_dir)) else f"{run_dir}: "
             raise type(error)(f"{where}{error}") from None

@@ -11,11 +11,12 @@ from typing import Any
 
 import yaml
 
-from dlrun.config import as_meant, parse
+from dlrun.config import as_meant, parse, revised
 from dlrun.errors import ConfigError, UsageError
 from dlrun.folders import is_held, outcome, read_sealed
 from dlrun.naming import called
 from dlrun.result import Result, read_history
+from dlrun.settled import settle
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,11 @@ def _read(folder: Path) -> Run:
     history = () if result is not None else read_history(folder)
     names = {group: called(config, group) for group in ("data", "optimizer", "scheduler")}
     names["model"] = called(config, "model", result.model if result is not None else "")
-    return Run(folder, flat(values), result, history, held, names)
+    fields = flat(values)
+    if result is not None and result.hash != settle(config).hash:
+        # Not the same as what the config gives today.
+        fields["revision"] = f"before another {' and '.join(revised(config))}"
+    return Run(folder, fields, result, history, held, names)
 
 
 def _config(path: Path) -> Mapping[str, Any]:

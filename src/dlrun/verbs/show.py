@@ -92,6 +92,8 @@ def _head(run: Run, damaged: Sequence[str]) -> dict[str, str]:
         facts["error"] = f"{result.error.get('type')}: {result.error.get('message')}"
     if run.status != "completed":
         facts["log"] = str(run.folder / "run.log")
+    if "revision" in run.fields:
+        facts["note"] = f"{run.fields['revision']}: a new run of these settings gives other numbers"
     if result and result.origin:
         facts["origin"] = ", ".join(f"{name} {value}" for name, value in result.origin.items())
     return facts
