@@ -24,6 +24,7 @@ from dlrun.folders import write_config
 from dlrun.report.aggregate import aggregate
 from dlrun.result import Result
 from dlrun.settled import settle
+from dlrun.shelf import Shelf
 from dlrun.tables import plan, table
 from dlrun.verbs import show
 from dlrun.verbs.report import main
@@ -203,7 +204,7 @@ def test_a_seed_as_large_as_a_date_makes_no_config_of_every_smaller_one(
     published = table.load("mine")
     words = [*published.rows[1].overrides, "seed=20240101"]
     settled = settle(compose(words))
-    folder = plan.folder(settled)
+    folder = plan.folder(settled, Shelf(plan.RUNS))
     folder.mkdir()
     write_config(folder, settled.config, words)
     content = {"name": "synthetic", "fingerprint": "a2f9ba940ba8771a", "verified": True}
