@@ -228,7 +228,7 @@ def test_running_runs_have_a_row_and_curves(sweep: Path) -> None:
 def test_published_table_with_verdicts_and_lessons(tmp_path: Path) -> None:
     published = table.load("psc_mnist")
     rows = published.rows[:2]
-    planned = plan.plan(published, rows, 3)
+    planned = plan.plan(published, rows, range(3))
     labels = {}
     for one in planned:
         folder = tmp_path / one.folder.name
@@ -250,7 +250,7 @@ def test_verb_compares_with_a_table(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     published = table.load("nvidia_dli")
-    for one in plan.plan(published, published.rows[:1], 2):
+    for one in plan.plan(published, published.rows[:1], range(2)):
         write_run(one.folder, one.overrides, 0.979)
     assert report.main(["--table", "nvidia_dli"]) == 0
     captured = capsys.readouterr()

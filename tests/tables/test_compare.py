@@ -78,7 +78,7 @@ def comparison(tmp_path_factory):
 
 
 def _partial(table):
-    planned = plan(table, table.rows, 3)
+    planned = plan(table, table.rows, range(3))
     first = planned[:6]
     for one, test in zip(first[:3], (0.899, 0.9, 0.902), strict=True):
         write(one, test)
@@ -127,9 +127,9 @@ def test_lessons_need_three_pairs(comparison):
 
 
 def test_lesson_over_pairs(table):
-    for planned in plan(table, table.rows[:2], 3):
+    for planned in plan(table, table.rows[:2], range(3)):
         write(planned, 0.9 + 0.001 * planned.seed + (0.01 if planned.row.number == 2 else 0))
-    comparison = compare(table, table.rows, find(plan(table, table.rows, 3)))
+    comparison = compare(table, table.rows, find(plan(table, table.rows, range(3))))
     assert [(one.n, one.outcome) for one in comparison.lessons] == [(3, "holds")]
     assert (comparison.tau, comparison.tau_rows) == (1, 2)
 
@@ -145,16 +145,16 @@ def test_what_it_rests_on_is_said(comparison):
 
 
 def test_runs_of_another_hash_are_not_mixed_in(table):
-    for planned in plan(table, table.rows[:1], 3, ["epochs=3"]):
+    for planned in plan(table, table.rows[:1], range(3), ["epochs=3"]):
         write(planned)
-    first = plan(table, table.rows[:1], 1)[0]
-    other = plan(table, table.rows[:1], 1, ["epochs=3"])[0]
+    first = plan(table, table.rows[:1], range(1))[0]
+    other = plan(table, table.rows[:1], range(1), ["epochs=3"])[0]
     other.folder.rename(first.folder)
-    assert [one.status for one in find(plan(table, table.rows[:1], 3))] == ["missing"] * 3
+    assert [one.status for one in find(plan(table, table.rows[:1], range(3)))] == ["missing"] * 3
 
 
 def test_runs_on_data_that_changed_since_are_not_mixed_in(table):
-    planned = plan(table, table.rows[:1], 3)
+    planned = plan(table, table.rows[:1], range(3))
     for one, content in zip(planned, ("bbbb", "aaaa", "bbbb"), strict=True):
         write(one, fingerprint=content)
     os.utime(planned[1].folder / "result.json", (0, 0))
@@ -166,7 +166,7 @@ def test_runs_on_data_that_changed_since_are_not_mixed_in(table):
 
 
 def test_a_copied_folder_can_be_compared(table, tmp_path):
-    planned = plan(table, table.rows[:1], 1)
+    planned = plan(table, table.rows[:1], range(1))
     write(planned[0])
     (tmp_path / "outputs" / "runs").rename(tmp_path / "copied")
     assert find(planned)[0].status == "missing"
@@ -175,7 +175,7 @@ def test_a_copied_folder_can_be_compared(table, tmp_path):
 
 def measured_with(table, *own):
     """The comparison of one seed a row, run with the user's overrides."""
-    planned = plan(table, table.rows, 1, own)
+    planned = plan(table, table.rows, range(1), own)
     for one in planned:
         write(one)
     return compare(table, table.rows, find(planned), own)

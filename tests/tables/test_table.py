@@ -62,7 +62,7 @@ def mine(tmp_path, monkeypatch):
 @functools.cache
 def planned_runs(name):
     table = tables.load(name)
-    return plan(table, table.rows, 2)
+    return plan(table, table.rows, range(2))
 
 
 def test_shipped_tables_and_their_row_counts():
@@ -224,7 +224,7 @@ def test_own_table_in_the_working_directory(mine):
         "precision=float32",
         "model.layers=[flatten, dense 8]",
     )
-    assert [one.config.epochs for one in plan(table, table.rows, 1)] == [10, 2]
+    assert [one.config.epochs for one in plan(table, table.rows, range(1))] == [10, 2]
 
 
 def test_unknown_table_names_those_there_are(mine):
@@ -301,7 +301,7 @@ def test_an_override_that_does_not_compose_is_named_with_file_and_row(mine, old,
     mine(old, new)
     table = tables.load("mine")
     with pytest.raises(ConfigError) as caught:
-        plan(table, table.rows, 1)
+        plan(table, table.rows, range(1))
     assert str(caught.value).startswith(f"configs/table/mine.yaml: {message}")
 
 

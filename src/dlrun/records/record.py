@@ -17,7 +17,7 @@ from typing import Any
 
 from dlrun.config import Config, as_meant, contains_shorter, decisive, parse
 from dlrun.errors import ConfigError, Damaged, UsageError
-from dlrun.folders import read_config
+from dlrun.folders import outcome, read_config
 from dlrun.groups import Data, Scheduler
 from dlrun.naming import called
 from dlrun.report.output import visible
@@ -66,6 +66,10 @@ TIMES = {"seconds", "images_per_second"}
 """Columns of a history that differ between two runs of equal numbers."""
 
 
+class NotComplete(UsageError):
+    """A run that goes on, was stopped or failed: there is no record of it."""
+
+
 @dataclass(frozen=True)
 class Record:
     """One completed run: what it was, how it went, and where."""
@@ -84,11 +88,13 @@ class Record:
         Raises:
             UsageError: The run is not complete, damaged, or has something that no record holds; the message says what.
         """
-        result = Result.read(run_dir)
-        if result.status != "completed":
-            raise UsageError(f"{run_dir}: {result.status}, and a record is of a completed run")
+        config = read_config(run_dir)
+        result = outcome(run_dir, config)
+        if result is None or result.status != "completed":
+            raise NotComplete(
+                f"{run_dir}: {result.status if result else 'not complete'}, and a record is of a whole run"
+            )
         try:
-            config = read_config(run_dir)
             result = replace(result, model=called(config, "model", result.model))
             return cls.of(config, result, read_history(run_dir))
         except UsageError as error:
@@ -147,12 +153,17 @@ class Record:
     @functools.cached_property
     def config(self) -> Config:
         """All its settings, defaults included."""
-        return replace(_known(_text(self.settings))[0], seed=self.result.seed)
+        return replace(_known(_text(self.settings)).config, seed=self.result.seed)
 
     @property
     def experiment(self) -> str:
         """The hash less the seed: what the runs of one configuration share."""
-        return _known(_text(self.settings))[1]
+        return _known(_text(self.settings)).experiment
+
+    @property
+    def any_length(self) -> str:
+        """The hash less the seed and the number of epochs: see `dlrun.config.contains_shorter`."""
+        return _known(_text(self.settings)).any_length
 
     @property
     def rows(self) -> list[dict[str, float]]:
@@ -183,7 +194,7 @@ class Record:
         Raises:
             ValueError: The first epochs of this run are no run of their own (see `contains_shorter`).
         """
-        if epochs == self.result.epochs:
+        if epochs == self.config.epochs:
             return self
         if not self.contains(epochs):
             raise ValueError(f"no run of {epochs} epochs in {self.result.hash}")
@@ -203,11 +214,9 @@ class Record:
         return Record(settings, result, history)
 
     def contains(self, epochs: int) -> bool:
-        """Whether the first so many epochs are, bit for bit, the run of so many with its test accuracy."""
-        tested = "test_accuracy" in self.history
-        return epochs == self.result.epochs or (
-            epochs < self.result.epochs and tested and contains_shorter(self.config)
-        )
+        """Whether the first so many epochs are, bit for bit, the run of so many, with its test accuracy."""
+        known = "test_accuracy" in self.history and contains_shorter(self.config)
+        return epochs == self.config.epochs or (epochs < self.config.epochs and known)
 
 
 _MARK = b',"checksum":"'
@@ -263,9 +272,21 @@ def _text(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, allow_nan=False)
 
 
+def any_length(config: Config) -> str:
+    """The hash that a config has in common with others that differ in seed and number of epochs alone."""
+    return settle(replace(config, seed=0, epochs=1)).hash
+
+
+@dataclass(frozen=True)
+class _Known:
+    config: Config
+    experiment: str
+    any_length: str
+
+
 @functools.lru_cache(maxsize=1000)
-def _known(settings: str) -> tuple[Config, str]:
-    """The config with seed 0 and its hash, from the settings as JSON: many lines share theirs.
+def _known(settings: str) -> _Known:
+    """The config with seed 0 and its hashes, from the settings as JSON: many lines share theirs.
 
     Raises:
         UsageError: They are no settings of dlrun's, or not as `_typed` gives them.
@@ -277,12 +298,12 @@ def _known(settings: str) -> tuple[Config, str]:
         config = parse(as_meant(_nested(values)))
         if config.precision == "auto" or config.scale_lr:
             raise ConfigError("precision=auto or scale_lr=true")
-        hash = settle(config).hash
+        known = _Known(config, settle(config).hash, any_length(config))
     except (ConfigError, TypeError, AttributeError) as error:
         raise UsageError(f"its config is none of dlrun's: {visible(str(error))[:200]}") from None
     if _text(_typed(config)) != settings:
         raise UsageError("its config is not written as dlrun writes it")
-    return config, hash
+    return known
 
 
 # --- checks -----------------------------------------------------------------------------------------------

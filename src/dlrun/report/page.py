@@ -209,7 +209,7 @@ def _runs(entries: Sequence[Entry], folder: Path | None) -> Sheet:
         column("hash"),
         column("folder", "name"),
     ]
-    links = [_link(run.folder, folder) for entry in entries for run in entry.runs]
+    links = [_link(run.source or run.folder, folder) for entry in entries for run in entry.runs]
     return sheet("runs", "Runs", Table(columns, records), links=links, linked=len(columns) - 1)
 
 

@@ -21,18 +21,20 @@ from dlrun.settled import settle
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder: its config as flat fields (`optimizer.lr`) and as much of an outcome as there is."""
+    """One run folder, or a record: its config as flat fields (`optimizer.lr`) and as much of an outcome as there is."""
 
     folder: Path
     fields: Mapping[str, Any]
     result: Result | None
     """The outcome of this very config; None of a run that goes on or was killed."""
     history: Sequence[Mapping[str, float]] = ()
-    """Epochs so far; read only where there is no result."""
+    """Epochs so far; of a folder they are read only where there is no result."""
     held: bool = False
     """Whether a process is working on it."""
     names: Mapping[str, str] = field(default_factory=dict)
     """What its data, model, optimizer and scheduler are called."""
+    source: Path | None = None
+    """The file of records that it stands in; `folder` is then but a name."""
 
     @property
     def status(self) -> str:
@@ -43,7 +45,7 @@ class Run:
     @property
     def rows(self) -> Sequence[Mapping[str, float]]:
         """All its epochs, read now where there is a result; none of a damaged history."""
-        return self.history if self.result is None else history_of(self.folder)
+        return self.history if self.result is None or self.source else history_of(self.folder)
 
     @property
     def epoch(self) -> int:

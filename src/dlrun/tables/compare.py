@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dlrun.result import Result
@@ -43,6 +43,14 @@ class Line:
     published_train: float | None
     measured_train: float | None
     note: str
+    records: dict[str, int] = field(default_factory=dict)
+    """Results that come from records, by file."""
+    longer: tuple[int, ...] = ()
+    """Epochs of the longer runs whose first epochs fill the row, where such ones do."""
+    precision: str | None = None
+    """What it was computed in, where that is not the first of the table's `precisions`."""
+    repeats: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    """By seed the results that differ from each other, where there are such; their mean counts."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ def compare(
         document=table.document,
         heading=table.heading,
         digits=table.digits,
-        seeds=max((len(runs) for runs in by_row.values()), default=0),
+        seeds=max((len({one.planned.seed for one in runs}) for runs in by_row.values()), default=0),
         changes=tuple(own) if changed else (),
         lines=tuple(lines),
         lessons=_lessons(table, as_published),
@@ -139,16 +147,18 @@ def _lines(table: Table, row: Row, runs: Sequence[Found]) -> list[Line]:
 
 
 def _line(table: Table, row: Row, runs: Sequence[Found], metric: str) -> Line:
-    results = {one.planned.seed: one.result for one in runs if one.status == "completed" and one.result}
-    measured = {seed: value for seed, result in results.items() if (value := _value(result, metric)) is not None}
-    trained = [result.train["accuracy"] for result in results.values() if result.train]
+    completed = [one for one in runs if one.status == "completed" and one.result]
+    results = [one.result for one in completed if one.result]
+    values = _by_seed((one.planned.seed, _value(one.result, metric)) for one in completed if one.result)
+    measured = {seed: _one_of(several) for seed, several in values.items()}
+    trained = [_one_of(several) for several in _by_seed(map(_trained, results)).values()]
     interval = arithmetic.interval(list(measured.values()), table.digits)
     published = getattr(row.published, metric)
     return Line(
         row=row.number,
         label=row.label,
         metric=metric,
-        selected_on=_selected_on(list(results.values())) if metric == "best_accuracy" else None,
+        selected_on=_selected_on(results) if metric == "best_accuracy" else None,
         published=published,
         measured=measured,
         n=len(measured),
@@ -157,13 +167,52 @@ def _line(table: Table, row: Row, runs: Sequence[Found], metric: str) -> Line:
         half_width=interval.half_width if interval else None,
         difference=interval.mean - published if interval and published is not None else None,
         verdict=_verdict(published, interval, changed=any(one.planned.changed for one in runs)),
-        statuses=dict(sorted(Counter(one.status for one in runs).items())),
+        statuses=_statuses(runs),
         epochs=runs[0].planned.config.epochs if runs else 0,
-        seconds=_mean([result.seconds["total"] for result in results.values() if "total" in result.seconds]),
+        seconds=_mean([result.seconds["total"] for result in results if "total" in result.seconds]),
         published_train=row.published.train_accuracy,
         measured_train=_mean(trained),
         note=row.note,
+        records=dict(sorted(Counter(one.source for one in completed if one.source).items())),
+        longer=tuple(sorted({one.longer for one in completed if one.longer})),
+        precision=_other_precision(table, results),
+        repeats={seed: tuple(sorted(several)) for seed, several in values.items() if len(set(several)) > 1},
     )
+
+
+def _by_seed(values: Iterable[tuple[int, float | None]]) -> dict[int, list[float]]:
+    """The results of every seed: several where it was run on several machines."""
+    found: dict[int, list[float]] = {}
+    for seed, value in values:
+        if value is not None:
+            found.setdefault(seed, []).append(value)
+    return dict(sorted(found.items()))
+
+
+def _one_of(repeats: Sequence[float]) -> float:
+    """The mean; of equal values just that, without rounding."""
+    return statistics.fmean(repeats) if len(set(repeats)) > 1 else repeats[0]
+
+
+def _other_precision(table: Table, results: Iterable[Result]) -> str | None:
+    return (
+        next((result.precision for result in results if result.precision not in table.precisions[:1]), None)
+        if table.precisions
+        else None
+    )
+
+
+def _trained(result: Result) -> tuple[int, float | None]:
+    return result.seed, result.train["accuracy"] if result.train else None
+
+
+def _statuses(runs: Sequence[Found]) -> dict[str, int]:
+    """How many seeds have which status; one that is completed anywhere is."""
+    found: dict[int, str] = {}
+    for one in runs:
+        if one.status == "completed" or one.planned.seed not in found:
+            found[one.planned.seed] = one.status
+    return dict(sorted(Counter(found.values()).items()))
 
 
 def _value(result: Result, metric: str) -> float | None:

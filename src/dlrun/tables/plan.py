@@ -5,12 +5,15 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dlrun.compose import compose
 from dlrun.config import Config
 from dlrun.errors import ConfigError, UsageError
 from dlrun.folders import slug
 from dlrun.groups import Target
+from dlrun.records.record import Record
+from dlrun.report.runs import history_of
 from dlrun.result import Result
 from dlrun.settled import Settled, settle
 from dlrun.shelf import Contents, Shelf
@@ -18,6 +21,7 @@ from dlrun.tables.overrides import key_of, merged
 from dlrun.tables.table import Row, Table
 
 RUNS = Path("outputs/runs")
+MOST_SEEDS = 1000
 QUICK = ("epochs=2",)
 """What `--quick` puts over every row."""
 COMPUTED = ("precision", "deterministic", "compile", "profile", "eval_batch_size")
@@ -57,6 +61,29 @@ class Planned:
         return shlex.join(["dlrun", *self.overrides, f"hydra.run.dir={self.folder.as_posix()}"])
 
 
+def seeds_typed(text: str) -> tuple[int, ...]:
+    """The seeds that `--seeds` means: of a number those below it, else those listed.
+
+    >>> seeds_typed("3"), seeds_typed("30-32"), seeds_typed("7,0,5-6")
+    ((0, 1, 2), (30, 31, 32), (0, 5, 6, 7))
+
+    Raises:
+        ValueError: It can't be read, or means none or more than a thousand.
+    """
+    if re.fullmatch(r"\d{1,4}", text, re.ASCII):
+        found = set(range(min(int(text), MOST_SEEDS + 1)))
+    else:
+        found = set()
+        for part in text.removesuffix(",").split(","):
+            ends = re.fullmatch(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", part, re.ASCII)
+            if not ends or not 0 <= int(ends[2] or ends[1]) - int(ends[1]) <= MOST_SEEDS:
+                raise ValueError(text)
+            found.update(range(int(ends[1]), int(ends[2] or ends[1]) + 1))
+    if not 1 <= len(found) <= MOST_SEEDS:
+        raise ValueError(text)
+    return tuple(sorted(found))
+
+
 def plan(
     table: Table,
     rows: Sequence[Row],
@@ -76,7 +103,7 @@ def plan(
     """
     for key in map(key_of, own):
         if key == "seed":
-            raise UsageError("seed: a table runs the seeds 0 … n-1; --seeds N says how many")
+            raise UsageError("seed: a table runs the seeds 0 … n-1; --seeds N says how many, --seeds 30-32 which")
         if re.match(r"hydra\b", key):
             raise UsageError(f"{key}: a table runs here or with hydra/launcher=slurm, each run in its own folder")
     wanted = range(seeds) if isinstance(seeds, int) else sorted(seeds)
@@ -105,6 +132,22 @@ def _planned(row: Row, seed: int, overrides: Sequence[str], config: Config, chan
     return Planned(row, seed, every, settled, folder(settled, shelf), changed)
 
 
+def with_seed(planned: Planned, seed: int) -> Planned:
+    """The same row with another seed."""
+    return _changed(replace(planned, seed=seed), "seed", seed)
+
+
+def in_precision(planned: Planned, precision: str) -> Planned:
+    """The same row and seed in another precision."""
+    return _changed(planned, "precision", precision)
+
+
+def _changed(planned: Planned, field: str, value: Any) -> Planned:
+    settled = settle(replace(planned.config, **{field: value}))
+    every = merged(planned.overrides, [f"{field}={value}"])
+    return replace(planned, overrides=every, settled=settled, folder=folder(settled, Shelf(RUNS)))
+
+
 def folder(settled: Settled, shelf: Shelf) -> Path:
     """Where a row's run lies. It depends on config and data alone, so that tables share their runs."""
     config = settled.config
@@ -126,12 +169,27 @@ def _word(part: object) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """What lies on the disk for one planned run."""
+    """What is there for one planned run: a folder on the disk, or a record (see `dlrun.tables.evidence`)."""
 
     planned: Planned
     status: str
     """`completed`, `failed`, `interrupted`, `missing`, or `other data` (completed on another content)."""
     result: Result | None
+    folder: Path | None = None
+    """Of the run, where it lies on the disk."""
+    record: Record | None = None
+    """In place of a folder; shortened to the planned epochs where it is of a longer run."""
+    source: str = ""
+    """The file of the record."""
+    longer: int | None = None
+    """Epochs of the longer run whose first ones these are."""
+
+    @property
+    def history(self) -> Sequence[Mapping[str, float]]:
+        """Its epochs, as of `dlrun.result.read_history`."""
+        if self.record is not None:
+            return self.record.rows
+        return history_of(self.folder) if self.folder is not None else ()
 
 
 def find(planned: Sequence[Planned], runs: Path = RUNS) -> list[Found]:
@@ -157,11 +215,11 @@ def find(planned: Sequence[Planned], runs: Path = RUNS) -> list[Found]:
 def _find(planned: Planned, folder: Path) -> Found:
     if not (folder / "result.json").is_file():
         started = (folder / "config.yaml").is_file()
-        return Found(planned, "interrupted" if started else "missing", None)
+        return Found(planned, "interrupted", None, folder) if started else Found(planned, "missing", None)
     result = Result.read(folder)
     if result.hash != planned.hash:
         return Found(planned, "missing", None)
-    return Found(planned, result.status, result)
+    return Found(planned, result.status, result, folder)
 
 
 def _on_same_data(found: Found, contents: Mapping[str, tuple[float, str]]) -> Found:

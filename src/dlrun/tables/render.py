@@ -4,8 +4,12 @@ import dataclasses
 import json
 from typing import Any
 
+from dlrun.records.summary import ranges
 from dlrun.report.output import Column, Record, Table, column, counted, write
 from dlrun.tables.compare import Comparison, LessonLine, Line
+
+MOST_REPEATS = 5
+"""Seeds with several results that are written out."""
 
 
 def render(comparison: Comparison, form: str, width: int | None = None) -> str:
@@ -45,7 +49,7 @@ def lessons_table(comparison: Comparison) -> Table:
 def _columns(digits: int) -> list[Column]:
     return [
         column("#", "row", right=True),
-        Column("row", _label, ("label", "metric", "selected_on")),
+        Column("row", _label, ("label", "metric", "selected_on", "precision", "longer")),
         column("published", digits=digits, right=True),
         Column("measured", lambda record: _measured(record, digits), ("mean", "std"), right=True),
         column("n", right=True),
@@ -83,9 +87,15 @@ def _lesson_record(line: LessonLine) -> dict[str, Any]:
 
 
 def _label(record: Record) -> str:
-    if record["metric"] != "best_accuracy":
-        return str(record["label"])
-    return f"{record['label']} (best epoch, selected on {record['selected_on']})"
+    remarks = []
+    if record["metric"] == "best_accuracy":
+        remarks.append(f"best epoch, selected on {record['selected_on']}")
+    if record["precision"]:
+        remarks.append(f"in {record['precision']}")
+    if record["longer"]:
+        lengths = " or ".join(map(str, record["longer"]))
+        remarks.append(f"the first {record['epochs']} of {lengths} epochs")
+    return f"{record['label']} ({'; '.join(remarks)})" if remarks else str(record["label"])
 
 
 def _fraction(value: float | None, digits: int) -> str:
@@ -125,8 +135,35 @@ def _summary(comparison: Comparison) -> list[str]:
     notes += comparison.failures
     if comparison.tau is not None:
         notes.append(f"Rank agreement over {counted(comparison.tau_rows, 'row')}: Kendall's tau {comparison.tau:+.2f}.")
+    notes += [*_from_records(comparison), *_repeats(comparison)]
     made = "; ".join(f"{name} {', '.join(values)}" for name, values in comparison.made.items() if values)
     return [*notes, f"Measured on: {made}."] if made else notes
+
+
+def _from_records(comparison: Comparison) -> list[str]:
+    """Which rows rest on records, and on which files."""
+    rows: dict[str, dict[int, int]] = {}
+    for line in comparison.lines:
+        for source, number in line.records.items():
+            rows.setdefault(source, {})[line.row] = number
+    return [
+        f"From records, not trained here: {source} ({counted(sum(numbers.values()), 'run')} of "
+        f"{'row' if len(numbers) == 1 else 'rows'} {ranges(numbers)})."
+        for source, numbers in sorted(rows.items())
+    ]
+
+
+def _repeats(comparison: Comparison) -> list[str]:
+    """Seeds that have several results."""
+    main = {(line.row, seed): values for line in comparison.lines for seed, values in line.repeats.items()}
+    if not main:
+        return []
+    shown = [
+        f"row {row} seed {seed}: {', '.join(f'{value:.{comparison.digits}f}' for value in values)}"
+        for (row, seed), values in list(main.items())[:MOST_REPEATS]
+    ]
+    rest = [f"{len(main) - MOST_REPEATS} more"] if len(main) > MOST_REPEATS else []
+    return [f"Results of one seed that disagree are averaged first: {'; '.join([*shown, *rest])}."]
 
 
 def _readings(comparison: Comparison) -> list[str]:

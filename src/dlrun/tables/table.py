@@ -14,6 +14,7 @@ from dlrun.tables.overrides import merged, read_overrides, shortened
 
 METRICS = ("test_accuracy", "best_accuracy")
 DIRECTIONS = ("higher", "lower")
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Table:
     digits: int
     """Decimals of the fraction, as printed (97.5 % has 3)."""
     seeds: int
+    precisions: tuple[str, ...]
+    """What may fill a row, the first that has results; none: the row's own precision alone."""
     rows: tuple[Row, ...]
     lessons: tuple[Lesson, ...]
 
@@ -132,6 +135,7 @@ def _table(path: Path, values: Any) -> Table:
         metric=_one_of(top.get("metric", "test_accuracy"), METRICS, "metric"),
         digits=_between(top["digits"], 0, 8, "digits"),
         seeds=_between(top.get("seeds", 3), 1, 1000, "seeds"),
+        precisions=tuple(_one_of(item, PRECISIONS, "precisions") for item in top.get("precisions", [])),
         rows=rows,
         lessons=lessons,
     )
@@ -145,6 +149,7 @@ _TOP: _Kinds = {
     "metric": str,
     "digits": int,
     "seeds": int,
+    "precisions": list,
     "common": (dict, list),
     "rows": list,
     "lessons": list,

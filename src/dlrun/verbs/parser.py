@@ -1,6 +1,7 @@
 """What reads the words behind a verb: argparse, with its complaints in one line as all others of dlrun's."""
 
 import argparse
+from pathlib import Path
 from typing import Any, NoReturn
 
 from dlrun.errors import UsageError, did_you_mean
@@ -43,3 +44,29 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 found = found.union(*(child._options() for child in action.choices.values()))
         return found
+
+
+def add_records(parser: Parser) -> None:
+    """The option --records; `records_and_words` reads it."""
+    parser.add_argument(
+        "--records",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="files of records (dlrun records), or folders of them, beside those in a folder records/ here",
+    )
+
+
+def records_and_words(options: argparse.Namespace) -> tuple[list[Path], list[str]]:
+    """The files of records that are meant, and the overrides that stood behind them.
+
+    Raises:
+        UsageError: There is no such file.
+    """
+    from dlrun.records.files import expanded, own
+
+    words = [word for word in options.records if "=" in word and not Path(word).exists()]
+    named = expanded(Path(word) for word in options.records if word not in words)
+    here = [path for path in own() if path not in named]
+    return [*here, *named], words

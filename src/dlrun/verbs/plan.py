@@ -1,7 +1,7 @@
 """Say what a sweep or a table would still run, and how long that would take; runs nothing but short trials.
 
     dlrun plan -m OVERRIDE …           the sweep that `dlrun -m OVERRIDE …` would run
-    dlrun plan TABLE [OVERRIDE …]      the runs that `dlrun reproduce TABLE …` would run
+    dlrun plan TABLE [OVERRIDE …]      the runs that `dlrun reproduce TABLE …` would run; same options
 
 The estimate is kept, and the sweep says in the end how far it was off.
 """
@@ -28,10 +28,10 @@ def main(arguments: list[str]) -> int:
     words = _words(arguments)
     with reading_data() as data:
         sweeping = words[0] in ("-m", "--multirun")
-        folder, settings, jobs = _sweep(words[1:], data) if sweeping else _table(words, data)
+        folder, settings, jobs, total = _sweep(words[1:], data) if sweeping else _table(words, data)
         missing = [job for job in jobs if data.complete(job) is None]
     are = "is" if len(missing) == 1 else "are"
-    print(visible(f"{len(missing)} of {counted(len(jobs), 'run')} {are} missing in {folder}"))
+    print(visible(f"{len(missing)} of {counted(total, 'run')} {are} missing in {folder}"))
     if missing:
         _estimate(missing, settings, folder)
     return 0
@@ -48,7 +48,7 @@ def _words(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def _sweep(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, list[Job]]:
+def _sweep(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, list[Job], int]:
     from dlrun.sweeps.folder import jobs_of, sweep_dir, typed_folder
     from dlrun.sweeps.points import expand, settings_of
 
@@ -56,14 +56,16 @@ def _sweep(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, l
         raise UsageError("plan: a search makes up its points as it goes, so they can't be listed")
     settings = settings_of(arguments)
     folder = typed_folder(arguments) or sweep_dir(arguments, settings)
-    return folder, settings, jobs_of(expand(arguments), folder, data.now)
+    jobs = jobs_of(expand(arguments), folder, data.now)
+    return folder, settings, jobs, len(jobs)
 
 
-def _table(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, list[Job]]:
+def _table(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, list[Job], int]:
     from dlrun.verbs.reproduce import request, to_run
 
-    jobs = to_run(request(arguments, data.now).planned)
-    return jobs[0].run_dir.parent, jobs[0].config.sweep, jobs
+    asked = request(arguments, data.now)
+    first = asked.planned[0]
+    return first.folder.parent, first.config.sweep, to_run(asked), len(asked.planned)
 
 
 def _estimate(missing: Sequence[Job], settings: Sweep, folder: Path) -> None:

@@ -16,11 +16,10 @@ from pathlib import Path
 
 from dlrun.errors import UsageError
 from dlrun.records.files import Merged, expanded, read
-from dlrun.records.record import Record
+from dlrun.records.record import NotComplete, Record
 from dlrun.records.summary import summary
 from dlrun.report.output import counted, terminal_width, visible, write
 from dlrun.report.runs import find
-from dlrun.result import read_result
 from dlrun.verbs.parser import Parser
 
 
@@ -76,12 +75,11 @@ def _write_lines(folders: Iterable[Path], path: Path) -> int:
     unfinished = 0
     with path.open("wb") as file:
         for folder in folders:
-            result = read_result(folder)
-            if (result is None and not (folder / "result.json").exists()) or (result and result.status != "completed"):
-                unfinished += 1
-                continue
             try:
                 line = Record.of_run(folder).line()
+            except NotComplete:
+                unfinished += 1
+                continue
             except UsageError as error:
                 print(visible(f"left out: {error}"), file=sys.stderr)
                 continue

@@ -3,15 +3,18 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlrun.config import plain
 from dlrun.errors import UsageError
 from dlrun.report import leaderboard, runs
 from dlrun.report.output import Table, terminal_width, visible, write
-from dlrun.verbs.parser import Parser
+from dlrun.verbs.parser import Parser, add_records, records_and_words
 
 if TYPE_CHECKING:
+    from dlrun.tables.compare import Comparison
     from dlrun.tables.plan import Found
 
 
@@ -20,6 +23,8 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_intermixed_args(arguments)
     if options.table:
         return _report_table(options)
+    if options.records:
+        raise UsageError("report: --records goes with --table; dlrun records show lists what is in files")
     if not options.path:
         raise UsageError("report: name a folder of runs, such as outputs")
     found, damaged = runs.read(runs.find(options.path))
@@ -62,8 +67,8 @@ def _average_seeds(found: Sequence[runs.Run], folder: Path) -> None:
 
 
 def _report_table(options: argparse.Namespace) -> int:
-    """Published beside measured, from the runs in one folder; words with `=` are overrides as of `reproduce`."""
-    from dlrun.tables import plan, table
+    """Published beside measured, from runs and records; words with `=` are overrides as of `reproduce`."""
+    from dlrun.tables import evidence, plan, table
     from dlrun.tables.compare import compare
     from dlrun.tables.render import render
 
@@ -71,31 +76,54 @@ def _report_table(options: argparse.Namespace) -> int:
     folders = [word for word in options.path if str(word) not in own] or [plan.RUNS]
     if len(folders) > 1:
         raise UsageError("--table: the runs of a table lie in one folder; name one PATH")
+    files, words = records_and_words(options)
     published = table.load(options.table)
-    if folders == [plan.RUNS] and not plan.RUNS.exists():
+    if folders == [plan.RUNS] and not plan.RUNS.exists() and not files:
         raise UsageError(f"{plan.RUNS}: no runs of tables here yet; dlrun reproduce {published.name} makes them")
-    measured, damaged = runs.read(runs.find(folders))
+    measured, damaged = runs.read(runs.find(folder for folder in folders if folder != plan.RUNS or folder.exists()))
     for sentence in damaged:
         print(visible(f"not on the page: {sentence}"), file=sys.stderr)
-    seeds = {*range(published.seeds), *(int(run.fields.get("seed", 0)) for run in measured)}
-    planned = _measured_seeds(
-        plan.find(plan.plan(published, published.rows, seeds, own), runs=folders[0]), published.seeds
-    )
-    comparison = compare(published, published.rows, planned, own)
+    seeds = {int(run.fields.get("seed", 0)) for run in measured}.union(range(published.seeds))
+    planned = plan.plan(published, published.rows, seeds, [*own, *words])
+    records = evidence.pool(files, planned, published.precisions)
+    found = evidence.gather(planned, records, published.precisions, folders[0], more=True)
+    found = _measured_seeds(found, published.seeds)
+    comparison = compare(published, published.rows, found, [*own, *words])
     print(render(comparison, options.form, terminal_width()), end="")
-    labels = {folders[0] / one.planned.folder.name: one.planned.row.label for one in planned if one.status != "missing"}
-    shown = [run for run in measured if run.folder in labels]
-    if shown and (options.html or options.form == "text"):
-        path = options.html or folders[0] / f"{published.name}.html"
-        _write_page(path, runs=shown, damaged=damaged, comparison=comparison, labels=labels, title=published.title)
+    if options.html or options.form == "text":
+        _write_table_page(options.html or folders[0] / f"{published.name}.html", found, measured, damaged, comparison)
     return 0
+
+
+def _write_table_page(
+    path: Path, found: Sequence["Found"], measured: Sequence[runs.Run], damaged: Sequence[str], comparison: "Comparison"
+) -> None:
+    by_folder = {run.folder: run for run in measured}
+    labels, shown = {}, []
+    for number, one in enumerate(found):
+        run = _recorded(one, number) if one.record else by_folder.get(one.folder) if one.folder else None
+        if run is not None:
+            labels[run.folder] = one.planned.row.label
+            shown.append(run)
+    if shown and path.parent.is_dir():
+        _write_page(path, runs=shown, damaged=damaged, comparison=comparison, labels=labels, title=comparison.title)
+
+
+def _recorded(found: "Found", number: int) -> runs.Run:
+    """The run of a record; its folder is a name of its own, as there is none."""
+    assert found.record is not None
+    name = found.planned.folder.name
+    result = replace(found.record.result, name=name, overrides=list(found.planned.overrides))
+    fields = runs.flat(plain(found.record.config))
+    return runs.Run(Path(found.source, str(number), name), fields, result, found.record.rows, source=Path(found.source))
 
 
 def _measured_seeds(found: Sequence["Found"], usual: int) -> list["Found"]:
     """Without the seeds that no row has: they belong to other tables. Where there is none, so many as are usual."""
     there = {one.planned.seed for one in found if one.status != "missing"}
-    wanted = there | set(range(min(usual, max(there, default=usual) + 1)))
-    return [one for one in found if one.planned.seed in wanted]
+    here = {one.planned.seed for one in found if one.folder is not None}
+    first = () if there and not here else range(min(usual, max(here, default=usual) + 1))
+    return [one for one in found if one.planned.seed in there.union(first)]
 
 
 def _beside(paths: Sequence[Path]) -> Path:
@@ -137,6 +165,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--table", metavar="NAME", help="compare the runs in PATH (default: outputs/runs) with a published table"
     )
+    add_records(parser)
     parser.add_argument(
         "--sort",
         default=leaderboard.DEFAULT_SORT,

@@ -18,10 +18,11 @@ from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
 from dlrun.sweeps.fingerprints import reading_data
 from dlrun.tables.compare import compare
-from dlrun.tables.plan import QUICK, Found, Planned, find, plan
+from dlrun.tables.evidence import Pool, gather, pool
+from dlrun.tables.plan import QUICK, Found, Planned, plan, seeds_typed
 from dlrun.tables.render import render
 from dlrun.tables.table import Row, Table, available, choose, load
-from dlrun.verbs.parser import Parser
+from dlrun.verbs.parser import Parser, add_records, records_and_words
 
 if TYPE_CHECKING:
     from dlrun.sweeps.jobs import Job
@@ -51,6 +52,14 @@ class Request:
     own: Sequence[str]
     planned: Sequence[Planned]
     dry_run: bool
+    records: Pool
+    """Those that can stand for its rows."""
+    more_seeds: bool
+    """Whether results of further seeds in records count: no seeds were typed."""
+
+    def found(self) -> list[Found]:
+        """What is there for its runs by now."""
+        return gather(self.planned, self.records, self.table.precisions, more=self.more_seeds)
 
 
 def request(arguments: Sequence[str], contents: Contents = lambda _: None) -> Request:
@@ -67,9 +76,11 @@ def request(arguments: Sequence[str], contents: Contents = lambda _: None) -> Re
         raise UsageError(f"reproduce: which table? There are: {', '.join(sorted(available()))}")
     table = load(options.table)
     rows = choose(table, options.rows)
-    own = (*QUICK, *options.override) if options.quick else tuple(options.override)
-    planned = plan(table, rows, options.seeds or table.seeds, own, contents)
-    return Request(table, rows, own, planned, options.dry_run)
+    files, words = records_and_words(options)
+    own = (*(QUICK if options.quick else ()), *options.override, *words)
+    planned = plan(table, rows, options.seeds or range(table.seeds), own, contents)
+    records = pool(files, planned, table.precisions, contents)
+    return Request(table, rows, own, planned, options.dry_run, records, options.seeds is None)
 
 
 def show(asked: Request, found: Sequence[Found]) -> int:
@@ -92,16 +103,24 @@ def _parser() -> Parser:
         "override", nargs="*", default=(), metavar="OVERRIDE", help="changes every run, e.g. device=cuda epochs=1"
     )
     parser.add_argument("--rows", metavar="1-4,7", help="only these rows")
-    parser.add_argument("--seeds", type=_count, metavar="N", help="seeds 0 … N-1 (default: what the table says)")
+    parser.add_argument(
+        "--seeds",
+        type=_seeds,
+        metavar="N",
+        help="seeds 0 … N-1 (default: what the table says), or which: 30-32, or 0,5,7",
+    )
+    add_records(parser)
     parser.add_argument("--dry-run", action="store_true", help="print a line to type for every run, and run nothing")
     parser.add_argument("--quick", action="store_true", help=f"cut every run short ({QUICK[0]}): no verdicts")
     return parser
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1 to 1000")
-    return int(text)
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return seeds_typed(text)
+    except ValueError:
+        expected = "expected a whole number from 1 to 1000, or seeds such as 30-32 or 0,5,7"
+        raise argparse.ArgumentTypeError(f"{text}: {expected}") from None
 
 
 def complete(asked: Request, slurm: settings.Settings | None) -> list[Found]:
@@ -111,19 +130,21 @@ def complete(asked: Request, slurm: settings.Settings | None) -> list[Found]:
         UsageError: A mistake that shows before anything runs, such as missing data.
         Interrupted: A signal stopped it; running jobs have saved, the rest was not started.
     """
-    jobs = to_run(asked.planned)
+    jobs = to_run(asked)
     sweep = asked.planned[0].config.sweep
+    if not jobs:
+        return asked.found()
     if slurm:
         from dlrun.slurm.waiting import run_on_slurm
 
         run_on_slurm(jobs, slurm, sweep, asked.table.name)
     else:
         _launch(jobs, sweep)
-    return find(asked.planned)
+    return asked.found()
 
 
-def to_run(planned: Sequence[Planned]) -> list["Job"]:
-    """The planned runs as checked jobs, all rows with seed 0 first.
+def to_run(asked: Request) -> list["Job"]:
+    """The planned runs that no record stands for as checked jobs, all rows with seed 0 first.
 
     Raises:
         UsageError: A mistake that shows before anything runs, such as missing data.
@@ -131,12 +152,16 @@ def to_run(planned: Sequence[Planned]) -> list["Job"]:
     from dlrun.runs import check
     from dlrun.sweeps.jobs import Job
 
-    lacking = [one.planned for one in find(planned) if one.status != "completed"]
+    done = [one for one in asked.found() if one.status == "completed"]
+    filled = {(one.planned.row.number, one.planned.seed) for one in done}
+    on_disk = {one.folder for one in done}
+    lacking = [one for one in asked.planned if (one.row.number, one.seed) not in filled]
     for one in lacking:
         _refuse_foreign(one)
     for config in {one.row.number: one.config for one in lacking}.values():
         check(config)
-    ordered = sorted(planned, key=lambda one: one.seed)
+    wanted = [one for one in asked.planned if one in lacking or one.folder in on_disk]
+    ordered = sorted(wanted, key=lambda one: one.seed)
     return [Job(one.overrides, one.folder, one.settled, one.name) for one in ordered]
 
 

@@ -98,7 +98,7 @@ def _submit_table(typed: Sequence[str], settings: Settings, words: list[str]) ->
     name = table.table.name
     if own:
         name += "-" + hashlib.sha256("\n".join(own).encode()).hexdigest()[:6]
-    return _send(name, words, to_run(table.planned), settings, table.planned[0].config.sweep)
+    return _send(name, words, to_run(table), settings, table.planned[0].config.sweep)
 
 
 def _send(name: str, words: list[str], jobs: Sequence["Job"], settings: Settings, sweep: "Sweep") -> int:
@@ -150,11 +150,10 @@ def _collect(name: str | None) -> int:
 
 
 def _collect_table(words: Sequence[str]) -> int:
-    from dlrun.tables.plan import find
     from dlrun.verbs.reproduce import request, show
 
     table = request(words)
-    return show(table, find(table.planned))
+    return show(table, table.found())
 
 
 def _cancel(name: str | None) -> int:

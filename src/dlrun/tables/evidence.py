@@ -1,0 +1,185 @@
+"""What fills the rows of a table: runs on the disk, records, longer runs, other precisions (no torch)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dlrun.errors import UsageError
+from dlrun.records.files import read
+from dlrun.records.record import Record, any_length
+from dlrun.shelf import Contents, same_data
+from dlrun.tables.plan import RUNS, Found, Planned, find, in_precision, with_seed
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record that may stand for a row, and the file it is from."""
+
+    record: Record
+    source: str
+    fits: bool
+    """Whether it was made on what the data hold now, as far as they can be read."""
+
+
+Pool = Mapping[str, Sequence[Kept]]
+"""Records by `dlrun.records.record.any_length`."""
+
+
+def pool(
+    files: Iterable[Path],
+    planned: Sequence[Planned],
+    precisions: Sequence[str] = (),
+    contents: Contents = lambda _: None,
+) -> Pool:
+    """The records of some files that may stand for planned runs or for other seeds of their rows.
+
+    Only these stay in memory; every line is checked.
+
+    Args:
+        contents: As `dlrun.tables.plan.plan` takes it.
+
+    Raises:
+        Damaged: A line is not as it was written.
+        UsageError: A line is no record, or a file can't be read.
+    """
+    found: dict[str, list[Kept]] = defaultdict(list)
+    rows = {one.row.number: one for one in planned}.values()
+    wanted = {any_length(one.config): one for row in rows for one in (row, *_others(row, precisions))}
+    for line in read(files):
+        key = line.record.any_length
+        if key in wanted:
+            fits = same_data(wanted[key].settled, line.record.result, contents)
+            found[key].append(Kept(line.record, str(line.path), fits))
+    return found
+
+
+def gather(
+    planned: Sequence[Planned], records: Pool, precisions: Sequence[str] = (), runs: Path = RUNS, more: bool = False
+) -> list[Found]:
+    """What is there for planned runs: at least one `Found` each, several where a seed has several results.
+
+    A row takes its own precision if there is any result in it, else the next of `precisions` that has one. A record
+    of just so many epochs goes before the beginning of a longer one.
+
+    Args:
+        more: Also take results of seeds that are not planned from records.
+
+    Raises:
+        UsageError: A `result.json` is damaged.
+    """
+    further = [*planned, *(_more_seeds(planned, records, precisions) if more else ())]
+    found = _look(further, records, runs)
+    for number in range(1, len(precisions)):
+        lacking = [one for one in further if one.row.number not in _filled(found)]
+        others = [other for one in lacking for other in _others(one, precisions[: number + 1])[-1:]]
+        looked = _look(others, records, runs)
+        rows = _filled(looked)
+        found = [one for one in found if one.planned.row.number not in rows]
+        found += [one for one in looked if one.planned.row.number in rows]
+    asked = {(one.row.number, one.seed) for one in planned}
+    return [one for one in found if one.status == "completed" or (one.planned.row.number, one.planned.seed) in asked]
+
+
+def _others(planned: Planned, precisions: Sequence[str]) -> list[Planned]:
+    """The run in each precision that comes after its own."""
+    own = planned.config.precision
+    later = precisions[precisions.index(own) + 1 :] if own in precisions else ()
+    return [in_precision(planned, name) for name in later]
+
+
+def _more_seeds(planned: Sequence[Planned], records: Pool, precisions: Sequence[str]) -> Iterable[Planned]:
+    asked = {(one.row.number, one.seed) for one in planned}
+    for row in {one.row.number: one for one in planned}.values():
+        kinds = [any_length(one.config) for one in (row, *_others(row, precisions))]
+        seeds = {kept.record.result.seed for kind in kinds for kept in records.get(kind, ())}
+        for seed in sorted(seeds):
+            if (row.row.number, seed) not in asked:
+                yield with_seed(row, seed)
+
+
+def _filled(found: Iterable[Found]) -> set[int]:
+    return {one.planned.row.number for one in found if one.status == "completed"}
+
+
+def _look(planned: Sequence[Planned], records: Pool, runs: Path) -> list[Found]:
+    """Folders and records for planned runs, all of one content of the data."""
+    on_disk = find(planned, runs)
+    seeds: dict[tuple[str, int], list[Kept]] = defaultdict(list)
+    for key, several in records.items():
+        for kept in several:
+            seeds[key, kept.record.result.seed].append(kept)
+    found = [(one, _standing(one.planned, seeds[any_length(one.planned.config), one.planned.seed])) for one in on_disk]
+    contents = _contents(found)
+    whole: list[Found] = []
+    for one, standing in found:
+        fitting = [_on_content(stand, contents) for stand in standing]
+        whole += _together(one, fitting)
+    return whole
+
+
+def _standing(planned: Planned, kept: Sequence[Kept]) -> list[Found]:
+    """The records that give the planned run, the beginnings of longer ones only where none is of just that run."""
+    epochs = planned.config.epochs
+    exact = [one for one in kept if one.record.config.epochs == epochs]
+    several = exact or [one for one in kept if one.record.contains(epochs)]
+    found: dict[tuple[str, str, str], Found] = {}
+    for one in several:
+        record = one.record.shortened(epochs)
+        longer = None if exact else one.record.config.epochs
+        run = (record.result.data["fingerprint"], record.environment, record.numbers)
+        status = "completed" if one.fits else "other data"
+        found.setdefault(run, Found(planned, status, record.result, record=record, source=one.source, longer=longer))
+    return list(found.values())
+
+
+def _contents(found: Iterable[tuple[Found, Sequence[Found]]]) -> dict[str, str]:
+    """By data set the fingerprint that counts: that on the disk, else that which most records were made on.
+
+    Official files go first.
+    """
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    official: set[str] = set()
+    chosen: dict[str, str] = {}
+    for one, standing in found:
+        data = repr(one.planned.config.data)
+        if one.status == "completed" and one.result is not None:
+            chosen[data] = one.result.data["fingerprint"]
+        for stand in standing:
+            assert stand.result is not None
+            if stand.status != "completed":
+                continue
+            counts[data][stand.result.data["fingerprint"]] += 1
+            if stand.result.data["verified"]:
+                official.add(stand.result.data["fingerprint"])
+    for data, several in counts.items():
+        most = min(several, key=lambda one: (one not in official, -several[one], one))
+        chosen.setdefault(data, most)
+    return chosen
+
+
+def _on_content(found: Found, contents: Mapping[str, str]) -> Found:
+    assert found.result is not None
+    same = contents.get(repr(found.planned.config.data)) == found.result.data["fingerprint"]
+    return found if same else replace(found, status="other data")
+
+
+def _together(on_disk: Found, records: Sequence[Found]) -> list[Found]:
+    """A folder's result and those of records, without the record of the folder's own run."""
+    good = [one for one in records if one.status == "completed"]
+    if on_disk.status == "completed":
+        return [on_disk, *(one for one in good if not _same(one, on_disk))]
+    if on_disk.status == "missing":
+        return good or list(records) or [on_disk]
+    return good or [on_disk]
+
+
+def _same(one: Found, on_disk: Found) -> bool:
+    """Whether a record is of the run in a folder (or has its bits)."""
+    assert on_disk.folder is not None
+    assert one.record is not None
+    try:
+        there = Record.of_run(on_disk.folder)
+    except UsageError:
+        return False
+    return (there.environment, there.numbers) == (one.record.environment, one.record.numbers)
