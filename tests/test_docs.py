@@ -184,8 +184,14 @@ def test_commands_that_are_only_shown_are_right(page: Path) -> None:
             key, equals, value = word.partition("=")
             if word.startswith("--") and verb:
                 assert f"`{word} " in section or f"`{word}`" in section, command
-            elif equals:
+            elif equals and key not in own_words(section):
                 assert_known(key, value, command)
+
+
+def own_words(section: str) -> list[str]:
+    """What a verb takes as KEY=VALUE, as its part of the reference lists it: `split` is no field of a config."""
+    listed = re.search(r"^\| `FIELD=VALUE …` \| (.+) \|$", section, re.MULTILINE)
+    return listed[1].split(", ") if listed else []
 
 
 def assert_known(key: str, value: str, command: str) -> None:

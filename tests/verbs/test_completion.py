@@ -39,7 +39,7 @@ def test_fields_are_those_of_the_option_chosen() -> None:
 def test_what_the_choice_of_an_option_sets_is_not_typed() -> None:
     assert candidates("dlrun sweep.n") == ["sweep.name="]
     assert candidates("dlrun optimizer.n") == ["optimizer.nesterov="]
-    assert candidates("dlrun model=fc_64 model.n") == []
+    assert candidates("dlrun model=fc_64 model.n") == ["model.norm="]
 
 
 def test_values() -> None:
