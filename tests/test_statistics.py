@@ -158,6 +158,15 @@ def test_seeds_far_apart_make_a_row_unstable():
         assert found.degrees == (1 if unstable else 9)
 
 
+def test_an_unknown_test_set_leaves_the_seeds_alone_to_tell():
+    one, two = (judge(Runs(values, None), Printed(0.98, 4)) for values in ((0.5,), (0.979, 0.981)))
+    assert verdict(one, one.p) == "undecided"
+    assert (one.spread.variance, one.normalized_error, one.p) == (math.inf, 0.0, 1.0)
+    assert (two.spread.variance, two.degrees) == (pytest.approx(2e-6), 1)
+    found = pair(Measured(one.runs, one.spread), Measured(two.runs, two.spread))
+    assert (found.p, found.chance, lesson(found, "lower", found.p)) == (1.0, 0.5, "open")
+
+
 def test_seeds_without_effect_count_once():
     runs = Runs((0.98, 0.98, 0.98), 10_000, same=True)
     assert (runs.n, runs.std) == (1, None)
@@ -340,11 +349,11 @@ def test_a_single_short_run_leaves_a_lesson_open():
 
 
 def test_exact_rows_in_lessons():
-    found = pair(exactly(0.95, 10_000), exactly(0.94, 10_000))
+    found = pair(exactly(0.95), exactly(0.94))
     assert (found.p, found.chance, lesson(found, "higher", found.p)) == (0.0, 1.0, "holds")
-    equal = pair(exactly(0.95, 10_000), exactly(0.95, 10_000))
+    equal = pair(exactly(0.95), exactly(0.95))
     assert (equal.p, equal.chance, lesson(equal, "higher", equal.p)) == (1.0, 0.5, "open")
-    against = pair(exactly(0.95, 10_000), measured(0.94))
+    against = pair(exactly(0.95), measured(0.94))
     assert against.degrees == 8
 
 
@@ -484,7 +493,7 @@ def test_a_difference_of_the_margin_is_called_inside_in_less_than_five_percent()
 
 
 @pytest.mark.slow
-def test_a_table_where_nothing_differs_has_a_false_claim_in_five_percent():
+def test_a_table_where_nothing_differs_has_a_false_claim_in_five_percent_at_most():
     chance, false, tables = random.Random(5), 0, 2000
     deviation = math.sqrt(0.066 / 20_000)
     for _ in range(tables):
@@ -496,7 +505,8 @@ def test_a_table_where_nothing_differs_has_a_false_claim_in_five_percent():
             for _ in range(20)
         ]
         false += min(holm([one.p for one in found])) <= LEVEL
-    assert 0.02 < false / tables < 0.065
+    # Far fewer where the prior is as right as here: t allows for variances that are known less well.
+    assert false / tables < 0.05
 
 
 @pytest.mark.slow

@@ -66,8 +66,8 @@ class Runs:
     """What was measured of one experiment: a value a seed."""
 
     values: tuple[float, ...]
-    images: int
-    """Of the test set that was really used."""
+    images: int | None
+    """Of the test set that was really used; None where that is not known."""
     jitter: float | None = None
     """Variance of one epoch's accuracy about its trend (`jitter`); None where unknown, 0 where it is no matter."""
     same: bool = False
@@ -137,21 +137,25 @@ def spread(runs: Runs, published: float | None = None) -> Spread:
     prior = _prior(runs, published)
     n = runs.n
     if n == 1:
-        return Spread(prior, PRIOR, prior)
+        return Spread(prior, PRIOR, prior) if prior else Spread(math.inf, 1, prior)
     own = statistics.variance(runs.values)
+    if not prior:
+        return Spread(own, n - 1, prior)
     if own > f_quantile(UNSTABLE, n - 1, PRIOR) * prior:
         return Spread(own, n - 1, prior, unstable=True)
     return Spread((PRIOR * prior + (n - 1) * own) / (PRIOR + n - 1), PRIOR + n - 1, prior)
 
 
 def _prior(runs: Runs, published: float | None) -> float:
-    binomial = error_rate(runs, published) / (2 * runs.images)
+    """0 where nothing is known."""
+    binomial = error_rate(runs, published) / (2 * runs.images) if runs.images else 0.0
     return max(binomial, runs.jitter or 0.0)
 
 
 def error_rate(runs: Runs, published: float | None) -> float:
     """The larger of the measured and the published error rate, half an image at least."""
-    return max(1 - runs.mean, 1 - (1.0 if published is None else published), 0.5 / runs.images)
+    least = 0.5 / runs.images if runs.images else 0.0
+    return max(1 - runs.mean, 1 - (1.0 if published is None else published), least)
 
 
 def default_margin(published: float) -> float:
@@ -227,7 +231,7 @@ def _error(runs: Runs, printed: Printed, found: Spread, n: int) -> tuple[float, 
     if theirs != found.variance:
         degrees = satterthwaite(((measured, found.degrees), (published, their_degrees)))
     sets = 0.0
-    if printed.other_images is not None:
+    if printed.other_images and runs.images:
         err = error_rate(runs, printed.centre)
         sets = err * (1 - err) * (1 / runs.images + 1 / printed.other_images)
     return math.sqrt(measured + published + printed.rounding + sets), degrees
@@ -238,7 +242,7 @@ def satterthwaite(parts: Sequence[tuple[float, int]]) -> int:
     total = sum(variance for variance, _ in parts)
     spent = sum(variance**2 / degrees for variance, degrees in parts if variance)
     least = min(degrees for _, degrees in parts)
-    return max(math.floor(total**2 / spent * (1 + _EXACT)), 1) if spent else least
+    return max(math.floor(total**2 / spent * (1 + _EXACT)), 1) if 0 < spent < math.inf else least
 
 
 def verdict(judged: Judged, adjusted_p: float) -> str:
@@ -279,7 +283,8 @@ def seeds_that_decide(judged: Judged) -> int | None:
 
 def enough(judged: Judged) -> bool:
     """Whether further seeds are not worth their time; it asks how precise the row is, never what it says."""
-    precise = t_quantile(judged.degrees, 1 - LEVEL) * judged.error <= judged.margin / 2
+    reach = t_quantile(judged.degrees, 1 - LEVEL) * judged.error
+    precise = reach <= judged.margin / 2 and not judged.runs.blind
     return precise or judged.runs.same or judged.runs.n >= 5 * judged.printed.n
 
 
@@ -327,9 +332,9 @@ class Measured:
         return self.runs.blind and self.spread.variance > 0
 
 
-def exactly(value: float, images: int) -> Measured:
+def exactly(value: float) -> Measured:
     """What no chance enters."""
-    return Measured(Runs((value,), images, 0.0), Spread(0.0, PRIOR, 0.0))
+    return Measured(Runs((value,), None, 0.0), Spread(0.0, PRIOR, 0.0))
 
 
 @dataclass(frozen=True)

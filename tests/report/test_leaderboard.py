@@ -72,13 +72,13 @@ def test_what_follows_from_a_choice_is_no_column(run: Make, tmp_path: Path) -> N
     assert titles(table(tmp_path))[:3] == ["model", "optimizer", "test accuracy"]
 
 
-def test_ties_are_marked_where_intervals_overlap(run: Make, tmp_path: Path) -> None:
+def test_ties_are_marked_where_runs_cannot_be_told_apart(run: Make, tmp_path: Path) -> None:
     for seed, noise in ((0, -0.01), (1, 0.0), (2, 0.01)):
         run("batch_size=32", f"seed={seed}", accuracy=0.92 + noise)
         run("batch_size=64", f"seed={seed}", accuracy=0.91 + noise)
         run("batch_size=128", f"seed={seed}", accuracy=0.50 + noise)
     assert [text[:2] for text in shown(table(tmp_path), "test accuracy")] == ["0.", "≈ ", "0."]
-    assert "overlap" in table(tmp_path).notes[0]
+    assert "not told apart from the best" in table(tmp_path).notes[0]
 
 
 def test_running_failed_and_interrupted_runs_are_shown(run: Make, tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def test_published_table_with_verdicts_and_lessons(tmp_path: Path) -> None:
     assert read.rows["board"][1][1:3] == ["FC (64,64)", "reproduced"]
     assert read.rows["lessons"][1][:2] == ["Wider helps", "holds"]
     plots = [one["aria-label"] for one in read.all("svg") if one.get("class") == "dots"]
-    assert plots[0] == "published 0.9755, measured 0.9756 ± 0.0005 (n = 3)"
+    assert plots[0] == "published 0.9755, measured 0.9756 ± 0.0026 (n = 3)"
     assert [entry["label"] for entry in json.loads(read.script)] == ["FC (64,64)", "FC (512,512)"]
 
 

@@ -1,6 +1,7 @@
 """Published beside measured, from results as runs write them."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 from helpers import result_of_a_run
 
+from dlrun.settled import settle
+from dlrun.statistics import satterthwaite, t_above, t_quantile
 from dlrun.tables import table as tables
-from dlrun.tables.compare import compare
+from dlrun.tables.compare import UNCONFIRMED, compare
 from dlrun.tables.plan import find, plan
 from dlrun.tables.render import render
 
@@ -18,7 +21,7 @@ TABLE = r"""
 title: "Mine | <b>"
 source: {document: A paper, heading: Table 1}
 digits: 4
-common: {data: synthetic, model: fc_64, precision: float32, epochs: 2}
+common: {data: synthetic, data.test_images: 10000, model: fc_64, precision: float32, epochs: 2}
 rows:
   - label: narrow
     overrides: {batch_size: 16}
@@ -48,8 +51,8 @@ def _own_table():
     return tables.load("mine")
 
 
-def write(planned, test=0.9, status="completed", fingerprint="abcd", best=None):
-    """A run folder as a run leaves it."""
+def write(planned, test=0.9, status="completed", fingerprint="abcd", best=None, loss=None, jumps=False):
+    """A run folder as a run leaves it; `jumps` writes the history of a run whose jitter is known."""
     config = planned.config
     planned.folder.mkdir(parents=True, exist_ok=True)
     done = status == "completed"
@@ -62,23 +65,26 @@ def write(planned, test=0.9, status="completed", fingerprint="abcd", best=None):
         data={"name": "synthetic", "fingerprint": fingerprint, "verified": True},
         epochs=config.epochs,
         train={"loss": 0.1, "accuracy": 0.92} if done else None,
-        test={"loss": 0.2, "accuracy": test} if done else None,
+        test={"loss": loss or 0.2 + 0.001 * planned.seed, "accuracy": test} if done else None,
         best={"epoch": 1, "accuracy": best or test, "selected_on": "test"} if done else None,
         seconds={"total": 10.0, "train": 8.0, "evaluate": 2.0, "start": 1.0},
         error=None if done else {"type": "RunFailed", "message": "out of memory"},
     ).write(planned.folder)
+    if jumps:
+        epochs = [f"{epoch},{test + 0.0001 * (-1) ** epoch}" for epoch in range(1, config.epochs + 1)]
+        (planned.folder / "history.csv").write_text("\n".join(["epoch,test_accuracy", *epochs]) + "\n")
 
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory):
-    """Row 1 reproduced (n = 3), row 2 close, with one failed seed and one interrupted one, row 3 missing."""
+    """Row 1 reproduced (n = 3), row 2 with one short run, a failed seed and an interrupted one, row 3 missing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("work"))
         return _partial(_own_table())
 
 
 def _partial(table):
-    planned = plan(table, table.rows, range(3))
+    planned = plan(table, table.rows, 3)
     first = planned[:6]
     for one, test in zip(first[:3], (0.899, 0.9, 0.902), strict=True):
         write(one, test)
@@ -92,7 +98,7 @@ def _partial(table):
 def test_rows_are_all_there_with_n_and_verdict(comparison):
     assert [(line.label, line.metric, line.n, line.verdict) for line in comparison.lines] == [
         ("narrow", "test_accuracy", 3, "reproduced"),
-        ("=wide_\x1b[31m%", "test_accuracy", 1, "close"),
+        ("=wide_\x1b[31m%", "test_accuracy", 1, "reproduced"),
         ("=wide_\x1b[31m%", "best_accuracy", 1, "differs"),
         ("unprinted", "test_accuracy", 0, None),
     ]
@@ -109,7 +115,11 @@ def test_numbers_of_a_row(comparison):
     # mean of 0.899, 0.900, 0.902; s = sqrt(14/3) * 1e-3 / sqrt(2)
     assert line.mean == pytest.approx(0.900333, abs=1e-6)
     assert line.std == pytest.approx(0.0015275, abs=1e-7)
-    assert line.half_width == pytest.approx(4.302653 * 0.0015275 * (4 / 3) ** 0.5 + 0.00005, abs=1e-6)
+    # v0 = 0.1 / 20000, from the published error rate; v = (8 v0 + 2 s²) / 10 on 10; u² = 4/3 v + 1e-8/12
+    v = (8 * 0.1 / 20000 + 2 * 0.0015275**2) / 10
+    assert line.half_width == pytest.approx(2.228139 * (v * 4 / 3 + 1e-8 / 12) ** 0.5, abs=1e-6)
+    assert line.normalized_error == pytest.approx(line.difference / line.half_width)
+    assert (line.margin, line.seeds_that_decide, line.remarks) == (0.01, None, ())
     assert line.difference == pytest.approx(0.000333, abs=1e-6)
     assert (line.epochs, line.seconds, line.published_train, line.measured_train) == (2, 10, 0.91, 0.92)
     assert line.measured == {0: 0.899, 1: 0.9, 2: 0.902}
@@ -121,17 +131,173 @@ def test_a_printed_maximum_is_compared_with_the_best_epoch_and_labelled(comparis
     assert "(best epoch, selected on test)" in render(comparison, "text")
 
 
-def test_lessons_need_three_pairs(comparison):
+def test_a_lesson_on_one_short_run_stays_open(comparison):
     lesson = comparison.lessons[0]
-    assert (lesson.n, lesson.outcome, lesson.difference) == (1, "open", pytest.approx(0.052))
+    assert (lesson.n, lesson.outcome, lesson.difference) == ((1, 3), "open", pytest.approx(0.951 - 0.900333, abs=1e-6))
+    assert lesson.p < 0.001
+    assert lesson.chance > 0.99
 
 
-def test_lesson_over_pairs(table):
-    for planned in plan(table, table.rows[:2], range(3)):
+def test_lesson_over_seeds(table):
+    for planned in plan(table, table.rows[:2], 3):
         write(planned, 0.9 + 0.001 * planned.seed + (0.01 if planned.row.number == 2 else 0))
-    comparison = compare(table, table.rows, find(plan(table, table.rows, range(3))))
-    assert [(one.n, one.outcome) for one in comparison.lessons] == [(3, "holds")]
-    assert (comparison.tau, comparison.tau_rows) == (1, 2)
+    comparison = compare(table, table.rows, find(plan(table, table.rows, 3)))
+    assert [(one.n, one.outcome) for one in comparison.lessons] == [((3, 3), "holds")]
+    assert (comparison.rank.tau, comparison.rank.rows, comparison.rank.p) == (1, 2, None)
+
+
+RICH = """
+title: Rich
+source: {document: A paper, heading: Table 2}
+digits: 4
+margin: {value: 0.02, reason: two points are nothing here}
+common: {data: synthetic, data.test_images: 10000, model: fc_64, precision: float32, epochs: 10}
+rows:
+  - label: base
+    overrides: {batch_size: 16}
+    published: [{test_accuracy: 0.9, train_accuracy: 0.92, test_loss: 0.21}, {test_accuracy: 0.904}]
+  - {label: again, same_as: base, published: {test_accuracy: 0.902}}
+  - {label: elsewhere, same_as: {table: mine, row: unprinted}, published: {test_accuracy: 0.91, n: 30, std: 0.003}}
+  - {label: read anew, overrides: {batch_size: 48}, reading_of: base}
+  - {label: exact, overrides: {batch_size: 96}, published: {test_accuracy: 0.9}, deterministic: true}
+  - {label: not measured, overrides: {batch_size: 112}, published: {val_accuracy: 0.9}}
+lessons:
+  - {claim: more helps, rows: [base, {table: mine, row: narrow}], direction: higher}
+  - {claim: nothing changes, rows: [again, base], direction: not better, margin: 0.001}
+  - {claim: reading anew is no better, rows: [read anew, base], direction: not better, margin: 0.02}
+"""
+
+
+@pytest.fixture
+def rich(table):
+    """A table that uses what a source may print, beside `mine`; three seeds of most rows."""
+    Path("configs/table/rich.yaml").write_text(RICH)
+    found = tables.load("rich")
+    for one in plan(found, found.rows, 3):
+        if one.row.label == "exact" and one.seed:
+            continue
+        if one.row.label != "not measured":
+            write(one, {"read anew": 0.85, "exact": 0.9001}.get(one.row.label, 0.9) + 0.001 * one.seed, jumps=True)
+    for one in plan(table, table.rows[:1], 3):
+        write(one, 0.89 + 0.001 * one.seed)
+    return found
+
+
+def compared(table, seeds=3):
+    return compare(table, table.rows, find(plan(table, [*table.rows, *table.others], seeds)))
+
+
+def test_several_printed_numbers_of_one_experiment_have_a_verdict_each_and_count_once(rich):
+    comparison = compared(rich)
+    lines = [line for line in comparison.lines if line.label in ("base", "again")]
+    assert [(line.published, line.mean) for line in lines] == [
+        (0.9, pytest.approx(0.901)),
+        (0.904, pytest.approx(0.901)),
+        (0.902, pytest.approx(0.901)),
+    ]
+    assert {line.verdict for line in lines} == {"reproduced"}
+    # base with again, and elsewhere (outside); a reading of base is no other row, and in the exact one is no chance
+    assert (comparison.foot.rows, comparison.foot.outside) == (2, 1)
+    assert [line.reading_of for line in comparison.lines][-3] == "base"
+
+
+def test_a_published_spread_counts_on_its_own_side(rich):
+    line = next(line for line in compared(rich).lines if line.label == "elsewhere")
+    assert (line.published_n, line.published_std) == (30, 0.003)
+    v0 = (1 - 0.901) / 20000
+    v, w = (8 * v0 + 2e-6) / 10, (8 * v0 + 29 * 9e-6) / 37
+    u = (v / 3 + w / 30 + 1e-8 / 12) ** 0.5
+    degrees = satterthwaite(((v / 3, 10), (w / 30, 37)))
+    assert line.half_width == pytest.approx(t_quantile(degrees) * u)
+    assert "0.9100 ± 0.0030 (n = 30)" in render(compared(rich), "text")
+
+
+def test_a_reading_that_fails_differs_and_an_exact_row_needs_its_last_digit(rich):
+    lines = {line.label: line for line in compared(rich).lines}
+    assert lines["read anew"].verdict == "differs"
+    assert (lines["exact"].verdict, lines["exact"].p, lines["exact"].remarks) == ("close", None, ("no chance enters",))
+    assert (lines["exact"].margin, lines["exact"].margin_reason) == (0.02, "two points are nothing here")
+    assert lines["not measured"].verdict is None
+
+
+def test_what_is_not_measured_counts_among_the_printed_rows(rich):
+    # six numbers that chance enters: base twice, again, elsewhere, read anew, not measured
+    line = next(line for line in compared(rich).lines if line.label == "read anew")
+    alone = compare(rich, [rich.rows[3]], find(plan(rich, [rich.rows[3]], 3))).lines[0]
+    assert line.p == alone.p
+    assert line.p < 0.05
+
+
+def test_losses_and_training_accuracies_are_compared_beside_the_verdict(rich):
+    beside = compared(rich).lines[0].beside
+    assert list(beside) == ["train_accuracy", "test_loss"]
+    assert beside["test_loss"].measured == pytest.approx(0.201)
+    assert beside["test_loss"].difference == pytest.approx(-0.009)
+    t = 0.009 / (1e-6 * 4 / 3 + 1e-8 / 12) ** 0.5
+    assert beside["test_loss"].p == pytest.approx(2 * t_above(t, 2))
+    header = render(compared(rich), "md").splitlines()
+    assert any("| test loss, published | test loss, measured |" in line for line in header)
+
+
+def test_lessons_reach_into_other_tables_and_know_equal_runs(rich):
+    lessons = compared(rich).lessons
+    assert [(one.rows[1], one.outcome) for one in lessons] == [
+        ("narrow (mine)", "holds"),
+        ("base", "the same runs"),
+        ("base", "holds"),
+    ]
+    assert lessons[1].p is None
+    assert "read anew < base + 2.00 points" in render(compared(rich), "text")
+
+
+def test_seeds_without_effect_and_unstable_ones_are_said(rich):
+    for one in plan(rich, rich.rows[:1], 3):
+        write(one, 0.9, loss=0.2)
+    for one in plan(rich, rich.rows[3:4], 3):
+        write(one, 0.85 + 0.03 * one.seed)
+    lines = {line.label: line for line in compared(rich).lines}
+    assert lines["base"].remarks == ("the seed has no effect",)
+    assert (lines["base"].n, lines["base"].std) == (3, None)
+    assert lines["read anew"].remarks[0].startswith("unstable")
+    assert (lines["read anew"].verdict, lines["read anew"].seeds_that_decide) == ("undecided", None)
+    assert "undecided; no number of seeds decides" in render(compared(rich), "text")
+
+
+def test_one_seed_says_where_nothing_confirms_its_spread(rich):
+    def remarks(seeds):
+        return {line.label: line.remarks for line in compared(rich, seeds).lines}
+
+    assert remarks(1)["base"] == (UNCONFIRMED,)
+    assert remarks(3)["base"] == ()
+
+
+def test_results_of_one_seed_from_several_machines_are_averaged(rich):
+    found = find(plan(rich, rich.rows[:1], 3))
+    twice = [
+        *found,
+        dataclasses.replace(
+            found[0], result=dataclasses.replace(found[0].result, test={"loss": 0.2, "accuracy": 0.91})
+        ),
+    ]
+    line = compare(rich, rich.rows[:1], twice).lines[0]
+    assert (line.n, line.measured[0]) == (3, pytest.approx(0.905))
+
+
+def test_a_part_of_the_test_set_is_another_sample(table):
+    planned = plan(table, table.rows[:1], 1, ["limit=1000"])
+    changed = find(planned)
+    whole = settle(dataclasses.replace(planned[0].config, limit=None))
+    for one in planned:
+        write(one, 0.9)
+    plain, limited = (
+        compare(table, table.rows[:1], [dataclasses.replace(find(planned)[0], planned=replaced)]).lines[0].half_width
+        for replaced in (
+            dataclasses.replace(planned[0], changed=False, settled=whole),
+            dataclasses.replace(planned[0], changed=False),
+        )
+    )
+    assert changed[0].status == "missing"
+    assert limited**2 > plain**2 + (2.306**2) * 0.1 * 0.9 * (1 / 1000 + 1 / 10_000)
 
 
 def test_what_it_rests_on_is_said(comparison):
@@ -145,16 +311,16 @@ def test_what_it_rests_on_is_said(comparison):
 
 
 def test_runs_of_another_hash_are_not_mixed_in(table):
-    for planned in plan(table, table.rows[:1], range(3), ["epochs=3"]):
+    for planned in plan(table, table.rows[:1], 3, ["epochs=3"]):
         write(planned)
-    first = plan(table, table.rows[:1], range(1))[0]
-    other = plan(table, table.rows[:1], range(1), ["epochs=3"])[0]
+    first = plan(table, table.rows[:1], 1)[0]
+    other = plan(table, table.rows[:1], 1, ["epochs=3"])[0]
     other.folder.rename(first.folder)
-    assert [one.status for one in find(plan(table, table.rows[:1], range(3)))] == ["missing"] * 3
+    assert [one.status for one in find(plan(table, table.rows[:1], 3))] == ["missing"] * 3
 
 
 def test_runs_on_data_that_changed_since_are_not_mixed_in(table):
-    planned = plan(table, table.rows[:1], range(3))
+    planned = plan(table, table.rows[:1], 3)
     for one, content in zip(planned, ("bbbb", "aaaa", "bbbb"), strict=True):
         write(one, fingerprint=content)
     os.utime(planned[1].folder / "result.json", (0, 0))
@@ -166,7 +332,7 @@ def test_runs_on_data_that_changed_since_are_not_mixed_in(table):
 
 
 def test_a_copied_folder_can_be_compared(table, tmp_path):
-    planned = plan(table, table.rows[:1], range(1))
+    planned = plan(table, table.rows[:1], 1)
     write(planned[0])
     (tmp_path / "outputs" / "runs").rename(tmp_path / "copied")
     assert find(planned)[0].status == "missing"
@@ -175,7 +341,7 @@ def test_a_copied_folder_can_be_compared(table, tmp_path):
 
 def measured_with(table, *own):
     """The comparison of one seed a row, run with the user's overrides."""
-    planned = plan(table, table.rows, range(1), own)
+    planned = plan(table, table.rows, 1, own)
     for one in planned:
         write(one)
     return compare(table, table.rows, find(planned), own)
@@ -191,7 +357,7 @@ def test_other_experiments_than_the_published_ones_get_no_verdict_and_no_lessons
 def test_a_change_counts_for_the_rows_that_it_changes(table):
     comparison = measured_with(table, "batch_size=16")
     verdicts = [line.verdict for line in comparison.lines]
-    assert verdicts == ["close", "not comparable", "not comparable", None]
+    assert verdicts == ["reproduced", "not comparable", "not comparable", None]
     assert comparison.changes == ("batch_size=16",)
     assert comparison.lessons == ()
 
@@ -199,7 +365,8 @@ def test_a_change_counts_for_the_rows_that_it_changes(table):
 @pytest.mark.parametrize("own", ["device=cpu", "threads=2", "precision=bfloat16", "sweep.slots=2", "epochs=2"])
 def test_how_a_run_is_computed_changes_no_experiment(table, own):
     comparison = measured_with(table, own)
-    assert [line.verdict for line in comparison.lines] == ["close", "differs", "differs", None]
+    # One run of two epochs tells nothing of another one, so that 5 points are no difference yet.
+    assert [line.verdict for line in comparison.lines] == ["reproduced", "undecided", "differs", None]
     assert comparison.changes == ()
     assert len(comparison.lessons) == 1
 
@@ -211,7 +378,7 @@ def test_text_escapes_what_a_terminal_would_obey(comparison):
     text = render(comparison, "text")
     assert "\x1b" not in text
     assert r"=wide_\x1b[31m%" in text
-    assert "close; 1 failed; 1 interrupted" in text
+    assert "reproduced; 1 failed; 1 interrupted" in text
     assert "3 missing" in text
     assert "seed 1 failed: out of memory" in text
 
@@ -219,7 +386,7 @@ def test_text_escapes_what_a_terminal_would_obey(comparison):
 def test_markdown_has_rows_lessons_and_readings(comparison):
     text = render(comparison, "md")
     assert r"Mine \| \<b\>" in text
-    assert "| 1 | narrow | 0.9000 | 0.9003 ± 0.0015 | 3 | +0.03 | 0.76 | reproduced | 2 | 10.0 |" in text
+    assert "| 1 | narrow | 0.9000 | 0.9003 ± 0.0015 | 3 | +0.03 | 0.54 | reproduced | 2 | 10.0 |" in text
     assert "Row 2, " in text
     assert "A reading." in text
     assert "| wider helps |" in text

@@ -143,8 +143,8 @@ def test_mistakes_end_with_2_before_anything_runs(work, capsys, words, said):
         (["mine", "--seeds", "0"], "reproduce: --seeds: 0: expected a whole number from 1 to 1000"),
         (["mine", "--seeds", "x"], "reproduce: --seeds: x: expected a whole number from 1 to 1000"),
         (["mine", "--quikc"], "reproduce: --quikc: no such option; did you mean --quick?"),
-        ([], "reproduce: which table? There are: mine, nvidia_dli,"),
-        (["--rows", "1"], "reproduce: which table? There are: mine,"),
+        ([], "reproduce: which table? There are: lowres_kmnist_fashion, mine, nvidia_dli,"),
+        (["--rows", "1"], "reproduce: which table? There are: lowres_kmnist_fashion, mine,"),
         (["psc_mnst"], "psc_mnst: no such table; did you mean psc_mnist?"),
     ],
 )
@@ -254,3 +254,38 @@ def rows_of(out):
     """The comparison without its times."""
     table = out[out.index("Mine (mine)") :]
     return [re.sub(r"\s+[\d.]+$", "", line) for line in table.splitlines()]
+
+
+# --- until decided ----------------------------------------------------------------------------------------
+
+
+def test_a_row_gets_seeds_until_it_is_precise_and_a_difference_fails_a_check(work, capsys):
+    # 100 images are far from precise: five seeds a published run are the end, or --most
+    write_table(
+        work,
+        TABLE.replace(
+            "    published: {test_accuracy: 1}",
+            "    published: {test_accuracy: 1}\n    margin: {value: 0.9, reason: anything goes}",
+        ),
+    )
+    assert main(["reproduce", "mine", "--until", "decided", "--most", "3", "--check"]) == 1
+    seeds = sorted((result.parameters["total"], result.seed) for result, _ in results().values())
+    # wide: any number within its margin, so that two short runs are enough; narrow: three at most
+    assert [seed for _, seed in seeds] == [0, 1, 2, 0, 1]
+    assert "differs" in capsys.readouterr().out
+    before = results()
+    assert main(["reproduce", "mine", "--until", "decided", "--most", "3"]) == 0
+    assert results() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--most", "3"], "--most: only with --until decided"),
+        (["--until", "decided", "--most", "2", "--seeds", "3"], "--seeds: 3 are more than --most 2"),
+        (["--until", "done"], "reproduce: --until done is unknown; there are: decided"),
+    ],
+)
+def test_until_is_refused_where_it_means_nothing(work, capsys, words, said):
+    assert main(["reproduce", "mine", *words]) == 2
+    assert said in capsys.readouterr().err

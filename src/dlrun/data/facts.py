@@ -7,7 +7,7 @@ from dlrun.data.listing import classes_in, pictures_in
 from dlrun.data.places import locate
 from dlrun.groups import Cifar100, Data, ImageFolder, Synthetic, Target
 
-__all__ = ["Facts", "facts", "locate"]
+__all__ = ["Facts", "facts", "images_in", "locate"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,20 @@ def facts(config: Data | Target) -> Facts:
         height = width = config.size
     entry = ENTRIES[config.name]
     return Facts((channels, height, width), _classes(config), entry.mean or None, entry.std or None)
+
+
+def images_in(split: str, name: str | None, limit: int | None, drawn: int | None) -> int | None:
+    """How many pictures the training set or the test set of a data set has, None where only reading it tells.
+
+    Args:
+        split: `train` or `test`.
+        name: Of the data set.
+        limit: As of a config: only the first so many.
+        drawn: Of `synthetic`, its `train_images` or `test_images`.
+    """
+    entry = ENTRIES.get(name or "")
+    whole = drawn if entry is None or entry.pictures is None else entry.pictures[split == "test"]
+    return whole if whole is None or limit is None else min(whole, limit)
 
 
 def _shape(config: Data) -> tuple[int, int, int]:

@@ -1,18 +1,21 @@
 """The leaderboard: runs grouped over seeds, the varying fields as columns, the best on top, ties marked."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dlrun.config import Checkpoint, Config, Sweep
+from dlrun.data.facts import images_in
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.fields import fields_of
 from dlrun.groups import DATA
 from dlrun.report.output import Column, Record, Table, column, duration, plain_text
 from dlrun.report.runs import Run
 from dlrun.report.seeds import Spread
+from dlrun.statistics import LEVEL, Measured, Runs, jitter, pair, spread
 
 CHOICES = ("data", "optimizer", "scheduler")
 """Groups, besides the model, whose chosen option is a field of its own."""
@@ -147,7 +150,7 @@ def _differs(groups: Sequence[Group], name: str) -> bool:
 # --- records ----------------------------------------------------------------------------------------------
 
 
-def _record(group: Group, best: Group | None) -> dict[str, Any]:
+def _record(group: Group, tied: bool) -> dict[str, Any]:
     done = [run.result for run in group.completed() if run.result is not None]
     bests = [result.best for result in done if result.best]
     top = Spread.of([one["accuracy"] for one in bests])
@@ -157,7 +160,7 @@ def _record(group: Group, best: Group | None) -> dict[str, Any]:
         "seeds": sorted(result.seed for result in done),
         "test_accuracy": group.accuracy.mean if group.accuracy else None,
         "test_accuracy_std": group.accuracy.std if group.accuracy else None,
-        "tied_with_best": group is not best and _tied(group, best),
+        "tied_with_best": tied,
         "best_accuracy": top.mean if top else None,
         "best_accuracy_std": top.std if top else None,
         "best_epoch": _mean(one["epoch"] for one in bests),
@@ -171,11 +174,25 @@ def _record(group: Group, best: Group | None) -> dict[str, Any]:
     }
 
 
-def _tied(group: Group, best: Group | None) -> bool:
-    if best is None or best.accuracy is None or group.accuracy is None:
+def _tied(group: Group, best: Measured | None) -> bool:
+    """Whether the two can't be told apart (Welch's test on moderated variances at 5 %)."""
+    if best is None or group.accuracy is None:
         return False
-    known = group.accuracy.std is not None or best.accuracy.std is not None
-    return known and group.accuracy.overlaps(best.accuracy)
+    own = _measured(group)
+    # Single runs on a test set of unknown size say nothing of their spread.
+    known = any(math.isfinite(one.spread.variance) for one in (own, best))
+    return known and pair(own, best).p > LEVEL
+
+
+def _measured(group: Group) -> Measured:
+    done = [run for run in group.completed() if run.result and run.result.test]
+    fields = done[0].fields
+    values = tuple(run.result.test["accuracy"] for run in done if run.result and run.result.test)
+    images = images_in("test", fields.get("data.name"), fields.get("limit"), fields.get("data.test_images"))
+    curves = [[epoch["test_accuracy"] for epoch in run.rows if "test_accuracy" in epoch] for run in done]
+    losses = {run.result.test["loss"] for run in done if run.result and run.result.test}
+    runs = Runs(values, images, jitter(curves), same=len(done) > 1 and len(losses) == len(set(values)) == 1)
+    return Measured(runs, spread(runs))
 
 
 def _mean(values: Iterable[float]) -> float | None:
@@ -258,7 +275,8 @@ def leaderboard(
     """
     groups = [group for group in grouped(runs) if not (hide_failed and _is_lost(group))]
     best = max((group for group in groups if group.accuracy), key=_mean_accuracy, default=None)
-    records = [_record(group, best) for group in groups]
+    against = _measured(best) if best and best.accuracy else None
+    records = [_record(group, group is not best and _tied(group, against)) for group in groups]
     known = list(dict.fromkeys(name for group in groups for name in group.fields))
     chosen = [_named(name, known) for name in columns] or _usual(varying(groups), records)
     if only_changed:
@@ -314,7 +332,7 @@ def _order(value: Any) -> tuple[bool, float, str]:
 def _notes(records: Sequence[Record], groups: Sequence[Group]) -> list[str]:
     notes = []
     if any(record["tied_with_best"] for record in records):
-        notes.append("≈ not told apart from the best: the 95 % intervals of the means over seeds overlap")
+        notes.append("≈ not told apart from the best (Welch's test at 5 %)")
     if len(groups) > 1 and all(group.accuracy is None or group.accuracy.std is None for group in groups):
         notes.append("One seed each: small differences may be chance (seed=0,1,2 tells).")
     if any(record["selected_on"] == "test" for record in records):

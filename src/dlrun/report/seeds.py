@@ -1,14 +1,11 @@
 """Statistics over the seeds of one configuration."""
 
-import functools
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlrun.tables.statistics import t_quantile
-
-_quantile = functools.cache(t_quantile)
+from dlrun.statistics import t_quantile
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,7 @@ class Spread:
     @property
     def half_width(self) -> float | None:
         """Half the 95 % confidence interval of the mean; None for one value."""
-        return None if self.std is None else _quantile(self.n - 1) * self.std / math.sqrt(self.n)
-
-    def overlaps(self, other: "Spread") -> bool:
-        """Whether the 95 % intervals touch; a single value counts as a point."""
-        reach = (self.half_width or 0.0) + (other.half_width or 0.0)
-        return abs(self.mean - other.mean) <= reach
+        return None if self.std is None else t_quantile(self.n - 1) * self.std / math.sqrt(self.n)
 
     def text(self, digits: int) -> str:
         """`0.9284 ± 0.0012`, without the second part for one value."""

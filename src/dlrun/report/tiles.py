@@ -68,9 +68,8 @@ def _verdict_tiles(comparison: Comparison) -> list[Tile]:
     if comparison.lessons:
         held = sum(lesson.outcome == "holds" for lesson in comparison.lessons)
         tiles.append(Tile("lessons that hold", f"{held} of {len(comparison.lessons)}"))
-    if comparison.tau is not None:
-        rows = counted(comparison.tau_rows, "row")
-        tiles.append(Tile("rank agreement", f"{comparison.tau:+.2f}", f"Kendall's tau, {rows}"))
+    if rank := comparison.rank:
+        tiles.append(Tile("rank agreement", f"{rank.tau:+.2f}", f"Kendall's tau-b, {counted(rank.rows, 'row')}"))
     return tiles
 
 

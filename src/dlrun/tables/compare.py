@@ -1,16 +1,35 @@
-"""Published beside measured: each row with its uncertainty and verdict, lessons, ranks (no torch)."""
+"""Published beside measured: each row with its uncertainty and verdict, lessons, the foot of the table (no torch)."""
 
+import math
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from dlrun import statistics as arithmetic
+from dlrun.config import Config
+from dlrun.data.facts import images_in
+from dlrun.data.heldout import how_many
+from dlrun.groups import Target
 from dlrun.result import Result
-from dlrun.tables import statistics as arithmetic
 from dlrun.tables.plan import Found
-from dlrun.tables.table import Row, Table
+from dlrun.tables.table import METRICS, Lesson, Published, Reference, Row, Table
 
 NOT_COMPARABLE = "not comparable"
+UNCONFIRMED = "one seed, and no other row of this table shows that its spread is what is expected"
+PLAIN = {"train_accuracy": ("train", "accuracy"), "train_loss": ("train", "loss"), "test_loss": ("test", "loss")}
+"""What is compared beside the accuracy: parts of a result."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A printed loss or training accuracy beside the measured one, outside the verdict."""
+
+    published: float
+    measured: float | None
+    difference: float | None
+    p: float | None
+    """Two-sided, of no difference; None below three runs."""
 
 
 @dataclass(frozen=True)
@@ -20,20 +39,36 @@ class Line:
     row: int
     label: str
     metric: str
-    """`test_accuracy` (last epoch) or `best_accuracy` (largest of all epochs, so selected on test)."""
+    """`test_accuracy`, `val_accuracy` (last epoch) or `best_accuracy` (of all epochs, so selected on test)."""
     selected_on: str | None
     """Of `best_accuracy`: `test`, or `val` where images were held out."""
     published: float | None
+    published_n: int
+    published_std: float | None
+    digits: int
+    """Decimals that are printed."""
     measured: dict[int, float]
     """By seed, of the completed runs only."""
     n: int
     mean: float | None
     std: float | None
     half_width: float | None
+    """Of the 95 % interval of the difference."""
     difference: float | None
     """Measured mean less published, as a fraction."""
+    normalized_error: float | None
+    """E_n of ISO 13528: the difference in half-widths."""
+    margin: float | None
+    """A difference below it does not matter."""
+    margin_reason: str
+    p: float | None
+    """Two-sided, of no difference, adjusted for all printed rows of the table."""
     verdict: str | None
-    """As of `dlrun.tables.statistics.verdict`, or `NOT_COMPARABLE`; None where nothing is published or measured."""
+    """As of `dlrun.statistics.verdict`, or `NOT_COMPARABLE`; None where nothing is published or measured."""
+    seeds_that_decide: int | None
+    """Of an undecided row; None where no number would."""
+    remarks: tuple[str, ...]
+    """What a reader of the verdict should know."""
     statuses: dict[str, int]
     """How many seeds are `completed`, `failed`, `interrupted`, `missing`, `other data`."""
     epochs: int
@@ -42,6 +77,10 @@ class Line:
     """Mean total time of a completed run."""
     published_train: float | None
     measured_train: float | None
+    beside: dict[str, Beside]
+    """By name of `PLAIN`, what is printed of it."""
+    reading_of: str | None
+    """The row whose printed number this one reads in another way."""
     note: str
     records: dict[str, int] = field(default_factory=dict)
     """Results that come from records, by file."""
@@ -55,15 +94,23 @@ class Line:
 
 @dataclass(frozen=True)
 class LessonLine:
-    """One claim and what the seeds say of it; `difference` is first row less second, as a fraction."""
+    """One claim and what the runs say of it; `difference` is first row less second, as a fraction."""
 
     claim: str
     rows: tuple[str, str]
     direction: str
-    n: int
+    margin: float
+    """Of `not better`."""
+    n: tuple[int, int]
     difference: float | None
     error: float | None
+    """Standard error of the difference."""
+    p: float | None
+    """Two-sided, adjusted for the lessons of the table."""
+    chance: float | None
+    """That the next run of the first beats the next run of the second."""
     outcome: str
+    """`holds`, `contradicted`, `open`, or `the same runs`."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +129,10 @@ class Comparison:
     """The user's overrides, where they make a row another experiment than the published one."""
     lines: tuple[Line, ...]
     lessons: tuple[LessonLine, ...]
-    tau: float | None
+    foot: arithmetic.Foot | None
+    """Over the experiments that have a published number, each counted once."""
+    rank: arithmetic.Rank | None
     """Kendall's tau-b between the published and the measured order."""
-    tau_rows: int
-    """Rows that it rests on."""
     failures: tuple[str, ...]
     """A sentence for every failed run."""
     made: dict[str, list[str]] = field(default_factory=dict)
@@ -106,14 +153,19 @@ def compare(
     """Compare some rows of a table with the runs found for them.
 
     Rows that the user's `own` overrides make other experiments get no verdict, and no lesson or rank rests on them.
+    Lessons that name rows of other tables rest on those of `found` that were planned for `table.others`.
     """
-    by_row = {row.number: [one for one in found if one.planned.row.number == row.number] for row in rows}
-    changed = {one.planned.row.number for one in found if one.planned.changed}
-    lines = [line for row in rows for line in _lines(table, row, by_row[row.number])]
-    main = {line.label: line for line in lines if line.metric == table.metric}
-    as_published = {label: line for label, line in main.items() if line.row not in changed}
-    ranked = [line for line in as_published.values() if line.published is not None and line.mean is not None]
-    completed = [one.result for one in found if one.status == "completed" and one.result]
+    by_row: dict[Reference, list[Found]] = defaultdict(list)
+    for one in found:
+        by_row[_reference(one.planned.row)].append(one)
+    entries = [entry for row in rows for entry in _entries(table, row, by_row[_reference(row)])]
+    adjusted = _adjusted(table, entries)
+    confirmed = any(entry.confirms for entry in entries)
+    here = [one for row in rows for one in by_row[_reference(row)]]
+    changed = any(one.planned.changed for one in here)
+    completed = [one.result for one in here if one.status == "completed" and one.result]
+    main = [entry for entry in entries if entry.main and entry.comparable and not entry.row.reading_of]
+    ranked = [entry for entry in main if entry.printed and entry.runs]
     return Comparison(
         table=table.name,
         path=f"configs/table/{table.path.name}",
@@ -121,15 +173,22 @@ def compare(
         document=table.document,
         heading=table.heading,
         digits=table.digits,
-        seeds=max((len({one.planned.seed for one in runs}) for runs in by_row.values()), default=0),
+        seeds=max((len({one.planned.seed for one in by_row[_reference(row)]}) for row in rows), default=0),
         changes=tuple(own) if changed else (),
-        lines=tuple(lines),
-        lessons=_lessons(table, as_published),
-        tau=arithmetic.kendall_tau([line.published or 0 for line in ranked], [line.mean or 0 for line in ranked]),
-        tau_rows=len(ranked),
-        failures=tuple(_failure(one) for one in found if one.status == "failed"),
+        lines=tuple(_line(table, entry, adjusted.get(id(entry)), confirmed) for entry in entries),
+        lessons=_lessons(table, rows, by_row),
+        foot=arithmetic.foot(_once(main)),
+        rank=arithmetic.rank(
+            [entry.printed.centre for entry in ranked if entry.printed],
+            [entry.runs.mean for entry in ranked if entry.runs],
+        ),
+        failures=tuple(_failure(one) for one in here if one.status == "failed"),
         made=_made(completed),
     )
+
+
+def _reference(row: Row) -> Reference:
+    return Reference(row.table, row.label)
 
 
 def _failure(found: Found) -> str:
@@ -138,54 +197,74 @@ def _failure(found: Found) -> str:
     return f"Row {planned.row.number} ({planned.row.label}), seed {planned.seed} failed: {error.get('message')}"
 
 
-def _lines(table: Table, row: Row, runs: Sequence[Found]) -> list[Line]:
-    """A line for the table's metric and one for every other published accuracy on the test set."""
-    metrics = [table.metric]
-    metrics += [name for name in ("test_accuracy", "best_accuracy") if name not in metrics]
-    kept = [name for name in metrics if name == table.metric or getattr(row.published, name) is not None]
-    return [_line(table, row, runs, metric) for metric in kept]
+# --- a printed number and its runs ------------------------------------------------------------------------
 
 
-def _line(table: Table, row: Row, runs: Sequence[Found], metric: str) -> Line:
-    completed = [one for one in runs if one.status == "completed" and one.result]
-    results = [one.result for one in completed if one.result]
-    values = _by_seed((one.planned.seed, _value(one.result, metric)) for one in completed if one.result)
-    measured = {seed: _one_of(several) for seed, several in values.items()}
-    trained = [_one_of(several) for several in _by_seed(map(_trained, results)).values()]
-    interval = arithmetic.interval(list(measured.values()), table.digits)
-    published = getattr(row.published, metric)
-    return Line(
-        row=row.number,
-        label=row.label,
-        metric=metric,
-        selected_on=_selected_on(results) if metric == "best_accuracy" else None,
-        published=published,
-        measured=measured,
-        n=len(measured),
-        mean=interval.mean if interval else None,
-        std=interval.std if interval else None,
-        half_width=interval.half_width if interval else None,
-        difference=interval.mean - published if interval and published is not None else None,
-        verdict=_verdict(published, interval, changed=any(one.planned.changed for one in runs)),
-        statuses=_statuses(runs),
-        epochs=runs[0].planned.config.epochs if runs else 0,
-        seconds=_mean([result.seconds["total"] for result in results if "total" in result.seconds]),
-        published_train=row.published.train_accuracy,
-        measured_train=_mean(trained),
-        note=row.note,
-        records=dict(sorted(Counter(one.source for one in completed if one.source).items())),
-        longer=tuple(sorted({one.longer for one in completed if one.longer})),
-        precision=_other_precision(table, results),
-        repeats={seed: tuple(sorted(several)) for seed, several in values.items() if len(set(several)) > 1},
-    )
+@dataclass(frozen=True)
+class _Entry:
+    """What becomes a line."""
+
+    row: Row
+    metric: str
+    main: bool
+    """Whether it is what the row is ranked by and counts with in the foot."""
+    published: Published
+    found: Sequence[Found]
+    measured: dict[int, float]
+    runs: arithmetic.Runs | None
+    printed: arithmetic.Printed | None
+    judged: arithmetic.Judged | None
+    """Of comparable rows that are published and measured and in which chance enters."""
+
+    @property
+    def comparable(self) -> bool:
+        return not any(one.planned.changed for one in self.found)
+
+    @property
+    def confirms(self) -> bool:
+        """Whether its seeds show the spread that is expected."""
+        return self.judged is not None and self.judged.runs.n >= 3 and not self.judged.spread.unstable
 
 
-def _by_seed(values: Iterable[tuple[int, float | None]]) -> dict[int, list[float]]:
+def _entries(table: Table, row: Row, found: Sequence[Found]) -> list[_Entry]:
+    """One for every published accuracy that is not a training accuracy; where there is none, for the table's metric."""
+    ordered = sorted(METRICS, key=lambda name: name != table.metric)
+    entries: list[_Entry] = []
+    for published in (row.published, *row.more):
+        names = [name for name in ordered if getattr(published, name) is not None]
+        if not names and published is row.published:
+            names = [table.metric]
+        entries += [
+            _entry(row, name, name == table.metric or (not entries and name == names[0]), published, found)
+            for name in names
+        ]
+    return entries
+
+
+def _entry(row: Row, metric: str, main: bool, published: Published, found: Sequence[Found]) -> _Entry:
+    done = [one for one in found if one.status == "completed" and one.result]
+    measured = _measured(done, metric)
+    runs = _runs(done, metric, measured)
+    number = getattr(published, metric)
+    printed = _printed(row, number, published, main, done) if number is not None else None
+    comparable = not any(one.planned.changed for one in found)
+    judged = None
+    if runs and printed and comparable and not row.deterministic:
+        judged = arithmetic.judge(runs, printed, row.margin)
+    return _Entry(row, metric, main, published, found, measured, runs, printed, judged)
+
+
+def _measured(done: Sequence[Found], metric: str) -> dict[int, float]:
+    """By seed; of several results of one seed the mean."""
+    return {seed: _one_of(several) for seed, several in _by_seed((one, _value(one, metric)) for one in done).items()}
+
+
+def _by_seed(values: Iterable[tuple[Found, float | None]]) -> dict[int, list[float]]:
     """The results of every seed: several where it was run on several machines."""
     found: dict[int, list[float]] = {}
-    for seed, value in values:
+    for one, value in values:
         if value is not None:
-            found.setdefault(seed, []).append(value)
+            found.setdefault(one.planned.seed, []).append(value)
     return dict(sorted(found.items()))
 
 
@@ -194,16 +273,147 @@ def _one_of(repeats: Sequence[float]) -> float:
     return statistics.fmean(repeats) if len(set(repeats)) > 1 else repeats[0]
 
 
+def _value(found: Found, metric: str) -> float | None:
+    result = found.result
+    if result is None:
+        return None
+    if metric == "val_accuracy":
+        return found.history[-1].get("val_accuracy") if found.history else None
+    part = result.best if metric == "best_accuracy" else result.test
+    return part["accuracy"] if part else None
+
+
+def _runs(done: Sequence[Found], metric: str, measured: dict[int, float]) -> arithmetic.Runs | None:
+    if not measured:
+        return None
+    config = done[0].planned.config
+    # What is selected on held-out images is reported of them.
+    held_out = metric == "val_accuracy" or (metric == "best_accuracy" and config.validation)
+    images = _held_out(config) if held_out else _images(config, "test", config.limit)
+    jitter = 0.0 if metric == "best_accuracy" else arithmetic.jitter([_curve(one, metric) for one in done])
+    losses = {one.result.test["loss"] for one in done if one.result and one.result.test}
+    same = len(measured) > 1 and len(losses) == 1 and len(set(measured.values())) == 1
+    return arithmetic.Runs(tuple(measured.values()), images or None, jitter, same)
+
+
+def _curve(found: Found, metric: str) -> list[float]:
+    """The metric of every epoch that evaluated it."""
+    return [epoch[metric] for epoch in found.history if metric in epoch]
+
+
+def _printed(row: Row, number: float, published: Published, main: bool, done: Sequence[Found]) -> arithmetic.Printed:
+    return arithmetic.Printed(
+        number,
+        row.digits,
+        n=published.n,
+        std=published.std if main else None,
+        ddof=published.ddof,
+        cut=published.cut,
+        other_images=published.images or _whole_test_set(done),
+    )
+
+
+def _whole_test_set(done: Sequence[Found]) -> int | None:
+    """Its size, where the runs used a part of it only."""
+    limits = {one.planned.config.limit for one in done}
+    if limits <= {None}:
+        return None
+    config = done[0].planned.config
+    whole = _images(config, "test", None)
+    return whole if whole != _images(config, "test", config.limit) else None
+
+
+def _images(config: Config, split: str, limit: int | None) -> int | None:
+    """Pictures in the training or the test set, where that is known without reading it."""
+    data = config.data
+    name = "" if isinstance(data, Target) else data.name
+    return images_in(split, name, limit, getattr(data, f"{split}_images", None))
+
+
+def _held_out(config: Config) -> int | None:
+    """Images held out of the training set, where that is known without reading it."""
+    images = _images(config, "train", config.limit)
+    return how_many(config, images) if images else None
+
+
+def _adjusted(table: Table, entries: Sequence[_Entry]) -> dict[int, float]:
+    """The p-value of every judged entry after Holm over all that is printed in the table, measured or not."""
+    judged = [entry for entry in entries if entry.judged]
+    unmeasured = sum(_printed_numbers(table, row) for row in table.rows) - len(judged)
+    values = [entry.judged.p for entry in judged if entry.judged] + [1.0] * unmeasured
+    return {id(entry): p for entry, p in zip(judged, arithmetic.holm(values), strict=False)}
+
+
+def _printed_numbers(table: Table, row: Row) -> int:
+    """Numbers of a row that get a verdict from chance."""
+    return 0 if row.deterministic else sum(entry.printed is not None for entry in _entries(table, row, ()))
+
+
+def precise(table: Table, row: Row, found: Sequence[Found]) -> bool:
+    """Whether more seeds would not decide the row: it is precise enough, or what is published is not."""
+    entries = [entry for entry in _entries(table, row, found) if entry.runs]
+    return bool(entries) and all(entry.judged is None or arithmetic.enough(entry.judged) for entry in entries)
+
+
+def _line(table: Table, entry: _Entry, p: float | None, confirmed: bool) -> Line:
+    row, judged, runs, printed = entry.row, entry.judged, entry.runs, entry.printed
+    completed = [one for one in entry.found if one.status == "completed" and one.result]
+    results = [one.result for one in completed if one.result]
+    verdict = _verdict(entry, p)
+    values = _by_seed((one, _value(one, entry.metric)) for one in completed)
+    return Line(
+        row=row.number,
+        label=row.label,
+        metric=entry.metric,
+        selected_on=_selected_on(results) if entry.metric == "best_accuracy" else None,
+        published=printed.value if printed else None,
+        published_n=entry.published.n,
+        published_std=printed.std if printed else None,
+        digits=row.digits,
+        measured=entry.measured,
+        n=len(entry.measured),
+        mean=runs.mean if runs else None,
+        std=_std(runs),
+        half_width=_finite(judged.half_width) if judged else None,
+        difference=runs.mean - printed.centre if runs and printed else None,
+        normalized_error=judged.normalized_error if judged else None,
+        margin=_margin(entry),
+        margin_reason=row.margin_reason,
+        p=p,
+        verdict=verdict,
+        seeds_that_decide=arithmetic.seeds_that_decide(judged) if judged and verdict == "undecided" else None,
+        remarks=tuple(_remarks(entry, confirmed)) if verdict not in (None, NOT_COMPARABLE) else (),
+        statuses=_statuses(entry.found),
+        epochs=entry.found[0].planned.config.epochs if entry.found else 0,
+        seconds=_mean([result.seconds["total"] for result in results if "total" in result.seconds]),
+        published_train=entry.published.train_accuracy,
+        measured_train=_mean(_numbers(completed, "train", "accuracy")),
+        beside={name: _beside(entry, name, completed) for name in PLAIN if _is_printed(entry.published, name)},
+        reading_of=row.reading_of.label if row.reading_of else None,
+        note=row.note,
+        records=dict(sorted(Counter(one.source for one in completed if one.source).items())),
+        longer=tuple(sorted({one.longer for one in completed if one.longer})),
+        precision=_other_precision(table, results),
+        repeats={seed: tuple(sorted(several)) for seed, several in values.items() if len(set(several)) > 1},
+    )
+
+
+def _is_printed(published: Published, name: str) -> bool:
+    return getattr(published, name) is not None
+
+
+def _numbers(done: Sequence[Found], part: str, key: str) -> list[float]:
+    """A number of every seed's result, averaged where a seed has several."""
+    values = ((one, (getattr(one.result, part) or {}).get(key)) for one in done)
+    return [_one_of(several) for several in _by_seed(values).values()]
+
+
 def _other_precision(table: Table, results: Iterable[Result]) -> str | None:
     return (
         next((result.precision for result in results if result.precision not in table.precisions[:1]), None)
         if table.precisions
         else None
     )
-
-
-def _trained(result: Result) -> tuple[int, float | None]:
-    return result.seed, result.train["accuracy"] if result.train else None
 
 
 def _statuses(runs: Sequence[Found]) -> dict[str, int]:
@@ -215,36 +425,152 @@ def _statuses(runs: Sequence[Found]) -> dict[str, int]:
     return dict(sorted(Counter(found.values()).items()))
 
 
-def _value(result: Result, metric: str) -> float | None:
-    part = result.best if metric == "best_accuracy" else result.test
-    return part["accuracy"] if part else None
+def _std(runs: arithmetic.Runs | None) -> float | None:
+    """From three runs on: of two it says next to nothing."""
+    return runs.std if runs and runs.n >= 3 else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _verdict(entry: _Entry, p: float | None) -> str | None:
+    if entry.printed is None or entry.runs is None:
+        return None
+    if not entry.comparable:
+        return NOT_COMPARABLE
+    if entry.judged is None or p is None:
+        return arithmetic.exact_verdict(entry.runs.mean, entry.printed, entry.row.margin)
+    return arithmetic.verdict(entry.judged, p)
+
+
+def _margin(entry: _Entry) -> float | None:
+    if entry.row.margin is not None or entry.printed is None:
+        return entry.row.margin
+    return arithmetic.default_margin(entry.printed.centre)
+
+
+def _remarks(entry: _Entry, confirmed: bool) -> Iterable[str]:
+    if entry.row.deterministic:
+        yield "no chance enters"
+    if entry.judged is None:
+        return
+    if entry.judged.runs.same:
+        yield "the seed has no effect"
+    if entry.judged.spread.unstable:
+        yield "unstable: its seeds differ far more than images drawn anew would"
+    if entry.judged.runs.n == 1 and not confirmed:
+        yield UNCONFIRMED
+    if entry.judged.runs.images is None:
+        yield "the number of test images is not known, so its seeds alone tell its spread"
+
+
+def _beside(entry: _Entry, name: str, done: Sequence[Found]) -> Beside:
+    published = getattr(entry.published, name)
+    values = _numbers(done, *PLAIN[name])
+    if not values or not entry.comparable:
+        return Beside(published, _mean(values), None, None)
+    printed = arithmetic.Printed(published, entry.row.digits, n=entry.published.n, cut=entry.published.cut)
+    found = arithmetic.plain(values, printed)
+    return Beside(published, _mean(values), found.difference, found.p)
 
 
 def _selected_on(results: Sequence[Result]) -> str:
     return ", ".join(sorted({result.best["selected_on"] for result in results if result.best})) or "test"
 
 
-def _verdict(published: float | None, interval: arithmetic.Interval | None, changed: bool) -> str | None:
-    if published is None or interval is None:
-        return None
-    return NOT_COMPARABLE if changed else arithmetic.verdict(published, interval)
-
-
 def _mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def _lessons(table: Table, lines: dict[str, Line]) -> tuple[LessonLine, ...]:
-    """The lessons both of whose rows are among the lines (by label); seeds are paired by their number."""
-    judged: list[LessonLine] = []
-    for lesson in table.lessons:
-        if not all(label in lines for label in lesson.rows):
-            continue
-        first, second = (lines[label].measured for label in lesson.rows)
-        both = sorted(first.keys() & second.keys())
-        paired = arithmetic.lesson([first[seed] - second[seed] for seed in both], lesson.direction)
-        judged.append(LessonLine(lesson.claim, lesson.rows, lesson.direction, **vars(paired)))
-    return tuple(judged)
+def _once(entries: Sequence[_Entry]) -> list[arithmetic.Judged]:
+    """One comparison an experiment: numbers that are printed for the same runs are taken together."""
+    by_runs: dict[tuple[str, ...], list[_Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.judged:
+            by_runs[tuple(one.planned.hash for one in entry.found)].append(entry)
+    found = []
+    for same in by_runs.values():
+        runs = same[0].runs
+        printed = [entry.printed for entry in same if entry.printed]
+        if runs is not None:
+            found.append(arithmetic.judge(runs, arithmetic.together(printed), same[0].row.margin))
+    return found
+
+
+# --- lessons ----------------------------------------------------------------------------------------------
+
+
+def _lessons(table: Table, rows: Sequence[Row], by_row: dict[Reference, list[Found]]) -> tuple[LessonLine, ...]:
+    """The lessons all of whose own rows were asked for and run as published."""
+    asked = {_reference(row): row for row in (*rows, *table.others)}
+    changed = {reference for reference, runs in by_row.items() if any(one.planned.changed for one in runs)}
+    kept = [one for one in table.lessons if all(ref in asked and ref not in changed for ref in one.rows)]
+    pairs: dict[int, arithmetic.Pair] = {}
+    same = set()
+    for place, lesson in enumerate(table.lessons):
+        first, second = (asked.get(reference) for reference in lesson.rows)
+        if first and second and first.overrides == second.overrides:
+            same.add(place)
+        elif lesson in kept and first and second:
+            a, b = (_in_lesson(table, row, by_row[_reference(row)]) for row in (first, second))
+            if a and b:
+                pairs[place] = arithmetic.pair(a, b)
+    family = [place for place in range(len(table.lessons)) if place not in same]
+    adjusted = dict(
+        zip(
+            family,
+            arithmetic.holm([pairs[place].p if place in pairs else 1.0 for place in family]),
+            strict=True,
+        )
+    )
+    return tuple(
+        _lesson_line(table, lesson, by_row, pairs.get(place), adjusted.get(place))
+        for place, lesson in enumerate(table.lessons)
+        if lesson in kept
+    )
+
+
+def _in_lesson(table: Table, row: Row, found: Sequence[Found]) -> arithmetic.Measured | None:
+    done = [one for one in found if one.status == "completed" and one.result]
+    runs = _runs(done, table.metric, _measured(done, table.metric))
+    if runs is None:
+        return None
+    if row.deterministic:
+        return arithmetic.exactly(runs.mean)
+    number = getattr(row.published, table.metric)
+    return arithmetic.Measured(runs, arithmetic.spread(runs, number))
+
+
+def _lesson_line(
+    table: Table,
+    lesson: Lesson,
+    by_row: dict[Reference, list[Found]],
+    found: arithmetic.Pair | None,
+    p: float | None,
+) -> LessonLine:
+    counts = [
+        len(_measured([one for one in by_row[ref] if one.status == "completed"], table.metric)) for ref in lesson.rows
+    ]
+    outcome = "the same runs" if p is None else "open"
+    if found and p is not None:
+        outcome = arithmetic.lesson(found, lesson.direction, p, lesson.margin)
+    names = [ref.label if ref.table == table.name else f"{ref.label} ({ref.table})" for ref in lesson.rows]
+    return LessonLine(
+        claim=lesson.claim,
+        rows=(names[0], names[1]),
+        direction=lesson.direction,
+        margin=lesson.margin,
+        n=(counts[0], counts[1]),
+        difference=found.difference if found else None,
+        error=_finite(found.error) if found else None,
+        p=p if found else None,
+        chance=found.chance if found else None,
+        outcome=outcome,
+    )
+
+
+# --- what it rests on -------------------------------------------------------------------------------------
 
 
 def _made(results: Sequence[Result]) -> dict[str, list[str]]:

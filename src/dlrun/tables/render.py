@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlrun.records.summary import ranges
@@ -28,7 +29,7 @@ def render(comparison: Comparison, form: str, width: int | None = None) -> str:
 def rows_table(comparison: Comparison, readings: bool = False) -> Table:
     """A record for every published number; `readings` adds training accuracies and the rows' notes."""
     records = [_record(line) for line in comparison.lines]
-    columns = _columns(comparison.digits) + (_training_columns(comparison.digits) if readings else [])
+    columns = _columns() + (_columns_beside(comparison) if readings else [])
     notes = _summary(comparison) + (_readings(comparison) if readings else [])
     return Table(columns, records, f"{comparison.title} ({comparison.table})", notes)
 
@@ -37,27 +38,29 @@ def lessons_table(comparison: Comparison) -> Table:
     """A record for every lesson."""
     columns = [
         column("lesson", "claim"),
-        Column("means", _claimed, ("first", "direction", "second")),
+        Column("means", _claimed, ("first", "direction", "second", "margin")),
         Column("difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True),
         Column("standard error", lambda record: _points(record["error"], sign=""), ("error",), right=True),
-        column("n", right=True),
+        Column("n", lambda record: _counts(record["n"]), ("n",), right=True),
+        Column("p", lambda record: _p(record["p"]), ("p",), right=True),
+        Column("P(first > second)", lambda record: _fraction(record["chance"], 2), ("chance",), right=True),
         column("outcome"),
     ]
     return Table(columns, [_lesson_record(line) for line in comparison.lessons])
 
 
-def _columns(digits: int) -> list[Column]:
+def _columns() -> list[Column]:
     return [
         column("#", "row", right=True),
         Column("row", _label, ("label", "metric", "selected_on", "precision", "longer")),
-        column("published", digits=digits, right=True),
-        Column("measured", lambda record: _measured(record, digits), ("mean", "std"), right=True),
+        Column("published", _published, ("published", "published_n", "published_std"), right=True),
+        Column("measured", _measured, ("mean", "std"), right=True),
         column("n", right=True),
         Column("difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True),
         Column(
             "half-width (points)",
             lambda record: _points(record["half_width"], sign=""),
-            ("half_width",),
+            ("half_width", "normalized_error", "p", "margin"),
             right=True,
         ),
         Column("verdict", _verdict, ("verdict", "completed", "failed", "interrupted", "missing", "other_data")),
@@ -66,10 +69,22 @@ def _columns(digits: int) -> list[Column]:
     ]
 
 
-def _training_columns(digits: int) -> list[Column]:
+def _columns_beside(comparison: Comparison) -> list[Column]:
+    """Training accuracies, and the losses that are printed for some row."""
+    columns = _beside("train", "published_train", "measured_train", "train_accuracy_p")
+    for name in ("train_loss", "test_loss"):
+        if any(name in line.beside for line in comparison.lines):
+            columns += _beside(name.replace("_", " "), f"{name}_published", f"{name}_measured", f"{name}_p")
+    return columns
+
+
+def _beside(title: str, published: str, measured: str, p: str) -> list[Column]:
+    def shown(name: str) -> Callable[[Record], str]:
+        return lambda record: _fraction(record.get(name), record["digits"])
+
     return [
-        column("train, published", "published_train", digits, right=True),
-        column("train, measured", "measured_train", digits, right=True),
+        Column(f"{title}, published", shown(published), (published,), right=True),
+        Column(f"{title}, measured", shown(measured), (measured, p), right=True),
     ]
 
 
@@ -78,6 +93,8 @@ def _record(line: Line) -> dict[str, Any]:
     statuses = record.pop("statuses")
     for name in ("completed", "failed", "interrupted", "missing", "other data"):
         record[name.replace(" ", "_")] = statuses.get(name, 0)
+    for name, numbers in record.pop("beside").items():
+        record |= {f"{name}_{key}": numbers[key] for key in ("published", "measured", "p")}
     return record
 
 
@@ -102,9 +119,26 @@ def _fraction(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def _measured(record: Record, digits: int) -> str:
-    spread = "" if record["std"] is None else f" ± {record['std']:.{digits}f}"
-    return _fraction(record["mean"], digits) + spread
+def _published(record: Record) -> str:
+    spread = "" if record["published_std"] is None else f" ± {record['published_std']:.{record['digits']}f}"
+    runs = f" (n = {record['published_n']})" if record["published_n"] > 1 else ""
+    return _fraction(record["published"], record["digits"]) + spread + runs
+
+
+def _measured(record: Record) -> str:
+    spread = "" if record["std"] is None else f" ± {record['std']:.{record['digits']}f}"
+    return _fraction(record["mean"], record["digits"]) + spread
+
+
+def _counts(n: Sequence[int]) -> str:
+    """Runs of either row, said once where they are equal."""
+    return str(n[0]) if n[0] == n[1] else f"{n[0]}, {n[1]}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _points(value: float | None, sign: str = "+") -> str:
@@ -121,10 +155,19 @@ def _verdict(record: Record) -> str:
         "other_data": "on other data",
     }
     lacking = [f"{record[key]} {name}" for key, name in names.items() if record[key]]
-    return "; ".join([*filter(None, [record["verdict"]]), *lacking])
+    return "; ".join([*filter(None, [record["verdict"], _deciding(record)]), *lacking])
+
+
+def _deciding(record: Record) -> str:
+    if record["verdict"] != "undecided":
+        return ""
+    seeds = record["seeds_that_decide"]
+    return "no number of seeds decides" if seeds is None else f"{seeds} seeds would decide"
 
 
 def _claimed(record: Record) -> str:
+    if record["direction"] == "not better":
+        return f"{record['first']} < {record['second']} + {_points(record['margin'], sign='')} points"
     return f"{record['first']} {'>' if record['direction'] == 'higher' else '<'} {record['second']}"
 
 
@@ -133,9 +176,7 @@ def _summary(comparison: Comparison) -> list[str]:
     if comparison.warning:
         notes.append(f"{comparison.warning}.")
     notes += comparison.failures
-    if comparison.tau is not None:
-        notes.append(f"Rank agreement over {counted(comparison.tau_rows, 'row')}: Kendall's tau {comparison.tau:+.2f}.")
-    notes += [*_from_records(comparison), *_repeats(comparison)]
+    notes += [*_remarks(comparison), *_foot(comparison), *_from_records(comparison), *_repeats(comparison)]
     made = "; ".join(f"{name} {', '.join(values)}" for name, values in comparison.made.items() if values)
     return [*notes, f"Measured on: {made}."] if made else notes
 
@@ -169,3 +210,34 @@ def _repeats(comparison: Comparison) -> list[str]:
 def _readings(comparison: Comparison) -> list[str]:
     noted = {line.row: line for line in comparison.lines if line.note}
     return [f"Row {number}, {line.label}: {line.note}" for number, line in noted.items()]
+
+
+def _remarks(comparison: Comparison) -> list[str]:
+    """What a reader of single verdicts should know; a remark that holds for many rows is made once."""
+    rows: dict[str, list[str]] = {}
+    for line in comparison.lines:
+        for remark in line.remarks:
+            rows.setdefault(remark, []).append(f"{line.row}")
+        if line.margin_reason and line.margin is not None:
+            remark = f"a difference below {_points(line.margin, sign='')} points does not matter: {line.margin_reason}"
+            rows.setdefault(remark, []).append(f"{line.row}")
+    return [
+        f"{'Row' if len(set(numbers)) == 1 else 'Rows'} {', '.join(dict.fromkeys(numbers))}: {remark.rstrip('.')}."
+        for remark, numbers in rows.items()
+    ]
+
+
+def _foot(comparison: Comparison) -> list[str]:
+    """What all rows say together."""
+    notes = []
+    foot, rank = comparison.foot, comparison.rank
+    if foot and foot.rows > 1:
+        notes.append(
+            f"{foot.outside} of {counted(foot.rows, 'row')} outside their own 95 % interval, {foot.expected:.1f} "
+            f"expected by chance; sum of z² {foot.squares:.1f} on {foot.rows} (p = {foot.squares_p:.2g}); measured "
+            f"above the published number in {foot.above}, below in {foot.below} (sign test, p = {foot.sign_p:.2g})."
+        )
+    if rank:
+        p = "" if rank.p is None else f", p = {rank.p:.2g}"
+        notes.append(f"Rank agreement over {counted(rank.rows, 'row')}: Kendall's tau-b {rank.tau:+.2f}{p}.")
+    return notes

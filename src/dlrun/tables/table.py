@@ -1,8 +1,8 @@
 """A published table as a file: read, checked and named precisely where it is wrong (no torch)."""
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from dlrun.compose import config_folders
 from dlrun.errors import ConfigError, UsageError, did_you_mean
 from dlrun.tables.overrides import merged, read_overrides, shortened
 
-METRICS = ("test_accuracy", "best_accuracy")
-DIRECTIONS = ("higher", "lower")
+METRICS = ("test_accuracy", "best_accuracy", "val_accuracy")
+DIRECTIONS = ("higher", "lower", "not better")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -25,10 +25,40 @@ class Published:
     """On the test set after the last epoch."""
     best_accuracy: float | None = None
     """The largest of all epochs, so selected on the test set."""
+    val_accuracy: float | None = None
+    """On held-out images after the last epoch."""
     train_accuracy: float | None = None
     test_loss: float | None = None
     train_loss: float | None = None
     best_epoch: float | None = None
+    curve: tuple[float, ...] = ()
+    """Test accuracy of every epoch, from the first."""
+    n: int = 1
+    """Runs that the numbers are means of."""
+    std: float | None = None
+    """Standard deviation of the table's metric over these runs."""
+    ddof: int = 1
+    """What was subtracted from n in it: 1, or 0."""
+    cut: bool = False
+    """Whether further decimals were cut off instead of rounded."""
+    images: int | None = None
+    """Size of the source's test set, where it is another than the one measured on."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A row by its table's name and its label."""
+
+    table: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where numbers are printed."""
+
+    document: str
+    heading: str
 
 
 @dataclass(frozen=True)
@@ -41,15 +71,36 @@ class Row:
     overrides: tuple[str, ...]
     published: Published
     note: str
+    more: tuple[Published, ...] = ()
+    """Where the source prints the same experiment several times: what else it prints."""
+    table: str = ""
+    """Name of the table that it stands in."""
+    digits: int = 4
+    """Decimals of its printed fractions."""
+    source: Source | None = None
+    """Where the row has one of its own."""
+    margin: float | None = None
+    """A difference below it does not matter (None: what half of the published error rate allows)."""
+    margin_reason: str = ""
+    deterministic: bool = False
+    """Whether no chance enters, so that one run says all."""
+    parameters: int | None = None
+    """Parameters of the network as printed."""
+    same_as: Reference | None = None
+    """A row that computes the same: its runs stand for this one, too."""
+    reading_of: Reference | None = None
+    """A row whose printed number this one reads in another way; that one is the main reading."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A claim: the first row's metric is `higher` or `lower` than the second's."""
+    """A claim: the first row's metric is `higher` or `lower` than the second's, or `not better`."""
 
     claim: str
-    rows: tuple[str, str]
+    rows: tuple[Reference, Reference]
     direction: str
+    margin: float = 0.0
+    """Of `not better`: by less than this, a fraction."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +117,12 @@ class Table:
     digits: int
     """Decimals of the fraction, as printed (97.5 % has 3)."""
     seeds: int
-    precisions: tuple[str, ...]
-    """What may fill a row, the first that has results; none: the row's own precision alone."""
     rows: tuple[Row, ...]
     lessons: tuple[Lesson, ...]
+    precisions: tuple[str, ...] = ()
+    """What may fill a row, the first that has results; none: the row's own precision alone."""
+    others: tuple[Row, ...] = ()
+    """Rows of other tables that lessons name; their numbers go on from those of the table's own."""
 
     @property
     def shown_path(self) -> str:
@@ -118,27 +171,50 @@ def read(path: Path) -> Table:
 
 
 def _table(path: Path, values: Any) -> Table:
-    top = _keys(values, _TOP, ("title", "source", "digits", "rows"), "")
-    source = _keys(top["source"], {"document": str, "heading": str}, ("document", "heading"), "source.")
-    common = read_overrides(top.get("common", {}), "common")
-    rows = tuple(_row(number, item, common) for number, item in enumerate(top["rows"], start=1))
-    _refuse_repeated(rows)
-    lessons = tuple(_lesson(number, item, rows) for number, item in enumerate(top.get("lessons", []), start=1))
-    if not rows:
-        raise ConfigError("rows: there are none")
+    rows, top = _own_rows(path, values)
+    source = _source(top["source"], "source.")
+    found = _Rows(path.stem, rows)
+    rows = tuple(_resolved(row, found) for row in rows)
+    lessons = tuple(_lesson(number, item, found) for number, item in enumerate(top.get("lessons", []), start=1))
+    named = {reference for lesson in lessons for reference in lesson.rows if reference.table != path.stem}
     return Table(
         name=path.stem,
         path=path,
         title=top["title"],
-        document=source["document"],
-        heading=source["heading"],
+        document=source.document,
+        heading=source.heading,
         metric=_one_of(top.get("metric", "test_accuracy"), METRICS, "metric"),
-        digits=_between(top["digits"], 0, 8, "digits"),
+        digits=top["digits"],
         seeds=_between(top.get("seeds", 3), 1, 1000, "seeds"),
-        precisions=tuple(_one_of(item, PRECISIONS, "precisions") for item in top.get("precisions", [])),
         rows=rows,
         lessons=lessons,
+        precisions=_precisions(top.get("precisions", [])),
+        others=_others(found, named, len(rows)),
     )
+
+
+def _others(found: "_Rows", named: Iterable[Reference], after: int) -> tuple[Row, ...]:
+    """Rows of other tables, with numbers that go on from those of this one."""
+    rows = [found.row(reference) for reference in sorted(named, key=lambda one: (one.table, one.label))]
+    return tuple(replace(row, number=number) for number, row in enumerate(rows, start=after + 1))
+
+
+def _own_rows(path: Path, values: Any) -> tuple[tuple[Row, ...], dict[str, Any]]:
+    """The rows as the file has them, other rows not looked at, and the file's top."""
+    top = _keys(values, _TOP, ("title", "source", "digits", "rows"), "")
+    common = read_overrides(top.get("common", {}), "common")
+    defaults = {"digits": _between(top["digits"], 0, 8, "digits"), **_margin(top)}
+    rows = tuple(
+        replace(_row(number, item, common, defaults), table=path.stem) for number, item in enumerate(top["rows"], 1)
+    )
+    if not rows:
+        raise ConfigError("rows: there are none")
+    first: dict[str, int] = {}
+    for row in rows:
+        if row.label in first:
+            raise ConfigError(f"row {row.number} ({row.label}): label: row {first[row.label]} has it already")
+        first[row.label] = row.number
+    return rows, top
 
 
 _Kinds = Mapping[str, type | tuple[type, ...]]
@@ -150,57 +226,222 @@ _TOP: _Kinds = {
     "digits": int,
     "seeds": int,
     "precisions": list,
+    "margin": dict,
     "common": (dict, list),
     "rows": list,
     "lessons": list,
 }
-_ROW: _Kinds = {"label": str, "overrides": (dict, list), "published": (dict, type(None)), "note": str}
-_PUBLISHED: _Kinds = {item.name: (int, float, type(None)) for item in fields(Published)}
-_LESSON: _Kinds = {"claim": str, "rows": list, "direction": str}
-_NAMES = {str: "text", dict: "keys with values", list: "a list", int: "a whole number", float: "a number"}
+_ROW: _Kinds = {
+    "label": str,
+    "overrides": (dict, list),
+    "published": (dict, list, type(None)),
+    "note": str,
+    "digits": int,
+    "source": dict,
+    "margin": dict,
+    "deterministic": bool,
+    "parameters": int,
+    "same_as": (str, dict),
+    "reading_of": (str, dict),
+}
+_NUMBER = (int, float, type(None))
+_PUBLISHED: _Kinds = {
+    **{item.name: _NUMBER for item in fields(Published)},
+    "test_error": _NUMBER,
+    "curve": list,
+    "n": int,
+    "ddof": int,
+    "cut": bool,
+    "images": int,
+}
+_LESSON: _Kinds = {"claim": str, "rows": list, "direction": str, "margin": (int, float)}
+_NAMES = {
+    str: "text",
+    dict: "keys with values",
+    list: "a list",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
 
 
-def _row(number: int, values: Any, common: tuple[str, ...]) -> Row:
+def _row(number: int, values: Any, common: tuple[str, ...], defaults: Mapping[str, Any]) -> Row:
     label = values.get("label") if isinstance(values, dict) else None
     where = f"row {number}" + (f" ({label})" if isinstance(label, str) else "")
     try:
-        row = _keys(values, _ROW, ("label", "overrides", "published"), "")
-        overrides = merged(common, read_overrides(row["overrides"], "overrides"))
-        published = _published(row["published"] or {})
+        row = _keys(values, _ROW, ("label",), "")
+        for key, instead in (("overrides", "same_as"), ("published", "reading_of")):
+            if (key in row) == (instead in row):
+                raise ConfigError(f"{key}: missing" if key not in row else f"{instead}: takes the place of {key}")
+        overrides = merged(common, read_overrides(row["overrides"], "overrides")) if "overrides" in row else ()
+        first, *more = _printed(row.get("published"))
+        return Row(
+            number,
+            row["label"],
+            overrides,
+            first,
+            row.get("note", ""),
+            more=tuple(more),
+            source=_source(row["source"], "source.") if "source" in row else None,
+            deterministic=row.get("deterministic", False),
+            parameters=_between(row["parameters"], 1, 10**12, "parameters") if "parameters" in row else None,
+            same_as=_reference(row.get("same_as"), "same_as"),
+            reading_of=_reference(row.get("reading_of"), "reading_of"),
+            **{**defaults, **_margin(row), **_digits(row)},
+        )
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-    return Row(number, row["label"], overrides, published, row.get("note", ""))
 
 
-def _published(values: Any) -> Published:
-    numbers = _keys(values, _PUBLISHED, (), "published.")
+def _digits(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"digits": _between(row["digits"], 0, 8, "digits")} if "digits" in row else {}
+
+
+def _margin(values: Mapping[str, Any]) -> dict[str, Any]:
+    if "margin" not in values:
+        return {}
+    margin = _keys(values["margin"], {"value": (int, float), "reason": str}, ("value", "reason"), "margin.")
+    return {"margin": _fraction(margin["value"], "margin.value"), "margin_reason": margin["reason"]}
+
+
+def _source(values: Any, where: str) -> Source:
+    source = _keys(values, {"document": str, "heading": str}, ("document", "heading"), where)
+    return Source(source["document"], source["heading"])
+
+
+def _precisions(values: Sequence[Any]) -> tuple[str, ...]:
+    for value in values:
+        if value not in PRECISIONS:
+            raise ConfigError(f"precisions: {shortened(value)}: expected some of {', '.join(PRECISIONS)}")
+    if len(set(values)) < len(values):
+        raise ConfigError("precisions: one is given twice")
+    return tuple(values)
+
+
+def _printed(values: Any) -> list[Published]:
+    """What a row prints; of a list the main one first."""
+    if not isinstance(values, list):
+        return [_published(values or {}, "published.")]
+    if not values:
+        raise ConfigError("published: expected keys with values, a list of them, or null")
+    return [_published(item, f"published {number}: ") for number, item in enumerate(values, start=1)]
+
+
+def _published(values: Any, where: str) -> Published:
+    numbers = dict(_keys(values, _PUBLISHED, (), where))
     for key, value in numbers.items():
-        low, high = (0, 1) if key.endswith("accuracy") else (0, 1_000_000)
-        if value is not None and not low <= value <= high:
-            hint = f"; a fraction: {value / 100:g}" if 1 < value <= 100 else ""
-            raise ConfigError(f"published.{key}={value:g}: expected a number from {low} to {high}{hint}")
+        if _PUBLISHED[key] is _NUMBER and value is not None:
+            _fraction(value, where + key, 1 if key.endswith(("accuracy", "error")) or key == "std" else 1_000_000)
+    for place, value in enumerate(numbers.get("curve", []), start=1):
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ConfigError(f"{where}curve: number {place}: expected a number, got {shortened(value)}")
+        _fraction(value, f"{where}curve: number {place}")
+    if "curve" in numbers:
+        numbers["curve"] = tuple(numbers["curve"])
+        numbers.setdefault("test_accuracy", numbers["curve"][-1] if numbers["curve"] else None)
+    if "test_error" in numbers:
+        if "test_accuracy" in numbers:
+            raise ConfigError(f"{where}test_error: test_accuracy is given, too; write the one that is printed")
+        error = numbers.pop("test_error")
+        numbers["test_accuracy"] = None if error is None else round(1 - error, 12)
+    _between(numbers.get("n", 1), 1, 1_000_000, f"{where}n")
+    _between(numbers.get("ddof", 1), 0, 1, f"{where}ddof")
+    _between(numbers.get("images", 1), 1, 10**9, f"{where}images")
+    if numbers.get("std") is not None and numbers.get("n", 1) < 2:
+        raise ConfigError(f"{where}std: of how many runs? Give n, 2 or more")
     return Published(**numbers)
 
 
-def _lesson(number: int, values: Any, rows: Sequence[Row]) -> Lesson:
+def _fraction(value: float, where: str, high: float = 1) -> float:
+    if not 0 <= value <= high:
+        hint = f"; a fraction: {value / 100:g}" if high == 1 and 1 < value <= 100 else ""
+        raise ConfigError(f"{where}={value:g}: expected a number from 0 to {high}{hint}")
+    return value
+
+
+# --- rows that name rows ----------------------------------------------------------------------------------
+
+
+def _reference(value: Any, where: str) -> Reference | None:
+    """What a row or lesson names: a label of its own table (the table's name left empty), or both."""
+    if value is None or isinstance(value, str):
+        return None if value is None else Reference("", value)
+    named = _keys(value, {"table": str, "row": str}, ("table", "row"), f"{where}.")
+    return Reference(named["table"], named["row"])
+
+
+class _Rows:
+    """The rows of one table and, as they are asked for, those of others."""
+
+    def __init__(self, name: str, rows: Sequence[Row]) -> None:
+        self._name = name
+        self._tables = {name: {row.label: row for row in rows}}
+
+    def named(self, reference: Reference) -> Reference:
+        """With the table's name where only the label was given."""
+        return replace(reference, table=reference.table or self._name)
+
+    def row(self, reference: Reference) -> Row:
+        """The row itself.
+
+        Raises:
+            ConfigError: There is no such table or row, or its file is wrong.
+        """
+        reference = self.named(reference)
+        if reference.table not in self._tables:
+            tables = available()
+            if reference.table not in tables:
+                raise ConfigError(f"no table is called {reference.table!r}{did_you_mean(reference.table, tables)}")
+            path = tables[reference.table]
+            try:
+                own, _ = _own_rows(path, _parse(path))
+            except ConfigError as error:
+                raise ConfigError(f"{_shown(path)}: {error}") from None
+            self._tables[reference.table] = {row.label: row for row in own}
+        rows = self._tables[reference.table]
+        if reference.label not in rows:
+            raise ConfigError(f"no row is labelled {reference.label!r}{did_you_mean(reference.label, rows)}")
+        return rows[reference.label]
+
+
+def _resolved(row: Row, rows: _Rows) -> Row:
+    """With the overrides of the row that computes the same, and what is printed for the one that it reads anew."""
+    for key, reference in (("same_as", row.same_as), ("reading_of", row.reading_of)):
+        if reference is None:
+            continue
+        try:
+            other = rows.row(reference)
+            if getattr(other, key) or other == row:
+                raise ConfigError(f"{other.label}: names another row itself; name that one")
+        except ConfigError as error:
+            raise ConfigError(f"row {row.number} ({row.label}): {key}: {error}") from None
+        if key == "same_as":
+            row = replace(row, overrides=other.overrides, same_as=rows.named(reference))
+        else:
+            kept = {name: getattr(other, name) for name in ("published", "more", "digits", "margin", "margin_reason")}
+            row = replace(row, reading_of=rows.named(reference), **kept)
+    return row
+
+
+def _lesson(number: int, values: Any, rows: _Rows) -> Lesson:
     where = f"lesson {number}"
     lesson = _keys(values, _LESSON, ("claim", "rows", "direction"), f"{where}: ")
-    labels = [row.label for row in rows]
     pair = lesson["rows"]
-    if len(pair) != 2 or not all(isinstance(label, str) for label in pair):
+    if len(pair) != 2 or not all(isinstance(label, str | dict) for label in pair):
         raise ConfigError(f"{where}: rows: expected two labels of rows")
-    for label in pair:
-        if label not in labels:
-            raise ConfigError(f"{where}: rows: no row is labelled {label!r}{did_you_mean(label, labels)}")
-    return Lesson(lesson["claim"], (pair[0], pair[1]), _one_of(lesson["direction"], DIRECTIONS, f"{where}: direction"))
-
-
-def _refuse_repeated(rows: Sequence[Row]) -> None:
-    first: dict[str, int] = {}
-    for row in rows:
-        if row.label in first:
-            raise ConfigError(f"row {row.number} ({row.label}): label: row {first[row.label]} has it already")
-        first[row.label] = row.number
+    try:
+        named = [rows.named(_reference(one, "rows") or Reference("", "")) for one in pair]
+        for reference in named:
+            if rows.row(reference).same_as and reference.table != rows.named(Reference("", "")).table:
+                raise ConfigError(f"{reference.label}: names another row itself; name that one")
+    except ConfigError as error:
+        raise ConfigError(f"{where}: rows: {error}") from None
+    direction = _one_of(lesson["direction"], DIRECTIONS, f"{where}: direction")
+    if (direction == "not better") != ("margin" in lesson):
+        problem = "missing: not better by how much?" if direction == "not better" else "only of not better"
+        raise ConfigError(f"{where}: margin: {problem}")
+    margin = _fraction(lesson.get("margin", 0), f"{where}: margin")
+    return Lesson(lesson["claim"], (named[0], named[1]), direction, margin)
 
 
 def _keys(values: Any, kinds: _Kinds, required: Sequence[str], where: str) -> dict[str, Any]:
@@ -210,9 +451,10 @@ def _keys(values: Any, kinds: _Kinds, required: Sequence[str], where: str) -> di
     for key, value in values.items():
         if key not in kinds:
             raise ConfigError(f"{where}{key}: no such key{did_you_mean(str(key), kinds)}")
-        expected = kinds[key] if isinstance(kinds[key], tuple) else (kinds[key],)
-        if not isinstance(value, expected) or isinstance(value, bool):
-            names = " or ".join(_NAMES[kind] for kind in expected if kind in _NAMES)  # type: ignore[union-attr]
+        kind = kinds[key]
+        expected = kind if isinstance(kind, tuple) else (kind,)
+        if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
+            names = " or ".join(_NAMES[kind] for kind in expected if kind in _NAMES)
             raise ConfigError(f"{where}{key}: expected {names}, got {shortened(value)}")
     for key in required:
         if key not in values:

@@ -85,10 +85,12 @@ def _report_table(options: argparse.Namespace) -> int:
         print(visible(f"not on the page: {sentence}"), file=sys.stderr)
     seeds = {int(run.fields.get("seed", 0)) for run in measured}.union(range(published.seeds))
     planned = plan.plan(published, published.rows, seeds, [*own, *words])
-    records = evidence.pool(files, planned, published.precisions)
+    others = plan.plan(published, published.others, seeds)
+    records = evidence.pool(files, [*planned, *others], published.precisions)
     found = evidence.gather(planned, records, published.precisions, folders[0], more=True)
     found = _measured_seeds(found, published.seeds)
-    comparison = compare(published, published.rows, found, [*own, *words])
+    elsewhere = evidence.gather(others, records, published.precisions, folders[0], more=True)
+    comparison = compare(published, published.rows, [*found, *elsewhere], [*own, *words])
     print(render(comparison, options.form, terminal_width()), end="")
     if options.html or options.form == "text":
         _write_table_page(options.html or folders[0] / f"{published.name}.html", found, measured, damaged, comparison)
@@ -99,11 +101,12 @@ def _write_table_page(
     path: Path, found: Sequence["Found"], measured: Sequence[runs.Run], damaged: Sequence[str], comparison: "Comparison"
 ) -> None:
     by_folder = {run.folder: run for run in measured}
-    labels, shown = {}, []
+    labels: dict[Path, str] = {}
+    shown: list[runs.Run] = []
     for number, one in enumerate(found):
         run = _recorded(one, number) if one.record else by_folder.get(one.folder) if one.folder else None
-        if run is not None:
-            labels[run.folder] = one.planned.row.label
+        # Of rows that share their runs, the first gives its name.
+        if run is not None and labels.setdefault(run.folder, one.planned.row.label) == one.planned.row.label:
             shown.append(run)
     if shown and path.parent.is_dir():
         _write_page(path, runs=shown, damaged=damaged, comparison=comparison, labels=labels, title=comparison.title)

@@ -6,7 +6,8 @@ and are shared by all tables.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlrun.config import Sweep
@@ -17,15 +18,19 @@ from dlrun.shelf import Contents
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
 from dlrun.sweeps.fingerprints import reading_data
-from dlrun.tables.compare import compare
+from dlrun.tables.compare import compare, precise
 from dlrun.tables.evidence import Pool, gather, pool
-from dlrun.tables.plan import QUICK, Found, Planned, plan, seeds_typed
+from dlrun.tables.parameters import check_parameters
+from dlrun.tables.plan import MOST_SEEDS, QUICK, Found, Planned, plan, seeds_typed
 from dlrun.tables.render import render
 from dlrun.tables.table import Row, Table, available, choose, load
 from dlrun.verbs.parser import Parser, add_records, records_and_words
 
 if TYPE_CHECKING:
     from dlrun.sweeps.jobs import Job
+
+MOST = 10
+"""Seeds of a row at most, unless `--most` says otherwise."""
 
 
 def main(arguments: list[str]) -> int:
@@ -38,9 +43,12 @@ def main(arguments: list[str]) -> int:
     with reading_data() as data:
         asked = request(words, data.now)
     if asked.dry_run:
-        print("\n".join(visible(one.command()) for one in asked.planned))
+        print("\n".join(dict.fromkeys(visible(one.command()) for one in asked.planned)))
         return 0
-    return show(asked, complete(asked, slurm))
+    found = complete(asked, slurm)
+    while asked.most and (wider := _with_more_seeds(asked, found)):
+        asked, found = wider, complete(wider, slurm)
+    return show(asked, found)
 
 
 @dataclass(frozen=True)
@@ -56,10 +64,20 @@ class Request:
     """Those that can stand for its rows."""
     more_seeds: bool
     """Whether results of further seeds in records count: no seeds were typed."""
+    check: bool
+    """Whether a row that differs is a failure."""
+    most: int | None
+    """Seeds a row may get until it is decided; None: as many as were asked for."""
+    elsewhere: Sequence[Planned]
+    """Of rows of other tables that lessons name: looked up, never trained."""
 
     def found(self) -> list[Found]:
         """What is there for its runs by now."""
         return gather(self.planned, self.records, self.table.precisions, more=self.more_seeds)
+
+    def found_elsewhere(self) -> list[Found]:
+        """What is there for rows of other tables."""
+        return gather(self.elsewhere, self.records, self.table.precisions, more=self.more_seeds)
 
 
 def request(arguments: Sequence[str], contents: Contents = lambda _: None) -> Request:
@@ -78,16 +96,62 @@ def request(arguments: Sequence[str], contents: Contents = lambda _: None) -> Re
     rows = choose(table, options.rows)
     files, words = records_and_words(options)
     own = (*(QUICK if options.quick else ()), *options.override, *words)
-    planned = plan(table, rows, options.seeds or range(table.seeds), own, contents)
-    records = pool(files, planned, table.precisions, contents)
-    return Request(table, rows, own, planned, options.dry_run, records, options.seeds is None)
+    most = _most(options)
+    seeds = options.seeds or range(1 if most else table.seeds)
+    planned = plan(table, rows, seeds, own, contents)
+    elsewhere = plan(table, table.others, options.seeds or range(table.seeds))
+    records = pool(files, [*planned, *elsewhere], table.precisions, contents)
+    return Request(
+        table,
+        rows,
+        own,
+        planned,
+        options.dry_run,
+        records,
+        more_seeds=options.seeds is None,
+        check=options.check,
+        most=most,
+        elsewhere=elsewhere,
+    )
+
+
+def _most(options: argparse.Namespace) -> int | None:
+    if not options.until:
+        if options.most:
+            raise UsageError("--most: only with --until decided")
+        return None
+    most: int = options.most or MOST
+    if options.seeds and len(options.seeds) > most:
+        raise UsageError(f"--seeds: {len(options.seeds)} are more than --most {most}")
+    return most
 
 
 def show(asked: Request, found: Sequence[Found]) -> int:
     """Print published beside measured; the exit status is 1 if a run is not complete."""
-    print(render(compare(asked.table, asked.rows, found, asked.own), "text", terminal_width()), end="")
+    comparison = compare(asked.table, asked.rows, [*found, *asked.found_elsewhere()], asked.own)
+    print(render(comparison, "text", terminal_width()), end="")
     print(f"\nThe same as a page that opens in a browser: dlrun report --table {visible(asked.table.name)}")
+    if asked.check and any(line.verdict == "differs" for line in comparison.lines):
+        return 1
     return 0 if all(one.status == "completed" for one in found) else 1
+
+
+def _with_more_seeds(asked: Request, found: Sequence[Found]) -> Request | None:
+    """One more seed for every row that is complete and not precise enough yet; None where there is no such row.
+
+    Precision decides, never the verdict: whoever stops at a verdict finds more differences than there are.
+    """
+    more: list[Planned] = []
+    with reading_data() as data:
+        for row in asked.rows:
+            own = [one for one in found if one.planned.row == row]
+            seeds = {one.planned.seed for one in own}
+            complete = all(one.status == "completed" for one in own)
+            if complete and len(seeds) < (asked.most or 0) and not precise(asked.table, row, own):
+                unused = min(set(range(len(seeds) + 1)) - seeds)
+                more += plan(asked.table, [row], {unused}, asked.own, data.now)
+    planned = sorted([*asked.planned, *more], key=lambda one: (one.row.number, one.seed))
+    return replace(asked, planned=planned) if more else None
 
 
 def _parser() -> Parser:
@@ -110,6 +174,15 @@ def _parser() -> Parser:
         help="seeds 0 … N-1 (default: what the table says), or which: 30-32, or 0,5,7",
     )
     add_records(parser)
+    parser.add_argument(
+        "--until",
+        choices=("decided",),
+        help="start with one seed (or --seeds) and add seeds to every row until more would not decide it",
+    )
+    parser.add_argument(
+        "--most", type=_count, metavar="N", help=f"with --until decided: so many seeds a row at most (default: {MOST})"
+    )
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a row differs from what is published")
     parser.add_argument("--dry-run", action="store_true", help="print a line to type for every run, and run nothing")
     parser.add_argument("--quick", action="store_true", help=f"cut every run short ({QUICK[0]}): no verdicts")
     return parser
@@ -121,6 +194,12 @@ def _seeds(text: str) -> tuple[int, ...]:
     except ValueError:
         expected = "expected a whole number from 1 to 1000, or seeds such as 30-32 or 0,5,7"
         raise argparse.ArgumentTypeError(f"{text}: {expected}") from None
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_SEEDS:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1 to {MOST_SEEDS}")
+    return int(text)
 
 
 def complete(asked: Request, slurm: settings.Settings | None) -> list[Found]:
@@ -160,8 +239,13 @@ def to_run(asked: Request) -> list["Job"]:
         _refuse_foreign(one)
     for config in {one.row.number: one.config for one in lacking}.values():
         check(config)
+    check_parameters(asked.table, lacking)
     wanted = [one for one in asked.planned if one in lacking or one.folder in on_disk]
-    ordered = sorted(wanted, key=lambda one: one.seed)
+    # Rows that compute the same share their runs: the first of them gives the name.
+    once: dict[Path, Planned] = {}
+    for one in wanted:
+        once.setdefault(one.folder, one)
+    ordered = sorted(once.values(), key=lambda one: one.seed)
     return [Job(one.overrides, one.folder, one.settled, one.name) for one in ordered]
 
 
