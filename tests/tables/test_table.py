@@ -324,7 +324,7 @@ def test_a_shipped_name_is_taken_unless_the_file_is_the_same(mine, tmp_path):
         ("[wide, narrow]", "[wid, narrow]", "lesson 1: rows: no row is labelled 'wid'; did you mean wide?"),
         ("title: Mine", "title: Mine\nmargin: {value: 2, reason: x}", "margin.value=2: expected a number from 0 to 1"),
         ("title: Mine", "title: Mine\nmargin: {value: 0.01}", "margin.reason: missing"),
-        ("title: Mine", "title: Mine\nprecisions: [float31]", "precisions: 'float31': expected some of float32, bfl"),
+        ("title: Mine", "title: Mine\nprecisions: [float31]", "precisions='float31': expected one of float32, bfl"),
         ("title: Mine", "title: Mine\nprecisions: [float32, float32]", "precisions: one is given twice"),
         ("label: wide", "label: wide\n    digits: 9", "row 2 (wide): digits=9: expected a whole number from 0 to 8"),
         ("label: wide", "label: wide\n    parameters: 0", "row 2 (wide): parameters=0: expected a whole number from 1"),

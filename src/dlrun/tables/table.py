@@ -310,12 +310,10 @@ def _source(values: Any, where: str) -> Source:
 
 
 def _precisions(values: Sequence[Any]) -> tuple[str, ...]:
-    for value in values:
-        if value not in PRECISIONS:
-            raise ConfigError(f"precisions: {shortened(value)}: expected some of {', '.join(PRECISIONS)}")
-    if len(set(values)) < len(values):
+    found = tuple(_one_of(value, PRECISIONS, "precisions") for value in values)
+    if len(set(found)) < len(found):
         raise ConfigError("precisions: one is given twice")
-    return tuple(values)
+    return found
 
 
 def _printed(values: Any) -> list[Published]:
