@@ -22,11 +22,11 @@ import torch
 from report import markdown, save
 from torch.nn import functional as F
 
-from dlrun.compose import compose
-from dlrun.events import EpochEnded
-from dlrun.parts import Parts, build
-from dlrun.settled import settle
-from dlrun.training import evaluate, train
+from dlrun.config.compose import compose
+from dlrun.config.settled import settle
+from dlrun.runs.parts import Parts, build
+from dlrun.training.events import EpochEnded
+from dlrun.training.loop import evaluate, train
 
 NETWORKS = {
     "fc_64": ["model=fc_64", "data=mnist", "optimizer=adam", "batch_size=128"],

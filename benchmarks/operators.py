@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
-from dlrun.parts import Parts
-from dlrun.step import Step, batches, set_rate
+from dlrun.runs.parts import Parts
+from dlrun.training.step import Step, batches, set_rate
 
 SHOWN = 6
 PARTS = ("fixed batch", "other batches", "making batches", "counting, schedule")

@@ -19,7 +19,7 @@ from report import markdown, save
 
 FIRST_STEP = """
 import os, sys
-from dlrun.step import Step
+from dlrun.training.step import Step
 
 def leave(*_):
     os._exit(0)
@@ -32,7 +32,7 @@ main()
 FLOOR = """
 import os
 import torch
-from dlrun.groups import Data
+from dlrun.config.groups import Data
 from dlrun.data.load import load
 
 load(Data(name="{data}"))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from report import markdown, save
 
-from dlrun.result import Result
+from dlrun.store.result import Result
 
 
 def timed(words: list[str], folder: Path) -> float:

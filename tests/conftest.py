@@ -67,7 +67,7 @@ def drawn_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import numpy as np
     from PIL import Image, ImageDraw
 
-    from dlrun.sheets import font
+    from dlrun.drawing import font
 
     random = np.random.default_rng(0)
 
@@ -108,9 +108,9 @@ def drawn_run(drawn_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """The folder of a run that has learnt the drawn digits; tests only read it."""
     import torch
 
-    from dlrun.compose import compose
-    from dlrun.runs import run
-    from dlrun.settled import settle
+    from dlrun.config.compose import compose
+    from dlrun.config.settled import settle
+    from dlrun.runs.run import run
 
     before = torch.get_num_threads()
     folder = tmp_path_factory.mktemp("runs") / "drawn"

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlrun.config import Config
+from dlrun.config.schema import Config
+from dlrun.config.settled import settle
 from dlrun.records.record import Record
-from dlrun.result import Result
-from dlrun.settled import settle
+from dlrun.store.result import Result
 
 
 def wait_for(reached: Callable[[], object], seconds: float = 300) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dlrun.checkpoint import CheckpointError, load, load_last, save, save_last
+from dlrun.store.checkpoint import CheckpointError, load, load_last, save, save_last
 
 
 class Evil:

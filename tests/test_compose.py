@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from dlrun.compose import Composed, checked, compose, compose_all, compose_with_hydra, hydra_started
-from dlrun.config import Config
+from dlrun.config.compose import Composed, checked, compose, compose_all, compose_with_hydra, hydra_started
+from dlrun.config.groups import Layers
+from dlrun.config.schema import Config
 from dlrun.errors import ConfigError
-from dlrun.groups import Layers
 
 
 @pytest.fixture

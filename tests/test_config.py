@@ -2,10 +2,10 @@
 
 import pytest
 
-from dlrun.config import Config, identity, parse, plain
+from dlrun.config.fields import expectation, fields_of
+from dlrun.config.groups import GROUPS, Adam, Target
+from dlrun.config.schema import Config, identity, parse, plain
 from dlrun.errors import ConfigError
-from dlrun.fields import expectation, fields_of
-from dlrun.groups import GROUPS, Adam, Target
 
 MINIMAL = {
     "data": {"name": "mnist"},

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dlrun.distributed import ALONE, Ranks, joined
-from dlrun.result import Result, read_history
+from dlrun.store.result import Result, read_history
+from dlrun.training.distributed import ALONE, Ranks, joined
 
 # 500 images in batches of 33: the last batch has 5, so that two ranks get 3 and 2; 101 test images don't halve.
 DATA = ["data=synthetic", "data.train_images=500", "data.test_images=101", "eval_batch_size=50"]

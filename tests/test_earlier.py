@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlrun import cli
-from dlrun.result import Result, read_history
+from dlrun.store.result import Result, read_history
 
 KEPT = Path(__file__).parent / "v0_1_0"
 Said = Callable[..., str]

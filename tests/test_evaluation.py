@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from dlrun.data.dataset import Split
-from dlrun.evaluation import Predictions, evaluating, examine, precision_and_recall
-from dlrun.precision import Precision
 from dlrun.randomness import undisturbed_random
+from dlrun.training.evaluation import Predictions, evaluating, examine, precision_and_recall
+from dlrun.training.precision import Precision
 
 FLOAT32 = Precision("float32", "cpu")
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from dlrun import cli
-from dlrun.compose import compose
+from dlrun.config.compose import compose
+from dlrun.config.settled import Settled, settle
 from dlrun.errors import RunFailed
-from dlrun.events import EpochEnded, Event, Sink
-from dlrun.folders import hold, is_held, read_config, write_config
-from dlrun.result import Result
-from dlrun.runs import run
-from dlrun.settled import Settled, settle
+from dlrun.runs.run import run
+from dlrun.store.folders import hold, is_held, read_config, write_config
+from dlrun.store.result import Result
+from dlrun.training.events import EpochEnded, Event, Sink
 
 DATA = ["data=synthetic", "data.shape=[1,8,8]", "data.classes=3", "data.train_images=96", "data.test_images=60"]
 WORDS = [*DATA, "model.layers=[flatten, dense 4]", "precision=float32", "threads=1", "device=cpu", "tensorboard=off"]

@@ -47,11 +47,11 @@ LIBRARIES = {"default": "SSE41", "avx2": "AVX2", "avx512": "AVX512_CORE"}
 CODE = """
 import json, sys, tempfile, torch
 from pathlib import Path
-from dlrun.compose import compose
+from dlrun.config.compose import compose
 from dlrun.environment import cpu
-from dlrun.runs import run
-from dlrun.settled import settle
-from dlrun.result import read_history
+from dlrun.runs.run import run
+from dlrun.config.settled import settle
+from dlrun.store.result import read_history
 
 losses = {}
 for name, words in json.load(sys.stdin).items():

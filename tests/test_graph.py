@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlrun.compose import compose
-from dlrun.distributed import ALONE, Ranks
-from dlrun.events import EpochEnded
-from dlrun.graph import ReplayedStep, Snapshot, step_for, why_not_replayed
-from dlrun.groups import Target
+from dlrun.config.compose import compose
+from dlrun.config.groups import Target
+from dlrun.config.settled import settle
 from dlrun.optim.average import Average
-from dlrun.parts import Parts, build, no_graph
-from dlrun.settled import settle
+from dlrun.runs.parts import Parts, build, no_graph
 from dlrun.sinks.profile import profiled
-from dlrun.state import State
-from dlrun.step import Step, batches
-from dlrun.training import shuffled, train
+from dlrun.training.cuda_graph import ReplayedStep, Snapshot, step_for, why_not_replayed
+from dlrun.training.distributed import ALONE, Ranks
+from dlrun.training.events import EpochEnded
+from dlrun.training.loop import shuffled, train
+from dlrun.training.state import State
+from dlrun.training.step import Step, batches
 
 NETWORK = "model.layers=[conv 8, bn, pool 2, dropout 0.25, flatten, dense 32, dropout 0.5]"
 CASES = {
@@ -109,7 +109,7 @@ def test_replayed_steps_train_as_plain_ones(case: str, monkeypatch: pytest.Monke
     replayed = parts(*CASES[case], device="cuda")
     found = trained(replayed)
     plain = parts(*CASES[case], device="cuda")
-    monkeypatch.setattr("dlrun.graph.why_not_replayed", lambda *_: "it is compared")
+    monkeypatch.setattr("dlrun.training.cuda_graph.why_not_replayed", lambda *_: "it is compared")
     expected = trained(plain)
     for mine, its in zip(found, expected, strict=True):
         assert mine.train.loss == pytest.approx(its.train.loss, rel=2e-2)

@@ -5,11 +5,11 @@ import pytest
 import torch
 import yaml
 
-from dlrun import checkpoint
-from dlrun.config import parse
+from dlrun.config.schema import parse
+from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, UsageError
-from dlrun.loading import load_run
-from dlrun.settled import settle
+from dlrun.runs.loading import load_run
+from dlrun.store import checkpoint
 
 
 def copied(run: Path, folder: Path, config: dict[str, Any] | None = None, **content: Any) -> Path:

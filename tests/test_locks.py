@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from dlrun.cli import main
-from dlrun.config import Sweep
+from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
-from dlrun.folders import hold, is_held
 from dlrun.locks import Lock, locked
+from dlrun.store.folders import hold, is_held
 from dlrun.sweeps.folder import jobs_of
 from dlrun.sweeps.launch import launch
 from dlrun.sweeps.points import expand
@@ -27,7 +27,7 @@ from dlrun.sweeps.points import expand
 HOLDER = """
 import sys, time
 from pathlib import Path
-from dlrun.folders import hold
+from dlrun.store.folders import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

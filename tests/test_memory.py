@@ -8,7 +8,7 @@ import pytest
 
 CODE = """
 import torch
-from dlrun.memory import keep_freed
+from dlrun.training.memory import keep_freed
 keep_freed()
 tensors = torch.ones(4, 1024, 1024), torch.ones(16, 1024, 1024)
 (heap,) = [line.split()[0] for line in open("/proc/self/maps") if "[heap]" in line]

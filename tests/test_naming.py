@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from dlrun import cli
-from dlrun.compose import compose
-from dlrun.groups import Target
-from dlrun.naming import called
+from dlrun.config.compose import compose
+from dlrun.config.groups import Target
+from dlrun.config.naming import called
 
 DATA = ["data=synthetic", "data.shape=[1,8,8]", "data.classes=3", "data.train_images=96", "data.test_images=60"]
 OWN = {

@@ -8,7 +8,7 @@ import torch
 
 CODE = """
 import torch
-from dlrun.precision import set_threads
+from dlrun.training.precision import set_threads
 set_threads(2)
 print(bool((torch.full((4_000_000,), 1e-39) * 1 == 0).all()))
 """

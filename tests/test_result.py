@@ -9,7 +9,7 @@ import pytest
 from helpers import result_of_a_run
 
 from dlrun.errors import UsageError
-from dlrun.result import Result, read_history
+from dlrun.store.result import Result, read_history
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:

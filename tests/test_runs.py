@@ -82,7 +82,7 @@ EVERYTHING = [
 STOPPED_AT = """
 import os, signal
 from dlrun.cli import main
-from dlrun.step import Step
+from dlrun.training.step import Step
 
 step = Step.__call__
 

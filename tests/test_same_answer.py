@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dlrun.compose import compose
+from dlrun.config.compose import compose
+from dlrun.config.settled import settle
 from dlrun.data.picture import picture
-from dlrun.runs import run
-from dlrun.settled import settle
+from dlrun.runs.run import run
 from dlrun.verbs import evaluate, export, predict
 
 ORIENTATION = 0x0112
@@ -167,8 +167,8 @@ def session(run_dir: Path, capsys: Any) -> Callable[[np.ndarray], list[float]]:
 @pytest.fixture(autouse=True)
 def threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of this process they stay as they are."""
-    monkeypatch.setattr("dlrun.parts.set_threads", lambda _: 1)
-    monkeypatch.setattr("dlrun.loading.set_threads", lambda _: 1)
+    monkeypatch.setattr("dlrun.runs.parts.set_threads", lambda _: 1)
+    monkeypatch.setattr("dlrun.runs.loading.set_threads", lambda _: 1)
 
 
 @pytest.mark.parametrize("color", ["grey", "rgb"])

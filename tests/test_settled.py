@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from dlrun.cli import main
-from dlrun.compose import compose
+from dlrun.config.compose import compose
+from dlrun.config.groups import Target
+from dlrun.config.settled import settle
 from dlrun.errors import ConfigError
-from dlrun.groups import Target
-from dlrun.result import Result
-from dlrun.settled import settle
 from dlrun.slurm import work
 from dlrun.slurm.manifest import Run
+from dlrun.store.result import Result
 
 SMALL = ["data=synthetic", "data.train_images=64", "data.test_images=32", "model=fc_64", "epochs=1", "tensorboard=off"]
 SMALL += ["threads=1", "device=cpu"]
@@ -40,9 +40,7 @@ def test_only_fields_outside_the_identity_change_on_the_way() -> None:
 
 
 def test_settling_needs_no_torch() -> None:
-    code = (
-        "import sys; from dlrun.settled import settle; from dlrun.compose import compose; settle(compose(sys.argv[1:]))"
-    )
+    code = "import sys; from dlrun.config.settled import settle; from dlrun.config.compose import compose; settle(compose(sys.argv[1:]))"
     words = ["data=synthetic", "device=cpu", "scale_lr=true"]
     ended = subprocess.run([sys.executable, "-c", f"{code}; sys.exit('torch' in sys.modules)", *words], check=False)
     assert ended.returncode == 0

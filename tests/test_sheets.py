@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlrun import sheets
+from dlrun import drawing as sheets
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from dlrun.config.groups import Target
+from dlrun.config.targets import imported, unknown_argument
 from dlrun.errors import ConfigError
-from dlrun.groups import Target
-from dlrun.targets import imported, unknown_argument
 
 
 def test_classes_and_functions_by_their_dotted_names() -> None:

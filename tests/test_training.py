@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from dlrun.data.dataset import Split
 from dlrun.data.prepare import Prepare
 from dlrun.errors import RunFailed
-from dlrun.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
-from dlrun.precision import Precision
-from dlrun.state import State, Totals
-from dlrun.step import Settings
-from dlrun.training import evaluate, order_of, shuffled, train
+from dlrun.training.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
+from dlrun.training.loop import evaluate, order_of, shuffled, train
+from dlrun.training.precision import Precision
+from dlrun.training.state import State, Totals
+from dlrun.training.step import Settings
 
 CPU = torch.device("cpu")
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from dlrun.compose import compose
-from dlrun.config import Config
+from dlrun.config.compose import compose
+from dlrun.config.groups import Layers, Target
+from dlrun.config.schema import Config
 from dlrun.errors import ConfigError
-from dlrun.groups import Layers, Target
-from dlrun.trust import BUILT, check_trust, classifiers, go_on, hint
+from dlrun.runs.trust import BUILT, check_trust, classifiers, go_on, hint
 
 HOSTILE = [
     Target("os.system", {"command": "touch /tmp/owned"}),
@@ -31,7 +31,7 @@ HOSTILE = [
     Target("torchvision.models.quantization.resnet18", {}),
     Target("torchvision.datasets.MNIST", {"root": ".", "download": True}),
     Target("torchvision.datasets.utils.download_url", {}),
-    Target("dlrun.targets.imported", {"target": "os.system", "group": "model"}),
+    Target("dlrun.config.targets.imported", {"target": "os.system", "group": "model"}),
     Target("dlrun.cli.main", {}),
     Target("__main__.x", {}),
     Target("", {}),

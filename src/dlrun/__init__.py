@@ -4,14 +4,14 @@ import sys
 
 if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.orig_argv[-len(sys.argv)].removeprefix("-m") == "dlrun":
     # `python -m dlrun`: Python put the working directory first, where a yaml.py or random.py may lie. It is taken
-    # off before anything else is imported; `dlrun.targets` puts it last when a `_target_` is wanted from there.
+    # off before anything else is imported; `dlrun.config.targets` puts it last when a `_target_` is wanted from there.
     del sys.path[0]
 
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dlrun.result import Result
+    from dlrun.store.result import Result
 
 STARTED = time.perf_counter()
 """When this process began to load dlrun, on `time.perf_counter`'s clock."""

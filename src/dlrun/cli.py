@@ -8,10 +8,10 @@ import sys
 from typing import TextIO
 
 from dlrun import __version__
+from dlrun.config.groups import GROUPS
 from dlrun.errors import DlrunError, UsageError, did_you_mean, is_out_of_memory
-from dlrun.groups import GROUPS
-from dlrun.signals import ctrl_c_ends
 from dlrun.text import VisibleFormatter, visible_lines
+from dlrun.training.signals import ctrl_c_ends
 from dlrun.verbs import VERBS
 
 LONGEST = 1000
@@ -102,7 +102,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _unknown_word(word: str) -> str:
-    from dlrun.compose import options
+    from dlrun.config.compose import options
 
     for group in GROUPS:
         if word in options(group):

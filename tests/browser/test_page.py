@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dlrun.result import Result
+from dlrun.store.result import Result
 
 pytestmark = pytest.mark.browser
 

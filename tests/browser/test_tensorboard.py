@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from dlrun.compose import compose
+from dlrun.config.compose import compose
+from dlrun.config.settled import settle
 from dlrun.report.aggregate import aggregate
-from dlrun.runs import run
-from dlrun.settled import settle
+from dlrun.runs.run import run
 
 pytestmark = pytest.mark.browser
 

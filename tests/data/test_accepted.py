@@ -52,8 +52,8 @@ REFUSED = {
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, and threads that stay as they are."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dlrun.parts.set_threads", lambda _: 1)
-    monkeypatch.setattr("dlrun.loading.set_threads", lambda _: 1)
+    monkeypatch.setattr("dlrun.runs.parts.set_threads", lambda _: 1)
+    monkeypatch.setattr("dlrun.runs.loading.set_threads", lambda _: 1)
     return tmp_path
 
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from dlrun.config.groups import Augment
 from dlrun.data.augment import augment
-from dlrun.groups import Augment
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from dlrun.config.groups import DATA
 from dlrun.data import catalogue
 from dlrun.data.catalogue import ENTRIES
-from dlrun.groups import DATA
 
 
 def constants(module, name):

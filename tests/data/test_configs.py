@@ -2,8 +2,8 @@
 
 import pytest
 
-from dlrun.compose import compose
-from dlrun.groups import DATA, Augment
+from dlrun.config.compose import compose
+from dlrun.config.groups import DATA, Augment
 
 
 @pytest.mark.parametrize("name", DATA)

@@ -4,9 +4,9 @@ import sys
 import pytest
 from PIL import Image
 
+from dlrun.config.groups import Cifar100, Data, ImageFolder, Synthetic, Target
 from dlrun.data.facts import facts
 from dlrun.errors import ConfigError, DataError
-from dlrun.groups import Cifar100, Data, ImageFolder, Synthetic, Target
 
 
 def test_of_the_catalogue():
@@ -50,7 +50,7 @@ def test_of_a_data_set_of_ones_own(tmp_path, monkeypatch):
 
 def test_neither_torch_nor_numpy_is_imported():
     code = (
-        "import sys; from dlrun.groups import Data; from dlrun.data.facts import facts, locate; "
+        "import sys; from dlrun.config.groups import Data; from dlrun.data.facts import facts, locate; "
         "facts(Data('mnist')); import dlrun.verbs.data; "
         "print([name for name in ('torch', 'numpy', 'PIL') if name in sys.modules])"
     )

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dlrun.config.groups import ImageFolder
 from dlrun.data import folder
 from dlrun.data.decoded import fingerprint
 from dlrun.data.listing import classes_in, held_out
 from dlrun.errors import DataError
-from dlrun.groups import ImageFolder
 
 
 def paint(path, size=(40, 30), color=(200, 100, 50), mode="RGB", **options):

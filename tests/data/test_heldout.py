@@ -14,13 +14,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlrun.config import Config, identity, parse
+from dlrun.config.schema import Config, identity, parse
+from dlrun.config.settled import Settled, settle
 from dlrun.data.heldout import divide, how_many, quotas
 from dlrun.errors import ConfigError
-from dlrun.folders import read_config
-from dlrun.result import Result, read_history
-from dlrun.settled import Settled, settle
-from dlrun.sweeps.plan import _images
+from dlrun.store.folders import read_config
+from dlrun.store.result import Result, read_history
+from dlrun.sweeps.estimate import _images
 
 MINIMAL = {
     "data": {"name": "mnist"},

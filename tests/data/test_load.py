@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 
+from dlrun.config.groups import Cifar100, Data, ImageFolder, Synthetic, Target
 from dlrun.data import catalogue
 from dlrun.data.load import load
 from dlrun.errors import ConfigError, DataError
-from dlrun.groups import Cifar100, Data, ImageFolder, Synthetic, Target
 
 
 def unverified(name, root, **fields):
@@ -213,7 +213,7 @@ def test_nothing_is_said_on_the_second_start(tmp_path, write_idx):
     """Mapped arrays give tensors without a warning, also outside pytest."""
     write_idx(tmp_path / "data" / "mnist")
     code = (
-        "from dlrun.groups import Data; from dlrun.data.load import load; "
+        "from dlrun.config.groups import Data; from dlrun.data.load import load; "
         f"[load(Data('mnist', root={str(tmp_path / 'data')!r}, verify=False)) for _ in range(2)]"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from dlrun.config.groups import Data, ImageFolder
 from dlrun.data import parsed
 from dlrun.data.load import load
-from dlrun.groups import Data, ImageFolder
 
 FAULTS = 200 if os.environ.get("DLRUN_FAULTS") == "all" else 30
 
@@ -159,7 +159,7 @@ def test_a_broken_data_set_fails_the_same_every_time(config, tmp_path):
 def test_processes_at_once(config, folders):
     """One parses, the others wait and find it parsed; all see the same."""
     code = f"""
-from dlrun.groups import Data, ImageFolder
+from dlrun.config.groups import Data, ImageFolder
 from dlrun.data.parsed import Parsed, cached
 from dlrun.data.places import locate
 from dlrun.data.read import read

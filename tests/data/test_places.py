@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
+from dlrun.config.groups import Data, ImageFolder, Synthetic
 from dlrun.data.places import locate
 from dlrun.errors import DataError
-from dlrun.groups import Data, ImageFolder, Synthetic
 
 
 @pytest.mark.parametrize("packed", [True, False])

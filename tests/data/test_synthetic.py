@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from dlrun.config.groups import Synthetic
 from dlrun.data import synthetic
 from dlrun.data.decoded import fingerprint
 from dlrun.errors import ConfigError
-from dlrun.groups import Synthetic
 
 
 def test_the_pictures_never_change():

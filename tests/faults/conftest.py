@@ -127,7 +127,7 @@ def left_by(run_dir: Path) -> dict[str, Any]:
     """What must be the same bits however often a run was stopped: weights, metrics, history."""
     import torch
 
-    from dlrun.result import Result
+    from dlrun.store.result import Result
 
     result = Result.read(run_dir)
     with (run_dir / "history.csv").open() as file:

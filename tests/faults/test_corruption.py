@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 import torch
 
-from dlrun import checkpoint
-from dlrun.config import parse
+from dlrun.config.schema import parse
 from dlrun.data import asl, catalogue
 from dlrun.data.catalogue import Entry, File
 from dlrun.data.load import load
 from dlrun.errors import UsageError
-from dlrun.folders import read_config, read_overrides
-from dlrun.result import Result, read_history
+from dlrun.store import checkpoint
+from dlrun.store.folders import read_config, read_overrides
+from dlrun.store.result import Result, read_history
 from dlrun.tables import table
 
 CHANCE = np.random.RandomState(3)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dlrun.compose import compose
-from dlrun.config import Config, identity, parse, plain
+from dlrun.config.compose import compose
+from dlrun.config.device import settle_precision
+from dlrun.config.schema import Config, identity, parse, plain
 from dlrun.errors import UsageError
-from dlrun.folders import read_config, read_overrides, read_yaml, write_config
-from dlrun.precision import settle_precision
-from dlrun.result import Result
+from dlrun.store.folders import read_config, read_overrides, read_yaml, write_config
+from dlrun.store.result import Result
 
 SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 values: Any = st.recursive(

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from helpers import wait_for
 
-from dlrun import checkpoint
-from dlrun.result import Result
+from dlrun.store import checkpoint
+from dlrun.store.result import Result
 
 DYING = """
 import os, signal, sys

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from helpers import wait_for
 
-from dlrun.result import Result, read_history
+from dlrun.store.result import Result, read_history
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ import resource, sys
 import torch
 from pathlib import Path
 from dlrun.cli import main
-import dlrun.runs, dlrun.training, dlrun.data.load
+import dlrun.runs.run, dlrun.training.loop, dlrun.data.load
 
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + 300_000_000
@@ -200,16 +200,16 @@ def test_tensorboard_and_figures_never_stop_a_run(command: Any, words: SimpleNam
 
 EVALUATING = """
 from pathlib import Path
-import dlrun.training
+import dlrun.training.loop
 from dlrun.cli import main
 
-evaluate = dlrun.training.evaluate
+evaluate = dlrun.training.loop.evaluate
 
 def slowly(*arguments):
     Path("evaluating").touch()
     return evaluate(*arguments)
 
-dlrun.training.evaluate = slowly
+dlrun.training.loop.evaluate = slowly
 raise SystemExit(main())
 """
 SLOW_DATA = """

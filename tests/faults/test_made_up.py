@@ -12,10 +12,11 @@ import pytest
 import torch
 from helpers import said
 
-from dlrun import checkpoint, runs
-from dlrun.compose import compose
-from dlrun.groups import Target
-from dlrun.settled import settle
+from dlrun.config.compose import compose
+from dlrun.config.groups import Target
+from dlrun.config.settled import settle
+from dlrun.runs.run import run as runs
+from dlrun.store import checkpoint
 
 TINY = [
     *("data=synthetic", "data.train_images=48", "data.test_images=16", "model.layers=[flatten, dense 4]", "epochs=2"),

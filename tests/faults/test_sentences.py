@@ -19,13 +19,14 @@ from helpers import heard, said
 from PIL import Image
 from rich.console import Console
 
-from dlrun import checkpoint, runs
-from dlrun.compose import compose
+from dlrun.config.compose import compose
+from dlrun.config.settled import settle
 from dlrun.errors import RunFailed
-from dlrun.events import Event
-from dlrun.folders import read_config
-from dlrun.settled import settle
+from dlrun.runs.run import run as runs
 from dlrun.sinks.console import header
+from dlrun.store import checkpoint
+from dlrun.store.folders import read_config
+from dlrun.training.events import Event
 
 TINY = [
     *("data=synthetic", "data.train_images=48", "data.test_images=16", "model.layers=[flatten, dense 4]", "epochs=1"),

@@ -13,9 +13,9 @@ import yaml
 from helpers import said
 from PIL import Image
 
-from dlrun import checkpoint
-from dlrun.config import parse
-from dlrun.settled import settle
+from dlrun.config.schema import parse
+from dlrun.config.settled import settle
+from dlrun.store import checkpoint
 
 TINY = [
     *("data=synthetic", "data.train_images=32", "data.test_images=16", "model=fc_64", "epochs=1"),

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dlrun.groups import Adadelta, Adam, Layers, Optimizer, Rmsprop, Sgd
+from dlrun.config.groups import Adadelta, Adam, Layers, Optimizer, Rmsprop, Sgd
 from dlrun.models.build import build
 from dlrun.models.layers import KerasBatchNorm
 from dlrun.optim.build import build as build_optimizer

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dlrun.config.groups import Layers, Target
 from dlrun.errors import ConfigError
-from dlrun.groups import Layers, Target
 from dlrun.models.build import build, count_parameters
 from dlrun.models.layers import KerasBatchNorm
 

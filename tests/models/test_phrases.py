@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlrun.config.groups import Layers
 from dlrun.errors import ConfigError
-from dlrun.groups import Layers
 from dlrun.models.phrases import READERS, Activation, BatchNorm, Conv, Dense, Dropout, Phrase, Pool, plan
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "model"

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dlrun.config.groups import Adadelta, Adam, Optimizer, Rmsprop, Sgd, Target
 from dlrun.errors import ConfigError
-from dlrun.groups import Adadelta, Adam, Optimizer, Rmsprop, Sgd, Target
 from dlrun.optim.build import build
 
 Update = Callable[[float, list[float]], float]

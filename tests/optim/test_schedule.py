@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlrun.groups import Cosine, Exponential, InverseTime, Linear, OneCycle, Scheduler, Step, Steps
+from dlrun.config.groups import Cosine, Exponential, InverseTime, Linear, OneCycle, Scheduler, Step, Steps
 from dlrun.optim.schedule import factor
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from helpers import record_of_a_run
 
-from dlrun.compose import compose
+from dlrun.config.compose import compose
 from dlrun.errors import Damaged, UsageError
 from dlrun.records.files import Merged, expanded, own, read
 

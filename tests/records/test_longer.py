@@ -2,10 +2,10 @@
 
 import pytest
 
-from dlrun.compose import compose
+from dlrun.config.compose import compose
+from dlrun.config.settled import settle
 from dlrun.records.record import Record
-from dlrun.runs import run
-from dlrun.settled import settle
+from dlrun.runs.run import run
 
 SMALL = [
     "data=synthetic",

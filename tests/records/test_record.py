@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from helpers import record_of_a_run, result_of_a_run
 
-from dlrun.compose import compose
-from dlrun.config import contains_shorter, identity
+from dlrun.config.compose import compose
+from dlrun.config.schema import contains_shorter, identity
 from dlrun.errors import Damaged, UsageError
-from dlrun.folders import write_config
 from dlrun.records.record import LONGEST, Record
-from dlrun.result import Result, history_checksum
+from dlrun.store.folders import write_config
+from dlrun.store.result import Result, history_checksum
 
 TYPED = ["data=mnist", "model=cnn_dropout", "optimizer=adam", "precision=float32", "epochs=2", "seed=7"]
 PRIVATE = ["name=secret-name", "tags=[secret-tag]", "data.root=/home/secret/mnist", "hydra.run.dir=/home/secret/run"]

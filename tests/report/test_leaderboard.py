@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from helpers import result_of_a_run
 
-from dlrun.compose import compose
-from dlrun.config import identity, parse, plain
+from dlrun.config.compose import compose
+from dlrun.config.schema import identity, parse, plain
 from dlrun.errors import UsageError
-from dlrun.folders import hold, write_config
+from dlrun.output import Table
 from dlrun.report.leaderboard import failures, leaderboard
-from dlrun.report.output import Table
-from dlrun.report.runs import find, parse_yaml, read
-from dlrun.result import Result
+from dlrun.store.folders import hold, write_config
+from dlrun.store.result import Result
+from dlrun.store.scan import find, parse_yaml, read
 
 Make = Callable[..., Path]
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dlrun.report.output import Column, Table, column, plain_text, visible, write
+from dlrun.output import Column, Table, column, plain_text, visible, write
 
 EVIL = "=cmd|'/c calc'!A1\x1b[2J | a_b & 50%\n\u202egnp"
 TABLE = Table(

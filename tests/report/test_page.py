@@ -14,15 +14,16 @@ from pathlib import Path
 import pytest
 from helpers import result_of_a_run
 
-from dlrun.compose import compose
-from dlrun.config import identity
-from dlrun.folders import hold, read_config, write_config
-from dlrun.groups import Target
+from dlrun.config.compose import compose
+from dlrun.config.groups import Target
+from dlrun.config.schema import identity
 from dlrun.report import runs as runs_on_disk
 from dlrun.report.dots import Dots, axis
 from dlrun.report.page import page, write_page
-from dlrun.result import Result
-from dlrun.tables import compare, plan, table
+from dlrun.store.folders import hold, read_config, write_config
+from dlrun.store.result import Result
+from dlrun.tables import compare, table
+from dlrun.tables import planned as plan
 from dlrun.verbs import report
 
 PNG = bytes.fromhex(

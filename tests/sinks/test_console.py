@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers import on_terminal
 
-from dlrun.result import Result
+from dlrun.store.result import Result
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such terminals")
 

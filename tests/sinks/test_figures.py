@@ -7,8 +7,8 @@ from PIL import Image
 from torch import nn
 
 from dlrun.data.dataset import Split
-from dlrun.evaluation import Predictions
 from dlrun.sinks import figures
+from dlrun.training.evaluation import Predictions
 
 NAMES = ("curves", "learning_rate", "confusion_matrix", "class_accuracy", "filters")
 

@@ -9,10 +9,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-from dlrun.compose import compose
+from dlrun.config.compose import compose
+from dlrun.config.settled import settle
 from dlrun.errors import RunFailed
-from dlrun.runs import run
-from dlrun.settled import settle
+from dlrun.runs.run import run
 from dlrun.sinks.checkpoints import Checkpoints
 from dlrun.sinks.histograms import BYTES_EACH, MOST_BYTES, counted, epochs_to_log
 from dlrun.sinks.hyperparameters import hyperparameters

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import wait_for
 
-from dlrun.result import Result, read_history
+from dlrun.store.result import Result, read_history
 
 pytestmark = pytest.mark.slurm
 

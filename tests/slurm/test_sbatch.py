@@ -9,10 +9,10 @@ from helpers import result_of_a_run
 
 from dlrun.cli import main
 from dlrun.errors import ConfigError, UsageError
-from dlrun.folders import hold
-from dlrun.result import Result
 from dlrun.slurm.manifest import read
 from dlrun.slurm.settings import Settings, asked
+from dlrun.store.folders import hold
+from dlrun.store.result import Result
 from dlrun.sweeps.folder import jobs_of
 from dlrun.sweeps.points import expand
 

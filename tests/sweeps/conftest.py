@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dlrun.config import Sweep
+from dlrun.config.schema import Sweep
 from dlrun.sweeps.folder import jobs_of
 from dlrun.sweeps.jobs import Outcome
 from dlrun.sweeps.launch import launch

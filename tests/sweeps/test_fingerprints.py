@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dlrun.config import Sweep
+from dlrun.config.schema import Sweep
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.launch import launch
 from dlrun.sweeps.processes import Processes

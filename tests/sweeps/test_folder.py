@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dlrun.config import Sweep
+from dlrun.config.schema import Sweep
 from dlrun.errors import ConfigError, UsageError
-from dlrun.result import Result
+from dlrun.store.result import Result
 from dlrun.sweeps.folder import default_name, jobs_of, sweep_dir
 from dlrun.sweeps.jobs import record_failure
 from dlrun.sweeps.points import expand

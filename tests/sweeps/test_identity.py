@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from dlrun.cli import main
-from dlrun.compose import hydra_started
-from dlrun.config import Checkpoint, Config, Sweep
+from dlrun.config.compose import hydra_started
+from dlrun.config.fields import fields_of
+from dlrun.config.groups import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, Layers
+from dlrun.config.schema import Checkpoint, Config, Sweep
 from dlrun.errors import ConfigError
-from dlrun.fields import fields_of
-from dlrun.groups import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, Layers
-from dlrun.result import Result
+from dlrun.store.result import Result
 from dlrun.sweeps.folder import jobs_of
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.launch import launch

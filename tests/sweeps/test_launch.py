@@ -14,8 +14,8 @@ import pytest
 from helpers import wait_for
 
 from dlrun.cli import main
-from dlrun.config import Sweep
-from dlrun.result import Result
+from dlrun.config.schema import Sweep
+from dlrun.store.result import Result
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.launch import launch
 from dlrun.sweeps.processes import Fresh, Processes

@@ -43,7 +43,7 @@ def test_a_search_learns_goes_on_and_tells_what_mattered(workplace: Path, sweep:
 def test_points_that_cannot_run_fail_alone_and_equal_ones_are_told_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dlrun.config import Sweep
+    from dlrun.config.schema import Sweep
     from dlrun.sweeps.jobs import Outcome
     from dlrun.sweeps.search import open_search
 
@@ -80,7 +80,7 @@ def test_runs_that_fall_behind_are_pruned(workplace: Path, sweep: Run) -> None:
     ],
 )
 def test_mistakes_show_before_the_first_trial(words: list[str], message: str, workplace: Path) -> None:
-    from dlrun.config import Sweep
+    from dlrun.config.schema import Sweep
     from dlrun.errors import UsageError
     from dlrun.sweeps.search import open_search
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dlrun.result import Result
+from dlrun.store.result import Result
 from dlrun.sweeps.jobs import Outcome
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits on the size of files")

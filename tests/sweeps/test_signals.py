@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from helpers import wait_for
 
-from dlrun.folders import hold, is_held
-from dlrun.result import Result
+from dlrun.store.folders import hold, is_held
+from dlrun.store.result import Result
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.folder import jobs_of
 from dlrun.sweeps.jobs import Outcome

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dlrun.compose import compose
-from dlrun.config import Config, Sweep
-from dlrun.settled import Settled
+from dlrun.config.compose import compose
+from dlrun.config.schema import Config, Sweep
+from dlrun.config.settled import Settled
 from dlrun.sweeps import slots
 from dlrun.sweeps.slots import Slot, gpus, slots_for
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from helpers import result_of_a_run
 
-from dlrun.settled import settle
+from dlrun.config.settled import settle
 from dlrun.statistics import satterthwaite, t_above, t_quantile
 from dlrun.tables import table as tables
 from dlrun.tables.compare import UNCONFIRMED, compare
-from dlrun.tables.plan import find, plan
+from dlrun.tables.planned import find, plan
 from dlrun.tables.render import render
 
 TABLE = r"""

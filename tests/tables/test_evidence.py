@@ -9,12 +9,12 @@ import pytest
 from helpers import record_of_a_run
 
 from dlrun.cli import main
+from dlrun.config.settled import settle
 from dlrun.errors import UsageError
-from dlrun.settled import settle
 from dlrun.tables import table as tables
 from dlrun.tables.compare import compare
 from dlrun.tables.evidence import gather, pool
-from dlrun.tables.plan import plan, seeds_typed
+from dlrun.tables.planned import plan, seeds_typed
 from dlrun.tables.render import render
 from dlrun.verbs.reproduce import request, to_run
 
@@ -144,8 +144,8 @@ def test_results_on_other_data_are_not_mixed_in(table):
 
 
 def test_a_record_of_a_run_that_is_here_too_counts_once(table, tmp_path, monkeypatch):
-    from dlrun.folders import write_config
-    from dlrun.result import history_checksum
+    from dlrun.store.folders import write_config
+    from dlrun.store.result import history_checksum
 
     planned = plan(table, table.rows[:1], [0])[0]
     record = record_of_a_run(planned.config, [0.5, 0.9])

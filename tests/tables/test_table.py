@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlrun.cli import main
-from dlrun.compose import configs_dir
+from dlrun.config.compose import configs_dir
+from dlrun.config.overrides import hydra_value, merged
 from dlrun.errors import ConfigError, UsageError
 from dlrun.tables import table as tables
-from dlrun.tables.overrides import hydra_value, merged
 from dlrun.tables.parameters import check_parameters
-from dlrun.tables.plan import plan
+from dlrun.tables.planned import plan
 
 COUNTS = {
     "nvidia_dli": 4,

@@ -7,7 +7,7 @@ import torch
 
 from dlrun.cli import main
 from dlrun.data.dataset import Split
-from dlrun.result import Result
+from dlrun.store.result import Result
 from dlrun.verbs import evaluate
 
 pytestmark = pytest.mark.usefixtures("one_thread")

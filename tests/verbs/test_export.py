@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from dlrun import exporting
 from dlrun.cli import main
-from dlrun.loading import load_run
+from dlrun.runs.loading import load_run
+from dlrun.runs.run import exporting
 
 pytest.importorskip("onnxruntime")
 
@@ -80,8 +80,8 @@ def test_a_package_that_is_missing_is_named_with_what_to_type(
 def test_onnx_equals_the_network_on_a_thousand_real_pictures(tmp_path: Path) -> None:
     import onnxruntime
 
+    from dlrun.config.groups import Data
     from dlrun.data.load import load
-    from dlrun.groups import Data
 
     for model in ("cnn_batchnorm", "fc_64"):
         run_dir = tmp_path / model

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from dlrun.config import Config, Sweep
-from dlrun.fields import fields_of
+from dlrun.config.fields import fields_of
+from dlrun.config.schema import Config, Sweep
 from dlrun.verbs import help
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dlrun.sweeps.plan import wall_time
+from dlrun.sweeps.estimate import wall_time
 
 Dlrun = Callable[..., subprocess.CompletedProcess[str]]
 

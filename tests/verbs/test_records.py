@@ -10,10 +10,10 @@ import pytest
 from helpers import record_of_a_run
 
 from dlrun.cli import main
-from dlrun.compose import compose
-from dlrun.folders import write_config
+from dlrun.config.compose import compose
 from dlrun.records.files import read
-from dlrun.result import history_checksum
+from dlrun.store.folders import write_config
+from dlrun.store.result import history_checksum
 
 TYPED = ["data=mnist", "model=fc_64", "precision=float32", "epochs=2"]
 

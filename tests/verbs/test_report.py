@@ -17,15 +17,16 @@ from pathlib import Path
 import pytest
 from helpers import result_of_a_run
 
-from dlrun.compose import compose
-from dlrun.config import identity
+from dlrun.config.compose import compose
+from dlrun.config.schema import identity
+from dlrun.config.settled import settle
 from dlrun.errors import UsageError
-from dlrun.folders import write_config
 from dlrun.report.aggregate import aggregate
-from dlrun.result import Result
-from dlrun.settled import settle
-from dlrun.shelf import Shelf
-from dlrun.tables import plan, table
+from dlrun.store.folders import write_config
+from dlrun.store.result import Result
+from dlrun.store.shelf import Shelf
+from dlrun.tables import planned as plan
+from dlrun.tables import table
 from dlrun.verbs import show
 from dlrun.verbs.report import main
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from dlrun.cli import main
-from dlrun.compose import compose
-from dlrun.config import identity
-from dlrun.result import Result
+from dlrun.config.compose import compose
+from dlrun.config.schema import identity
+from dlrun.store.result import Result
 
 TABLE = """
 title: Mine

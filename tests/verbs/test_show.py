@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from dlrun.compose import compose
-from dlrun.config import identity
-from dlrun.folders import hold, read_config, write_config
-from dlrun.groups import Target
+from dlrun.config.compose import compose
+from dlrun.config.groups import Target
+from dlrun.config.schema import identity
+from dlrun.store.folders import hold, read_config, write_config
 from dlrun.verbs import show
 
 WORDS = ["data=synthetic", "model=fc_64", "epochs=2", "limit=64", "optimizer=adam", "optimizer.lr=0.002"]

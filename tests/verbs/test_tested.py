@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlrun import checkpoint
 from dlrun.cli import main
+from dlrun.store import checkpoint
 
 RUN = ("model.layers=[flatten]", "epochs=1", "threads=1", "device=cpu", "tensorboard=off")
 
@@ -19,8 +19,8 @@ RUN = ("model.layers=[flatten]", "epochs=1", "threads=1", "device=cpu", "tensorb
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, and threads that stay as they are."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dlrun.parts.set_threads", lambda _: 1)
-    monkeypatch.setattr("dlrun.loading.set_threads", lambda _: 1)
+    monkeypatch.setattr("dlrun.runs.parts.set_threads", lambda _: 1)
+    monkeypatch.setattr("dlrun.runs.loading.set_threads", lambda _: 1)
     return tmp_path
 
 

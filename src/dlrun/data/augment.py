@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
 
-from dlrun.groups import Augment
+from dlrun.config.groups import Augment
 
 
 def augment(images: Tensor, config: Augment) -> Tensor:

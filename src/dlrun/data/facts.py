@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from dlrun.config.groups import Cifar100, Data, ImageFolder, Synthetic, Target
 from dlrun.data.catalogue import CIFAR100_COARSE, ENTRIES
 from dlrun.data.listing import classes_in, pictures_in
 from dlrun.data.places import locate
-from dlrun.groups import Cifar100, Data, ImageFolder, Synthetic, Target
 
 __all__ = ["Facts", "facts", "images_in", "locate"]
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from dlrun.config.groups import DATA, Data
 from dlrun.data import content, debian
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.download import download, progress
@@ -15,7 +16,6 @@ from dlrun.data.places import ASL_STEMS, Source, find, roots
 from dlrun.data.read import read
 from dlrun.errors import DataError
 from dlrun.extras import command
-from dlrun.groups import DATA, Data
 from dlrun.locks import locked
 
 KAGGLE_HANDLE = "datamunge/sign-language-mnist"

@@ -11,11 +11,11 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from dlrun.config.groups import ImageFolder
 from dlrun.data.decoded import Decoded, Pictures
 from dlrun.data.listing import held_out, listings
 from dlrun.data.picture import picture as read_picture
 from dlrun.errors import DataError
-from dlrun.groups import ImageFolder
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from dlrun.config import OWN, Config
+from dlrun.config.schema import OWN, Config
 from dlrun.errors import ConfigError
 
 if TYPE_CHECKING:

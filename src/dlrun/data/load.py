@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from dlrun.config.groups import Data, ImageFolder, Synthetic, Target
+from dlrun.config.targets import explained, imported
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.dataset import Dataset, Split
 from dlrun.data.decoded import Decoded, Pictures, fingerprint, moments
@@ -17,8 +19,6 @@ from dlrun.data.parsed import Parsed, cached
 from dlrun.data.places import Source, locate
 from dlrun.data.read import read
 from dlrun.errors import ConfigError, DataError
-from dlrun.groups import Data, ImageFolder, Synthetic, Target
-from dlrun.targets import explained, imported
 
 log = logging.getLogger("dlrun")
 

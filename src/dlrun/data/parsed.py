@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dlrun.config.groups import Data, ImageFolder
 from dlrun.data.decoded import Decoded, Pictures
 from dlrun.data.listing import pictures_in
 from dlrun.data.places import Source
 from dlrun.files import cache_home
-from dlrun.groups import Data, ImageFolder
 from dlrun.locks import locked
 
 log = logging.getLogger("dlrun")

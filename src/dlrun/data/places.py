@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlrun.config.groups import Data
 from dlrun.data import content
 from dlrun.data.catalogue import ENTRIES, Entry
 from dlrun.data.listing import classes_in
 from dlrun.errors import DataError
 from dlrun.files import cache_home, expanded
-from dlrun.groups import Data
 
 DEBIAN = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 """Where Debian's packages install data sets."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dlrun.config.groups import Augment, Data, Target
 from dlrun.errors import ConfigError
-from dlrun.groups import Augment, Data, Target
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """From the files that were found to arrays: each format by its reader, checked, with a fingerprint."""
 
+from dlrun.config.groups import Cifar100, Data, ImageFolder, Synthetic
 from dlrun.data import asl, cifar, folder, idx, synthetic
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.decoded import Decoded, checked
 from dlrun.data.places import Source
-from dlrun.groups import Cifar100, Data, ImageFolder, Synthetic
 
 
 def read(config: Data, source: Source) -> Decoded:

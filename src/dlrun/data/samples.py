@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from dlrun.config.groups import Augment
 from dlrun.data.augment import augment
 from dlrun.data.dataset import Split
-from dlrun.groups import Augment
 from dlrun.randomness import undisturbed_random
 
 

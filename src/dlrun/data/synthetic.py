@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from dlrun.config.groups import Synthetic
 from dlrun.data.decoded import Decoded, Pictures
 from dlrun.errors import ConfigError
-from dlrun.groups import Synthetic
 
 CELLS = 5
 """A pattern has this many cells each way at most, so that convolutions and small shifts don't blur it."""

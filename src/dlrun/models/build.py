@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dlrun.config.groups import Layers, Target
+from dlrun.config.targets import explained, imported
 from dlrun.errors import ConfigError
-from dlrun.groups import Layers, Target
 from dlrun.models import layers as own
 from dlrun.models import torchvision_ops
 from dlrun.models.phrases import (
@@ -31,7 +32,6 @@ from dlrun.models.phrases import (
     Shape,
     plan,
 )
-from dlrun.targets import explained, imported
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),

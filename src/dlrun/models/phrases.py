@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dlrun.config.fields import fields_of
+from dlrun.config.groups import Layers
 from dlrun.errors import ConfigError, did_you_mean
-from dlrun.fields import fields_of
-from dlrun.groups import Layers
 
 Shape = tuple[int, ...]
 """Of one picture: (channels, height, width), or (units,) once it is flat."""

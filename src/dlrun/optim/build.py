@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlrun.config.groups import Adadelta, Adam, Optimizer, Rmsprop, Sgd, Target
+from dlrun.config.targets import explained, imported
 from dlrun.errors import ConfigError
-from dlrun.groups import Adadelta, Adam, Optimizer, Rmsprop, Sgd, Target
 from dlrun.optim import keras
-from dlrun.targets import explained, imported
 
 
 def build(optimizer: Optimizer | Target, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:

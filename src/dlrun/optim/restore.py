@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlrun import saved as check
 from dlrun.optim import keras
-from dlrun.saved import Wrong
+from dlrun.store import saved as check
+from dlrun.store.saved import Wrong
 
 KEPT: Mapping[type, tuple[set[str], set[str]]] = {
     keras.SGD: ({"momentum_buffer"}, set()),

@@ -2,7 +2,7 @@
 
 import math
 
-from dlrun.groups import Cosine, Exponential, InverseTime, Linear, OneCycle, Scheduler, Step, Steps
+from dlrun.config.groups import Cosine, Exponential, InverseTime, Linear, OneCycle, Scheduler, Step, Steps
 
 
 def factor(scheduler: Scheduler, step: int, steps_per_epoch: int, total_steps: int) -> float:

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlrun.config import Config, as_meant, contains_shorter, decisive, parse
+from dlrun.config.groups import Data, Scheduler
+from dlrun.config.naming import called
+from dlrun.config.schema import Config, as_meant, contains_shorter, decisive, parse
+from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, Damaged, UsageError
-from dlrun.folders import outcome, read_config
-from dlrun.groups import Data, Scheduler
-from dlrun.naming import called
-from dlrun.report.output import visible
-from dlrun.result import Result, checked, read_history
-from dlrun.settled import settle
+from dlrun.output import visible
+from dlrun.store.folders import outcome, read_config
+from dlrun.store.result import Result, checked, read_history
 
 SCHEMA = 1
 LONGEST = 4_000_000
@@ -162,12 +162,12 @@ class Record:
 
     @property
     def any_length(self) -> str:
-        """The hash less the seed and the number of epochs: see `dlrun.config.contains_shorter`."""
+        """The hash less the seed and the number of epochs: see `dlrun.config.schema.contains_shorter`."""
         return _known(_text(self.settings)).any_length
 
     @property
     def rows(self) -> list[dict[str, float]]:
-        """The history as `dlrun.result.read_history` gives it."""
+        """The history as `dlrun.store.result.read_history` gives it."""
         columns = {"epoch": range(1, self.result.epochs + 1), **self.history}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -257,7 +257,7 @@ def _typed(config: Config) -> dict[str, Any]:
 
 
 def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What `dlrun.config.parse` takes, from `_typed` settings."""
+    """What `dlrun.config.schema.parse` takes, from `_typed` settings."""
     values: dict[str, Any] = {"scheduler": {"name": Scheduler.name}}
     for key, value in settings.items():
         group, dot, name = key.partition(".")
@@ -352,7 +352,7 @@ def _refuse_private(text: str) -> None:
 
 
 def _check_numbers(record: Record) -> None:
-    """Types and ranges that `dlrun.result.checked` leaves open, and the shape of the history.
+    """Types and ranges that `dlrun.store.result.checked` leaves open, and the shape of the history.
 
     Raises:
         UsageError: Something is not as a run writes it.

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+from dlrun.config.overrides import hydra_value
+from dlrun.output import Column, Table, column, counted, plain_text
 from dlrun.records.files import Line
 from dlrun.records.record import Record
-from dlrun.report.output import Column, Table, column, counted, plain_text
-from dlrun.report.seeds import Spread
-from dlrun.tables.overrides import hydra_value
+from dlrun.spread import Spread
 
 MOST = 20
 """Disagreements that are written out."""

@@ -5,9 +5,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dlrun.report.seeds import Spread
-from dlrun.result import read_history
 from dlrun.sinks.event_file import EventFile
+from dlrun.spread import Spread
+from dlrun.store.result import read_history
 
 CURVES = {"mean": 0.0, "mean+std": 1.0, "mean-std": -1.0}
 """Name of a curve, and how many standard deviations it lies from the mean."""

@@ -7,15 +7,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlrun.config import Checkpoint, Config, Sweep
+from dlrun.config.fields import fields_of
+from dlrun.config.groups import DATA
+from dlrun.config.schema import Checkpoint, Config, Sweep
 from dlrun.data.facts import images_in
 from dlrun.errors import UsageError, did_you_mean
-from dlrun.fields import fields_of
-from dlrun.groups import DATA
-from dlrun.report.output import Column, Record, Table, column, duration, plain_text
-from dlrun.report.runs import Run
-from dlrun.report.seeds import Spread
+from dlrun.output import Column, Record, Table, column, duration, plain_text
+from dlrun.spread import Spread
 from dlrun.statistics import LEVEL, Measured, Runs, jitter, pair, spread
+from dlrun.store.scan import Run
 
 CHOICES = ("data", "optimizer", "scheduler")
 """Groups, besides the model, whose chosen option is a field of its own."""

@@ -20,14 +20,14 @@ from markupsafe import Markup
 
 from dlrun import __version__
 from dlrun.files import write_atomically
+from dlrun.output import Column, Record, Table, column, duration, plain_text, visible
 from dlrun.report import leaderboard
 from dlrun.report.dots import Dots
-from dlrun.report.output import Column, Record, Table, column, duration, plain_text, visible
-from dlrun.report.pictures import pictures
-from dlrun.report.runs import Run
-from dlrun.report.seeds import Spread
-from dlrun.report.sheet import Sheet, sheet
+from dlrun.report.embedded import pictures
+from dlrun.report.page_tables import Sheet, sheet
 from dlrun.report.tiles import Entry, accuracies, tiles
+from dlrun.spread import Spread
+from dlrun.store.scan import Run
 from dlrun.tables.compare import Comparison
 from dlrun.tables.render import lessons_table, rows_table
 

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlrun.report.output import counted, duration
-from dlrun.report.runs import Run
-from dlrun.report.seeds import Spread
+from dlrun.output import counted, duration
+from dlrun.spread import Spread
+from dlrun.store.scan import Run
 from dlrun.tables.compare import NOT_COMPARABLE, Comparison
 
 

@@ -1,11 +1,11 @@
-"""What listens to a run: each sink is a callable that takes the events of `dlrun.events`."""
+"""What listens to a run: each sink is a callable that takes the events of `dlrun.training.events`."""
 
 import contextlib
 import logging
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from dlrun.events import Event
+from dlrun.training.events import Event
 
 log = logging.getLogger("dlrun")
 

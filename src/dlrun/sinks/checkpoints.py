@@ -4,11 +4,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dlrun import checkpoint
-from dlrun.config import Checkpoint
-from dlrun.events import EpochEnded, Event, StepsTaken, Stopped
+from dlrun.config.schema import Checkpoint
 from dlrun.files import sync_folder
-from dlrun.state import State
+from dlrun.store import checkpoint
+from dlrun.training.events import EpochEnded, Event, StepsTaken, Stopped
+from dlrun.training.state import State
 
 
 class Checkpoints:

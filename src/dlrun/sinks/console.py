@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from dlrun.events import EpochEnded, Event, StepsTaken, Stopped
-from dlrun.result import Result, read_history
 from dlrun.sinks.curve import accuracy_curve
+from dlrun.store.result import Result, read_history
 from dlrun.text import visible
+from dlrun.training.events import EpochEnded, Event, StepsTaken, Stopped
 
 
 class _Console(Console):

@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from PIL.Image import Image, fromarray
 from torch import nn
 
-from dlrun import sheets
+from dlrun import drawing as sheets
 from dlrun.data.dataset import Split
 from dlrun.data.samples import how_many
-from dlrun.evaluation import Predictions, precision_and_recall
 from dlrun.files import write_atomically
 from dlrun.sinks.mistakes import mistakes_sheet
+from dlrun.training.evaluation import Predictions, precision_and_recall
 
 BLUE, ORANGE, GREY = "#1f6fb4", "#d95f02", "#888888"
 STYLE: Any = {

@@ -4,8 +4,8 @@ import csv
 import io
 from pathlib import Path
 
-from dlrun.events import EpochEnded, Event
 from dlrun.files import write_atomically
+from dlrun.training.events import EpochEnded, Event
 
 
 def columns(split: str) -> list[str]:

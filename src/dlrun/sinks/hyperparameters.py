@@ -5,9 +5,9 @@ from typing import Any
 
 import yaml
 
-from dlrun.config import Config, plain
-from dlrun.groups import Augment, Layers, Target
-from dlrun.naming import called
+from dlrun.config.groups import Augment, Layers, Target
+from dlrun.config.naming import called
+from dlrun.config.schema import Config, plain
 
 FIRST = ("model", "optimizer", "lr", "batch_size", "seed")
 """The columns that are shown at first."""

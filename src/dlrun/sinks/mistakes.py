@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from PIL.Image import Image
 
-from dlrun import sheets
+from dlrun import drawing as sheets
 from dlrun.data.dataset import Split
-from dlrun.evaluation import Predictions
+from dlrun.training.evaluation import Predictions
 
 
 def mistakes_sheet(

@@ -12,19 +12,19 @@ from pathlib import Path
 from PIL.Image import Image
 from torch import Tensor
 
-from dlrun import sheets
+from dlrun import drawing as sheets
+from dlrun.config.groups import Augment
 from dlrun.data.dataset import Split
 from dlrun.data.samples import augmented, how_many, spread
-from dlrun.evaluation import Predictions, precision_and_recall
-from dlrun.events import EpochEnded, Event, StepsTaken
-from dlrun.groups import Augment
 from dlrun.randomness import undisturbed_random
 from dlrun.sinks.event_file import EventFile
-from dlrun.sinks.graph import graph_of
 from dlrun.sinks.histograms import counted, epochs_to_log, tagged
 from dlrun.sinks.hyperparameters import FIRST, METRICS
 from dlrun.sinks.mistakes import mistakes_sheet
-from dlrun.state import State
+from dlrun.sinks.network_graph import graph_of
+from dlrun.training.evaluation import Predictions, precision_and_recall
+from dlrun.training.events import EpochEnded, Event, StepsTaken
+from dlrun.training.state import State
 
 log = logging.getLogger("dlrun")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.files import write_atomically
-from dlrun.result import Result
+from dlrun.store.result import Result
 
 PARENT = Path("outputs/slurm")
 SCHEMA = 1

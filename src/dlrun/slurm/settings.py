@@ -7,9 +7,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from dlrun.compose import compose_with_hydra, hydra_started
+from dlrun.config.compose import compose_with_hydra, hydra_started
+from dlrun.config.fields import fill, option
 from dlrun.errors import ConfigError, UsageError
-from dlrun.fields import fill, option
 
 LAUNCHER = "hydra/launcher="
 FIELD = "hydra.launcher."

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlrun.report.output import Table, column, counted
-from dlrun.report.runs import history_of
-from dlrun.result import Result, read_result
+from dlrun.output import Table, column, counted
 from dlrun.slurm.manifest import Manifest, Run
 from dlrun.slurm.queue import queue
+from dlrun.store.result import Result, read_result
+from dlrun.store.scan import history_of
 from dlrun.sweeps.jobs import reason_of
 
 STATUSES = ("done", "running", "preempted", "queued", "failed", "lost")

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlrun.config import Sweep
+from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
 from dlrun.extras import command
-from dlrun.folders import hold
-from dlrun.result import Result, read_result
 from dlrun.slurm.manifest import Manifest, Run, Submitted, names, read
 from dlrun.slurm.queue import queue
 from dlrun.slurm.settings import Settings
 from dlrun.slurm.status import was_killed
 from dlrun.slurm.work import work
+from dlrun.store.folders import hold
+from dlrun.store.result import Result, read_result
 from dlrun.sweeps.fingerprints import reading_data
 from dlrun.sweeps.jobs import Job, complete
 

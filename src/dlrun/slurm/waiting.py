@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from dlrun.config import Sweep
+from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted
-from dlrun.report.output import counted, visible
-from dlrun.result import read_result
+from dlrun.output import counted, visible
 from dlrun.slurm.manifest import Run, begun
 from dlrun.slurm.settings import Settings
 from dlrun.slurm.status import wait
 from dlrun.slurm.submit import Sorted, shown, submit
+from dlrun.store.result import read_result
 from dlrun.sweeps.jobs import Job, Outcome, complete, reason_of
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from dlrun.config import Sweep
+from dlrun.config.fields import fill
+from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, UsageError
-from dlrun.fields import fill
 from dlrun.slurm.manifest import Run
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.launch import launch
@@ -25,7 +25,7 @@ def work(runs: Sequence[Mapping[str, Any]], sweep: Mapping[str, Any]) -> None:
 
     Args:
         runs: The fields of `dlrun.slurm.manifest.Run`, plain values.
-        sweep: The fields of `dlrun.config.Sweep`, plain values.
+        sweep: The fields of `dlrun.config.schema.Sweep`, plain values.
 
     Raises:
         SystemExit: With 1 if a run failed; with 128 + N if signal N came, the state saved: the batch script

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import dlrun
-from dlrun.config import parse, plain
-from dlrun.settled import Settled
+from dlrun.config.schema import parse, plain
+from dlrun.config.settled import Settled
 
 NO_ROOM = 75
 """Exit status of a job that met the first of `dlrun.errors.SHORTAGES`; that of the second is one more, and so on."""
@@ -68,8 +68,8 @@ def _describe_data(task: Task) -> int:
 
 def _train(task: Task) -> int:
     from dlrun.errors import DlrunError
-    from dlrun.outcome import explain
-    from dlrun.runs import run
+    from dlrun.runs.outcome import explain
+    from dlrun.runs.run import run
     from dlrun.sweeps.jobs import Job, record_failure
 
     settled, run_dir = task.settled, Path(task.run_dir)

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from dlrun.report.output import duration, visible
+from dlrun.output import duration, visible
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.progress import TimeLeft, left

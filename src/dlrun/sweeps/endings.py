@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dlrun.config import Sweep
+from dlrun.config.schema import Sweep
 from dlrun.errors import SHORTAGES
 from dlrun.locks import Lock
 from dlrun.sweeps.child import NO_ROOM

@@ -11,21 +11,21 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig
 
-from dlrun.compose import compose
-from dlrun.config import Sweep, plain
+from dlrun.config.compose import compose
+from dlrun.config.groups import Target
+from dlrun.config.overrides import key_of
+from dlrun.config.schema import Sweep, plain
+from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.files import write_atomically
-from dlrun.folders import numbered, slug
-from dlrun.groups import Target
+from dlrun.output import counted
 from dlrun.report.leaderboard import UNHASHED
-from dlrun.report.output import counted
-from dlrun.report.runs import flat
-from dlrun.runs import check
-from dlrun.settled import Settled, settle
-from dlrun.shelf import Contents, Shelf
+from dlrun.runs.run import check
+from dlrun.store.folders import numbered, slug
+from dlrun.store.scan import flat
+from dlrun.store.shelf import Contents, Shelf
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.points import Point, parse, settings_of
-from dlrun.tables.overrides import key_of
 
 SHAPING = ("sweep.rows", "sweep.zip", "sweep.exclude")
 """The fields of `sweep` that belong to a sweep's identity; the others say how it is run."""

@@ -4,15 +4,15 @@ import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlrun.compose import compose
-from dlrun.config import Config
+from dlrun.config.compose import compose
+from dlrun.config.naming import called
+from dlrun.config.schema import Config
+from dlrun.config.settled import Settled, settle
 from dlrun.environment import versions
 from dlrun.errors import UsageError
-from dlrun.folders import hold, write_config
-from dlrun.naming import called
-from dlrun.report.runs import history_of
-from dlrun.result import Result, read_result
-from dlrun.settled import Settled, settle
+from dlrun.store.folders import hold, write_config
+from dlrun.store.result import Result, read_result
+from dlrun.store.scan import history_of
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
 from typing import Protocol
 
-from dlrun.config import Sweep
+from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, UsageError
-from dlrun.folders import PROBED, hold, numbered, take
 from dlrun.locks import Lock
-from dlrun.report.runs import history_of
-from dlrun.signals import let_go_of_terminal, to_catch
+from dlrun.store.folders import PROBED, hold, numbered, take
+from dlrun.store.scan import history_of
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.endings import Running, ending, same_error_throughout
 from dlrun.sweeps.fingerprints import Fingerprints
@@ -24,6 +23,7 @@ from dlrun.sweeps.jobs import Job, Outcome, own_result, reason_of
 from dlrun.sweeps.processes import KILL, Processes, make_processes
 from dlrun.sweeps.slots import Slot, slots_for
 from dlrun.text import visible
+from dlrun.training.signals import let_go_of_terminal, to_catch
 
 SAVE_SECONDS = 30.0
 """What a job that was asked to stop gets for saving before it is killed."""

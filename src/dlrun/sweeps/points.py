@@ -17,8 +17,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import HydraException
 
-from dlrun.compose import compose, options, sentence
-from dlrun.config import Sweep
+from dlrun.config.compose import compose, options, sentence
+from dlrun.config.schema import Sweep
 from dlrun.errors import ConfigError
 
 MOST_POINTS = 100_000

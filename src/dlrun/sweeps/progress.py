@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from dlrun.config import Config
+from dlrun.config.schema import Config
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.jobs import Job, Outcome
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlrun.config import Sweep
+from dlrun.config.schema import Sweep
 from dlrun.errors import ConfigError, UsageError
 from dlrun.extras import command
 from dlrun.files import write_atomically
-from dlrun.result import read_history
-from dlrun.shelf import Contents
+from dlrun.store.result import read_history
+from dlrun.store.shelf import Contents
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.folder import jobs_of
 from dlrun.sweeps.jobs import Job, Outcome

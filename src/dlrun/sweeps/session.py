@@ -7,13 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dlrun.config import Sweep
+from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, RunFailed
 from dlrun.files import write_atomically
-from dlrun.report import runs
+from dlrun.output import counted, duration, terminal_width, visible, write
 from dlrun.report.leaderboard import failures, leaderboard
-from dlrun.report.output import counted, duration, terminal_width, visible, write
 from dlrun.sinks.console import make_console
+from dlrun.store import scan as runs
 from dlrun.sweeps.display import Display
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.launch import Watcher, launch

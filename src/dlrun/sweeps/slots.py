@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlrun.config import Config, Sweep
-from dlrun.settled import Settled
+from dlrun.config.schema import Config, Sweep
+from dlrun.config.settled import Settled
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dlrun import statistics as arithmetic
-from dlrun.config import Config
+from dlrun.config.groups import Target
+from dlrun.config.schema import Config
 from dlrun.data.facts import images_in
 from dlrun.data.heldout import how_many
-from dlrun.groups import Target
-from dlrun.result import Result
-from dlrun.tables.plan import Found
+from dlrun.store.result import Result
+from dlrun.tables.planned import Found
 from dlrun.tables.table import METRICS, Lesson, Published, Reference, Row, Table
 
 NOT_COMPARABLE = "not comparable"

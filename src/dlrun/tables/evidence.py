@@ -8,8 +8,8 @@ from pathlib import Path
 from dlrun.errors import UsageError
 from dlrun.records.files import read
 from dlrun.records.record import Record, any_length
-from dlrun.shelf import Contents, same_data
-from dlrun.tables.plan import RUNS, Found, Planned, find, in_precision, with_seed
+from dlrun.store.shelf import Contents, same_data
+from dlrun.tables.planned import RUNS, Found, Planned, find, in_precision, with_seed
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def pool(
     Only these stay in memory; every line is checked.
 
     Args:
-        contents: As `dlrun.tables.plan.plan` takes it.
+        contents: As `dlrun.tables.planned.plan` takes it.
 
     Raises:
         Damaged: A line is not as it was written.

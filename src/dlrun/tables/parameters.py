@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from dlrun.config import Config
+from dlrun.config.groups import Layers
+from dlrun.config.schema import Config
 from dlrun.errors import ConfigError
-from dlrun.groups import Layers
-from dlrun.tables.plan import Planned
+from dlrun.tables.planned import Planned
 from dlrun.tables.table import Table
 
 

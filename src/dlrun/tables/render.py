@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dlrun.output import Column, Record, Table, column, counted, write
 from dlrun.records.summary import ranges
-from dlrun.report.output import Column, Record, Table, column, counted, write
 from dlrun.tables.compare import Comparison, LessonLine, Line
 
 MOST_REPEATS = 5
@@ -14,7 +14,7 @@ MOST_REPEATS = 5
 
 
 def render(comparison: Comparison, form: str, width: int | None = None) -> str:
-    """The comparison as text of one of `dlrun.report.output.FORMATS`.
+    """The comparison as text of one of `dlrun.output.FORMATS`.
 
     CSV holds the rows only, accuracies as fractions; JSON holds everything; the others also have the lessons.
     """

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from dlrun.compose import config_folders
+from dlrun.config.compose import config_folders
+from dlrun.config.overrides import merged, read_overrides, shortened
 from dlrun.errors import ConfigError, UsageError, did_you_mean
-from dlrun.tables.overrides import merged, read_overrides, shortened
 
 METRICS = ("test_accuracy", "best_accuracy", "val_accuracy")
 DIRECTIONS = ("higher", "lower", "not better")

@@ -18,9 +18,9 @@ from typing import Any
 
 import yaml
 
-from dlrun.compose import config_folders, options
-from dlrun.config import Checkpoint, Config, Sweep
-from dlrun.groups import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, Data, Layers, Optimizer, Scheduler
+from dlrun.config.compose import config_folders, options
+from dlrun.config.groups import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, Data, Layers, Optimizer, Scheduler
+from dlrun.config.schema import Checkpoint, Config, Sweep
 from dlrun.verbs import VERBS
 from dlrun.verbs.help import typed_fields
 from dlrun.verbs.parser import Parser

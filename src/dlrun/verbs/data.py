@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from dlrun.config.groups import DATA, Data, ImageFolder, Target
+from dlrun.config.overrides import hydra_value
 from dlrun.data.catalogue import ENTRIES, Entry
 from dlrun.data.places import find, locate, roots
 from dlrun.errors import DataError, UsageError, did_you_mean
-from dlrun.groups import DATA, Data, ImageFolder, Target
-from dlrun.report.output import Table, column, terminal_width, visible, write
-from dlrun.tables.overrides import hydra_value
+from dlrun.output import Table, column, terminal_width, visible, write
 from dlrun.verbs import data_show
 from dlrun.verbs.parser import Parser
 
@@ -90,7 +90,7 @@ def _own_options() -> list[str]:
     """The names of the data sets in `configs/data/` of the working directory."""
     if not Path("configs", "data").is_dir():
         return []
-    from dlrun.compose import options
+    from dlrun.config.compose import options
 
     return [name for name in options("data") if name not in ENTRIES]
 
@@ -117,7 +117,7 @@ def _config(name: str, root: Path | None) -> Data | Target:
     own = _own_options()
     if name not in own:
         raise UsageError(f"data set {name!r} is unknown{did_you_mean(name, [*ENTRIES, *own])}")
-    from dlrun.compose import compose
+    from dlrun.config.compose import compose
 
     words = [] if root is None else [f"data.root={hydra_value(str(root))}"]
     return compose([f"data={name}", *words]).data

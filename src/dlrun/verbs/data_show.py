@@ -9,13 +9,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlrun.config.overrides import hydra_value
 from dlrun.errors import ConfigError
-from dlrun.report.output import Table, column, visible, write
-from dlrun.tables.overrides import hydra_value
+from dlrun.output import Table, column, visible, write
 
 if TYPE_CHECKING:
+    from dlrun.config.groups import Augment
     from dlrun.data.dataset import Dataset
-    from dlrun.groups import Augment
 
 GROUPS = ("data", "augment")
 MOST_SHOWN = 40
@@ -41,7 +41,7 @@ def show(options: argparse.Namespace) -> int:
     for word in options.fields:
         if word.partition("=")[0].partition(".")[0] not in GROUPS or "=" not in word:
             raise ConfigError(f"{word}: expected data.FIELD=VALUE, augment=NAME or augment.FIELD=VALUE")
-    from dlrun.compose import compose
+    from dlrun.config.compose import compose
     from dlrun.data.load import load
     from dlrun.data.sameness import sameness
 
@@ -80,7 +80,7 @@ def _numbers(dataset: "Dataset") -> str:
 def _write_sheet(dataset: "Dataset", changes: "Augment", path: Path) -> None:
     from PIL import Image
 
-    from dlrun import sheets
+    from dlrun import drawing as sheets
     from dlrun.data.samples import augmented, how_many, spread
     from dlrun.files import write_atomically
 

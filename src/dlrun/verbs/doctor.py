@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from dlrun.compose import configs_dir
+from dlrun.config.compose import configs_dir
+from dlrun.config.groups import DATA
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.places import find, roots
 from dlrun.errors import DlrunError
 from dlrun.extras import command, package_of, pip_install, requirements
 from dlrun.files import cache_home
-from dlrun.groups import DATA
-from dlrun.report.output import counted, visible
+from dlrun.output import counted, visible
 from dlrun.verbs.parser import Parser
 
 SLURM_COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
@@ -129,8 +129,8 @@ def _package(name: str) -> Found:
 def _devices() -> Iterator[Found]:
     import torch
 
-    from dlrun.compose import compose
-    from dlrun.precision import pick_device, settle_precision
+    from dlrun.config.compose import compose
+    from dlrun.config.device import pick_device, settle_precision
 
     device = pick_device("auto")
     torch.ones(2, 2, device=device).sum().item()  # A driver that is too old fails only here.

@@ -18,16 +18,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import ConfigError, RunFailed
-from dlrun.report.output import Column, Record, Table, column, counted, finite, visible, write
-from dlrun.trust import check_trust
+from dlrun.output import Column, Record, Table, column, counted, finite, visible, write
+from dlrun.runs.trust import check_trust
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
 from dlrun.verbs.parser import Parser
 from dlrun.verbs.tested import PARTS, Tested, tested
 
 if TYPE_CHECKING:
     from dlrun.data.dataset import Split
-    from dlrun.evaluation import Predictions
-    from dlrun.loading import Loaded
+    from dlrun.runs.loading import Loaded
+    from dlrun.training.evaluation import Predictions
 
 OWN_FIELDS = ("data", "split", "limit", "eval_batch_size")
 MOST_COLUMNS = 12
@@ -65,14 +65,14 @@ def _parser() -> Parser:
 
 
 def _checked(run: "Loaded", limits: Mapping[str, Any]) -> dict[str, int | None]:
-    from dlrun.config import parse, plain
+    from dlrun.config.schema import parse, plain
 
     return {"limit": parse({**plain(run.config), **limits}).limit} if limits else {}
 
 
 def _examined(run: "Loaded", chosen: Tested) -> "Predictions":
     from dlrun.data.dataset import Split
-    from dlrun.evaluation import examine
+    from dlrun.training.evaluation import examine
 
     labels = _relabelled(chosen.split, chosen.classes, run.inputs.classes)
     split = Split(chosen.split.images, labels).to(run.device)
@@ -101,7 +101,7 @@ def _relabelled(split: "Split", theirs: tuple[str, ...], ours: tuple[str, ...]) 
 
 
 def _numbers(outcome: "Predictions", classes: tuple[str, ...]) -> dict[str, Any]:
-    from dlrun.evaluation import precision_and_recall
+    from dlrun.training.evaluation import precision_and_recall
 
     confusion = outcome.confusion()
     precision, recall = precision_and_recall(confusion)

@@ -10,7 +10,7 @@ compared with the network before it gets its name.
 import argparse
 from pathlib import Path
 
-from dlrun.report.output import visible
+from dlrun.output import visible
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
 from dlrun.verbs.parser import Parser
 
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     """Run `dlrun export`; returns 0."""
     options = _parser().parse_intermixed_args(arguments)
     run = load(options, fields(options.fields, FIELDS))
-    from dlrun.exporting import export
+    from dlrun.runs.exporting import export
 
     path = options.output or options.run / f"model.{options.format}"
     difference = export(run, options.format, path)

@@ -6,10 +6,10 @@ import textwrap
 import typing
 from typing import Any
 
-from dlrun.compose import options
-from dlrun.config import Checkpoint, Config, Sweep
-from dlrun.fields import default_of, expectation, fields_of
-from dlrun.groups import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, Layers
+from dlrun.config.compose import options
+from dlrun.config.fields import default_of, expectation, fields_of
+from dlrun.config.groups import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, Layers
+from dlrun.config.schema import Checkpoint, Config, Sweep
 from dlrun.verbs import VERBS
 
 USAGE = """\
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 
 
 def typed_fields(spec: type) -> dict[str, dataclasses.Field[Any]]:
-    """The fields of a class of `dlrun.config` that people type, by name: not what the choice of an option sets."""
+    """The fields of a class of `dlrun.config.schema` that people type, by name: not what the choice of an option sets."""
     unasked = {Config: ("choices",), Layers: ("named",), Sweep: ()}.get(spec, ("name",))
     return {name: item for name, item in fields_of(spec).items() if "help" in item.metadata and name not in unasked}
 

@@ -10,7 +10,7 @@ import yaml
 from dlrun.errors import ConfigError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from dlrun.loading import Loaded
+    from dlrun.runs.loading import Loaded
 
 FIELDS = ("device", "threads", "trust")
 """Fields that every verb takes behind the folder of a run."""
@@ -52,13 +52,13 @@ def apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def load(options: argparse.Namespace, changes: Mapping[str, Any]) -> "Loaded":
-    """The run, loaded as `dlrun.loading.load_run` does it.
+    """The run, loaded as `dlrun.runs.loading.load_run` does it.
 
     Raises:
         UsageError: As there; or RUN is no folder.
     """
     if not options.run.is_dir():
         raise UsageError(f"{options.run}: {'no folder' if options.run.exists() else 'no such folder'}")
-    from dlrun.loading import load_run
+    from dlrun.runs.loading import load_run
 
     return load_run(options.run, options.best, changes)

@@ -13,10 +13,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.compose import BEHAVIOUR, Composed, checked, configs_dir, permit, sentence
-from dlrun.distributed import refuse_ranks
+from dlrun.config.compose import BEHAVIOUR, Composed, checked, configs_dir, permit, sentence
+from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, UsageError, nearest
-from dlrun.settled import settle
+from dlrun.training.distributed import refuse_ranks
 from dlrun.verbs import VERBS
 from dlrun.verbs.completion import options_of
 from dlrun.verbs.train import train

@@ -10,9 +10,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlrun.config import Sweep
+from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
-from dlrun.report.output import Column, Table, column, counted, duration, terminal_width, visible, write
+from dlrun.output import Column, Table, column, counted, duration, terminal_width, visible, write
 from dlrun.sweeps.fingerprints import Fingerprints, reading_data
 from dlrun.sweeps.jobs import Job
 from dlrun.verbs.parser import Parser
@@ -69,7 +69,7 @@ def _table(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, l
 
 
 def _estimate(missing: Sequence[Job], settings: Sweep, folder: Path) -> None:
-    from dlrun.sweeps.plan import estimate, wall_time
+    from dlrun.sweeps.estimate import estimate, wall_time
     from dlrun.sweeps.session import write_plan
     from dlrun.sweeps.slots import slots_for
 

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import DataError, UsageError
-from dlrun.report.output import Table, column, counted, visible, write
+from dlrun.output import Table, column, counted, visible, write
 from dlrun.verbs.loaded import FIELDS, add_run, apart, fields, load
 from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
     from dlrun.data.foreign import Fitted
-    from dlrun.loading import Loaded
+    from dlrun.runs.loading import Loaded
 
 TOP = 3
 BATCH = 64
@@ -168,7 +168,7 @@ def _first(prediction: Prediction) -> str:
 def _write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     import numpy as np
 
-    from dlrun import sheets
+    from dlrun import drawing as sheets
     from dlrun.files import write_atomically
 
     chosen = predictions[:MOST_ON_SHEET]

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dlrun.errors import UsageError
+from dlrun.output import counted, terminal_width, visible, write
 from dlrun.records.files import Merged, expanded, read
 from dlrun.records.record import NotComplete, Record
 from dlrun.records.summary import summary
-from dlrun.report.output import counted, terminal_width, visible, write
-from dlrun.report.runs import find
+from dlrun.store.scan import find
 from dlrun.verbs.parser import Parser
 
 

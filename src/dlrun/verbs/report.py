@@ -7,15 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlrun.config import plain
+from dlrun.config.schema import plain
 from dlrun.errors import UsageError
-from dlrun.report import leaderboard, runs
-from dlrun.report.output import Table, terminal_width, visible, write
+from dlrun.output import Table, terminal_width, visible, write
+from dlrun.report import leaderboard
+from dlrun.store import scan as runs
 from dlrun.verbs.parser import Parser, add_records, records_and_words
 
 if TYPE_CHECKING:
     from dlrun.tables.compare import Comparison
-    from dlrun.tables.plan import Found
+    from dlrun.tables.planned import Found
 
 
 def main(arguments: list[str]) -> int:
@@ -68,7 +69,8 @@ def _average_seeds(found: Sequence[runs.Run], folder: Path) -> None:
 
 def _report_table(options: argparse.Namespace) -> int:
     """Published beside measured, from runs and records; words with `=` are overrides as of `reproduce`."""
-    from dlrun.tables import evidence, plan, table
+    from dlrun.tables import evidence, table
+    from dlrun.tables import planned as plan
     from dlrun.tables.compare import compare
     from dlrun.tables.render import render
 

@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlrun.config import Sweep
+from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
-from dlrun.report.output import terminal_width, visible
-from dlrun.result import Result
-from dlrun.shelf import Contents
+from dlrun.output import terminal_width, visible
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
+from dlrun.store.result import Result
+from dlrun.store.shelf import Contents
 from dlrun.sweeps.fingerprints import reading_data
 from dlrun.tables.compare import compare, precise
 from dlrun.tables.evidence import Pool, gather, pool
 from dlrun.tables.parameters import check_parameters
-from dlrun.tables.plan import MOST_SEEDS, QUICK, Found, Planned, plan, seeds_typed
+from dlrun.tables.planned import MOST_SEEDS, QUICK, Found, Planned, plan, seeds_typed
 from dlrun.tables.render import render
 from dlrun.tables.table import Row, Table, available, choose, load
 from dlrun.verbs.parser import Parser, add_records, records_and_words
@@ -84,7 +84,7 @@ def request(arguments: Sequence[str], contents: Contents = lambda _: None) -> Re
     """Read what stands after `dlrun reproduce`.
 
     Args:
-        contents: As `dlrun.tables.plan.plan` takes it.
+        contents: As `dlrun.tables.planned.plan` takes it.
 
     Raises:
         UsageError: An unknown table, row or override, a wrong table file.
@@ -228,7 +228,7 @@ def to_run(asked: Request) -> list["Job"]:
     Raises:
         UsageError: A mistake that shows before anything runs, such as missing data.
     """
-    from dlrun.runs import check
+    from dlrun.runs.run import check
     from dlrun.sweeps.jobs import Job
 
     done = [one for one in asked.found() if one.status == "completed"]

@@ -9,14 +9,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from dlrun.compose import sentence
-from dlrun.config import Config, parse, plain
-from dlrun.distributed import Ranks, joined, ranks_started
+from dlrun.config.compose import sentence
+from dlrun.config.schema import Config, parse, plain
+from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, UsageError
-from dlrun.folders import finished, read_config, read_overrides
-from dlrun.report.output import counted
-from dlrun.settled import Settled, settle
-from dlrun.trust import BUILT, check_trust
+from dlrun.output import counted
+from dlrun.runs.trust import BUILT, check_trust
+from dlrun.store.folders import finished, read_config, read_overrides
+from dlrun.training.distributed import Ranks, joined, ranks_started
 from dlrun.verbs.parser import Parser
 from dlrun.verbs.train import train
 

@@ -7,20 +7,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from dlrun.compose import compose
-from dlrun.config import Config, plain
+from dlrun.config.compose import compose
+from dlrun.config.groups import Layers, Target
+from dlrun.config.overrides import hydra_value
+from dlrun.config.schema import Config, plain
+from dlrun.config.settled import settle
 from dlrun.errors import DlrunError, UsageError
-from dlrun.folders import read_config
-from dlrun.groups import Layers, Target
-from dlrun.report import runs
-from dlrun.report.output import Table, column, counted, duration, terminal_width, visible, write
-from dlrun.report.runs import Run, flat
-from dlrun.result import Result, read_result
-from dlrun.settled import settle
+from dlrun.output import Table, column, counted, duration, terminal_width, visible, write
+from dlrun.runs.trust import BUILT, hint
 from dlrun.sinks.console import make_console
 from dlrun.sinks.curve import accuracy_curve
-from dlrun.tables.overrides import hydra_value
-from dlrun.trust import BUILT, hint
+from dlrun.store import scan as runs
+from dlrun.store.folders import read_config
+from dlrun.store.result import Result, read_result
+from dlrun.store.scan import Run, flat
 from dlrun.verbs.parser import Parser
 
 MOST_EPOCHS = 12

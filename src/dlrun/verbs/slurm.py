@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlrun.errors import UsageError
-from dlrun.report.output import counted, visible, write
+from dlrun.output import counted, visible, write
 from dlrun.slurm import manifest, queue, status
 from dlrun.slurm.settings import Settings, asked
 from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
-    from dlrun.config import Sweep
+    from dlrun.config.schema import Sweep
     from dlrun.sweeps.jobs import Job
 
 MULTIRUN = ("-m", "--multirun")

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlrun.config.groups import Data, ImageFolder, Synthetic, Target
+from dlrun.config.overrides import hydra_value
 from dlrun.errors import ConfigError, DataError
-from dlrun.groups import Data, ImageFolder, Synthetic, Target
-from dlrun.report.output import counted
-from dlrun.tables.overrides import hydra_value
+from dlrun.output import counted
 
 if TYPE_CHECKING:
     from dlrun.data.dataset import Dataset, Split
-    from dlrun.loading import Loaded
+    from dlrun.runs.loading import Loaded
 
 PARTS = ("test", "train", "val")
 
@@ -69,11 +69,11 @@ def tested(run: "Loaded", changes: Mapping[str, Any], part: str, limits: Mapping
 
 def _config(run: "Loaded", changes: Mapping[str, Any]) -> Data | Target:
     """The data as they are configured now, at the size and in the colours that the network takes."""
-    from dlrun.config import parse, plain
+    from dlrun.config.schema import parse, plain
 
     values = plain(run.config)
     if "data" in changes:
-        from dlrun.compose import compose
+        from dlrun.config.compose import compose
 
         values["data"] = plain(compose([f"{key}={hydra_value(value)}" for key, value in changes.items()]))["data"]
     else:

@@ -7,20 +7,20 @@ from typing import Any
 
 from rich.console import Console
 
-from dlrun import runs
-from dlrun.compose import Composed, checked, compose_with_hydra, hydra_started
-from dlrun.distributed import ALONE, Ranks, joined, ranks_started
+from dlrun.config.compose import Composed, checked, compose_with_hydra, hydra_started
+from dlrun.config.naming import called
+from dlrun.config.settled import Settled, settle
 from dlrun.errors import UsageError
-from dlrun.events import Sink
-from dlrun.folders import claim
-from dlrun.naming import called
-from dlrun.outcome import device_name
-from dlrun.parts import Parts
-from dlrun.precision import in_words
-from dlrun.report.output import counted, visible
-from dlrun.result import Result, read_result
-from dlrun.settled import Settled, settle
+from dlrun.output import counted, visible
+from dlrun.runs.outcome import device_name
+from dlrun.runs.parts import Parts
+from dlrun.runs.run import run as runs
 from dlrun.sinks.console import ConsoleSink, header, make_console, summary
+from dlrun.store.folders import claim
+from dlrun.store.result import Result, read_result
+from dlrun.training.distributed import ALONE, Ranks, joined, ranks_started
+from dlrun.training.events import Sink
+from dlrun.training.precision import in_words
 
 
 def main(arguments: list[str]) -> int:
@@ -35,7 +35,7 @@ def train_typed(overrides: Sequence[str]) -> Result:
     """Compose what was typed, claim a folder and train there; `hydra.run.dir=…` names the folder.
 
     Raises:
-        DlrunError: As `dlrun.runs.run`.
+        DlrunError: As `dlrun.runs.run.run`.
     """
     with hydra_started():
         composed = compose_with_hydra(overrides)
@@ -60,7 +60,7 @@ def train(
     """Train in `run_dir`, with header, progress and summary on standard output (of the first rank).
 
     Args:
-        extended, ranks: As `dlrun.runs.run` takes them.
+        extended, ranks: As `dlrun.runs.run.run` takes them.
     """
     console = make_console(quiet=not ranks.first)
     before = read_result(run_dir)
@@ -78,7 +78,7 @@ def train(
 def shown_on(
     console: Console, run_dir: Path, overrides: Sequence[str]
 ) -> Callable[[Parts], contextlib.AbstractContextManager[list[Sink]]]:
-    """What `dlrun.runs.run` takes as `watch`: prints the header, then follows the run."""
+    """What `dlrun.runs.run.run` takes as `watch`: prints the header, then follows the run."""
 
     @contextlib.contextmanager
     def watch(parts: Parts) -> Iterator[list[Sink]]:

@@ -55,7 +55,7 @@ class PointSweeper(Sweeper):
 
     def _launch_elsewhere(self, jobs: Sequence["Job"], folder: Path) -> Sequence[JobReturn]:
         from dlrun.errors import RunFailed
-        from dlrun.report.output import counted
+        from dlrun.output import counted
         from dlrun.sweeps.fingerprints import reading_data
 
         assert self.launcher is not None
@@ -70,8 +70,8 @@ class PointSweeper(Sweeper):
 
 def overrides_of(job: "Job") -> list[str]:
     """A job's overrides for any launcher of Hydra's, its folder included."""
-    from dlrun.compose import permit
-    from dlrun.tables.overrides import hydra_value
+    from dlrun.config.compose import permit
+    from dlrun.config.overrides import hydra_value
 
     parent, name = hydra_value(str(job.run_dir.parent)), hydra_value(job.run_dir.name)
     return [*permit(job.overrides), f"hydra.sweep.dir={parent}", f"hydra.sweep.subdir={name}"]

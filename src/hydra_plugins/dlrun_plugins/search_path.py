@@ -12,7 +12,7 @@ class WorkingDirectory(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Called by Hydra when it starts, in every application, dlrun's own or not."""
         # Where dlrun composes it is loaded already; importing it here would cost every other application time.
-        compose = sys.modules.get("dlrun.compose")
+        compose = sys.modules.get("dlrun.config.compose")
         if compose is None:
             return
         mains = [element.path for element in search_path.get_path() if element.provider == "main"]

@@ -1,0 +1,273 @@
+"""From what was typed to a checked config: Hydra composes, `dlrun.config.schema` checks, errors become sentences."""
+
+import contextlib
+import copy
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from hydra import __version__ as hydra_version
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from dlrun.config.fields import fields_of
+from dlrun.config.groups import GROUPS, Layers
+from dlrun.config.schema import Config, defaults, parse
+from dlrun.errors import ConfigError, did_you_mean
+
+BEHAVIOUR = {"version_base": "1.3"} if hydra_version.startswith("1.3.") else {}
+"""Asks Hydra 1.3 for its own behaviour and not that of 1.1; Hydra 1.4 has no other, and warns when it is asked."""
+
+ConfigStore.instance().store(name="dlrun_defaults", node=defaults())
+
+
+def configs_dir() -> Path:
+    """The shipped configs: `configs/` of the checkout that holds these sources, else inside the package.
+
+    The checkout comes first because an editable install can leave a stale copy in the package.
+    """
+    checkout = Path(__file__).parents[2] / "configs"
+    return checkout if (checkout / "config.yaml").is_file() else Path(__file__).parent / "configs"
+
+
+def config_folders() -> list[Path]:
+    """Where configs are looked for, in Hydra's order: the shipped ones, then those of the working directory."""
+    own = Path.cwd() / "configs"
+    folders = [configs_dir()]
+    if own.is_dir() and own.resolve() != folders[0].resolve():
+        folders.append(own)
+    return folders
+
+
+def options(group: str) -> list[str]:
+    """The names that can be chosen for a group such as `model`."""
+    found = {
+        path.relative_to(folder / group) for folder in config_folders() for path in (folder / group).rglob("*.yaml")
+    }
+    return sorted(path.with_suffix("").as_posix() for path in found)
+
+
+def hydra_started() -> contextlib.AbstractContextManager[None]:
+    """Hydra, started with the shipped configs for as long as the context lasts."""
+    started: contextlib.AbstractContextManager[None] = initialize_config_dir(str(configs_dir()), **BEHAVIOUR)
+    return started
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """The checked config of one run.
+
+    Raises:
+        ConfigError: An unknown option or key, a wrong type, a value out of range, a typing mistake.
+    """
+    return compose_all([overrides])[0]
+
+
+def compose_all(rows: Iterable[Sequence[str]]) -> list[Config]:
+    """`compose` for many runs; Hydra is started once.
+
+    Raises:
+        ConfigError: As `compose`, for the first row that is wrong.
+    """
+    # A sweeper is called by a Hydra that is started already.
+    running = GlobalHydra.instance().is_initialized()
+    with contextlib.nullcontext() if running else hydra_started():
+        bases = _bases.setdefault(GlobalHydra.instance().hydra, {})
+        return [_compose_one(row, bases) for row in rows]
+
+
+@dataclass(frozen=True)
+class Composed:
+    """What Hydra composed, less its own node, and the option chosen for each group."""
+
+    config: DictConfig
+    choices: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, composed: DictConfig) -> "Composed":
+        """Take Hydra's node out of what `compose_with_hydra` gave."""
+        choices = composed.hydra.runtime.choices
+        with open_dict(composed):
+            del composed["hydra"]
+        return cls(composed, choices)
+
+
+_bases: WeakKeyDictionary[Any, dict[tuple[str, ...], Composed]] = WeakKeyDictionary()
+"""Of each Hydra, by what was chosen: most points of a sweep differ in fields only, and composing takes 50 ms."""
+
+
+def _compose_one(overrides: Sequence[str], bases: dict[tuple[str, ...], Composed]) -> Config:
+    composed = _from_base(overrides, bases) or Composed.of(compose_with_hydra(overrides))
+    return checked(composed, overrides)
+
+
+def _from_base(overrides: Sequence[str], bases: dict[tuple[str, ...], Composed]) -> Composed | None:
+    """What Hydra composes, from the options chosen and then, on a copy, the fields as it sets those with `++`.
+
+    None where the order of overrides matters (`~`), and for what Hydra refuses: it can say why.
+    """
+    permitted = permit(overrides)
+    fields = [text for text in permitted if _sets_field(text)]
+    chosen = tuple(text for text in permitted if not _sets_field(text))
+    if any(text.startswith("~") for text in chosen):
+        return None
+    if chosen not in bases:
+        bases[chosen] = Composed.of(compose_with_hydra(chosen))
+    config = copy.deepcopy(bases[chosen].config)
+    try:
+        for override in OverridesParser.create().parse_overrides(fields):
+            if override.package is not None or override.is_sweep_override():
+                return None
+            OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    return Composed(config, bases[chosen].choices)
+
+
+def _sets_field(permitted: str) -> bool:
+    return permitted.startswith("++") and not permitted.startswith("++hydra")
+
+
+def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
+    """What Hydra composes, its own `hydra` node included; call it where Hydra is initialised.
+
+    Raises:
+        ConfigError: Hydra refuses.
+    """
+    try:
+        return hydra_compose("config", overrides=permit(overrides), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(sentence(error, overrides)) from error
+    # Hydra lets these through on numbers of thousands of digits, lists a thousand deep, groups that are no names.
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"the overrides can't be read: {sentence(error)}") from error
+
+
+def checked(composed: Composed, overrides: Sequence[str]) -> Config:
+    """Resolve and check what Hydra composed.
+
+    Args:
+        overrides: What was typed: a scalar typed for the model must be referred to by a layer.
+
+    Raises:
+        ConfigError: An interpolation that leads nowhere, or what `dlrun.config.schema.parse` finds.
+    """
+    config, choices = composed.config, composed.choices
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+        model = OmegaConf.to_container(config.model, resolve=False) if "model" in config else {}
+    except OmegaConfBaseException as error:
+        raise ConfigError(sentence(error)) from error
+    assert isinstance(values, dict)
+    values["choices"] = {group: str(choices[group]) for group in (*GROUPS, "experiment") if choices.get(group)}
+    if isinstance(model, dict) and "_target_" not in model:
+        for key in _unused_scalars(model):
+            _refuse_mistake(key, model, overrides, values["choices"])
+            del values["model"][key]
+    return parse({str(key): value for key, value in values.items()})
+
+
+def _unused_scalars(model: dict[Any, Any]) -> list[Any]:
+    """Scalars that nothing refers to: left over from the option's own layers, or a typing mistake."""
+    known = fields_of(Layers)
+    interpolations = " ".join(text for text in _texts(model) if "${" in text)
+    return [
+        key for key in model if key not in known and not re.search(rf"[.{{]{re.escape(str(key))}\b", interpolations)
+    ]
+
+
+def _refuse_mistake(key: Any, model: dict[Any, Any], overrides: Sequence[str], choices: Mapping[str, str]) -> None:
+    """Refuse a scalar without use, unless it belongs to layers that others were put in the place of."""
+    typed = {text.lstrip("+").partition("=")[0] for text in overrides}
+    if f"model.{key}" not in typed and ("model.layers" in typed or "experiment" in choices):
+        return
+    where = f"model.{key}" if f"model.{key}" in typed else f"model={choices.get('model')}: {key}"
+    others = {*fields_of(Layers), *model} - {key, "layers", "named"}
+    raise ConfigError(f"{where}: no such field, and no layer refers to it{did_you_mean(str(key), others)}")
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def permit(overrides: Sequence[str]) -> list[str]:
+    """The overrides for Hydra, each field with `++`, so that `dlrun.config.schema` and not Hydra judges the keys.
+
+    Hydra knows only the keys that a YAML file spells out, and answers a misspelt one with the advice to
+    add it with `+`.
+    """
+    return [_permit_one(text) for text in overrides]
+
+
+def _permit_one(text: str) -> str:
+    key = text.lstrip("+").partition("=")[0]
+    is_group = any((folder / key.partition("@")[0]).is_dir() for folder in config_folders())
+    if text.startswith("~") or "=" not in text or key.startswith("hydra") or is_group:
+        return text
+    return "++" + text.lstrip("+")
+
+
+def sentence(error: Exception, typed: Iterable[str] = ()) -> str:
+    """One or two lines for an error of Hydra's or OmegaConf's; `typed` are the overrides before `permit`."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        if group == "model" and _of_torchvision(option):
+            return f"model={option}: no such option; torchvision has it: model=torchvision model.name={option}"
+        return f"{group or 'config'}={option}: no such option{did_you_mean(option, error.options or [])}"
+    if isinstance(error, OverrideParseException):
+        return _unreadable(next((text for text in typed if _permit_one(text) == error.override), error.override))
+    if "Ambiguous value" in str(error):
+        return "several values for one field: dlrun -m runs every combination (a text with a comma needs quotes)"
+    lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _unreadable(text: str) -> str:
+    unmatched = _unmatched(text)
+    reason = f"; {unmatched}" if unmatched else " (put quotes around a value with special characters)"
+    return f"{text}: can't be read as KEY=VALUE{reason}"
+
+
+def _unmatched(text: str) -> str:
+    """Which bracket or quote has no partner; empty if all have.
+
+    >>> _unmatched("layers=[flatten, {a: 'b'")
+    'missing at the end: } ]'
+    """
+    partners = {"[": "]", "{": "}", "(": ")"}
+    awaited: list[str] = []
+    quote = ""
+    for sign in re.sub(r"\\.", "", text):
+        if quote or sign in "'\"":
+            quote = "" if sign == quote else quote or sign
+        elif sign in partners:
+            awaited.append(partners[sign])
+        elif sign in partners.values() and (not awaited or awaited.pop() != sign):
+            return f"{sign} closes nothing"
+    missing = " ".join([*([quote] if quote else []), *reversed(awaited)])
+    return f"missing at the end: {missing}" if missing else ""
+
+
+def _of_torchvision(name: str) -> bool:
+    """Whether torchvision registers a network of this name; read from its source, as its import takes seconds."""
+    package = find_spec("torchvision")
+    if package is None or package.origin is None or not name.isidentifier():
+        return False
+    texts = (path.read_text("utf-8") for path in (Path(package.origin).parent / "models").glob("*.py"))
+    return any("@register_model()" in text and f"\ndef {name}(" in text for text in texts)

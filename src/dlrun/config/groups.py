@@ -1,0 +1,270 @@
+"""What the groups can hold: data, model, optimizer, scheduler and augment, with every field of theirs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dlrun.config.fields import option
+
+GROUPS = ("data", "model", "optimizer", "scheduler", "augment")
+
+
+@dataclass
+class Target:
+    """A part of the user's own: any importable callable and its arguments."""
+
+    target: str
+    arguments: dict[str, Any]
+
+
+# --- data -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Data:
+    """Fields of every data set."""
+
+    name: str = option("", "which data set")
+    root: str | None = option(
+        None, "folder that holds the data, and nowhere else (null: $DLRUN_DATA, else the cache)", hashed=False
+    )
+    verify: bool = option(True, "demand the official checksums; false accepts a partial or changed copy", hashed=False)
+    normalize: str = option(
+        "unit", "unit: x/255; standard: also subtract the mean, divide by the deviation", choices=("unit", "standard")
+    )
+    mean: list[float] | None = option(
+        None, "what `standard` subtracts, one number a channel on a scale of 0-1 (null: the training set's own)"
+    )
+    std: list[float] | None = option(None, "what `standard` divides by, likewise")
+    size: int | None = option(None, "resize pictures to size x size pixels (null: as they are)", low=1, high=1024)
+
+
+@dataclass
+class Cifar100(Data):
+    """CIFAR-100 has two sets of labels."""
+
+    labels: str = option("fine", "fine: 100 classes; coarse: 20 superclasses", choices=("fine", "coarse"))
+
+
+@dataclass
+class ImageFolder(Data):
+    """The user's own pictures, one folder a class (or train/ and test/ with one folder a class each)."""
+
+    size: int | None = option(32, "resize pictures to size x size pixels", low=1, high=1024)
+    color: str = option("rgb", "read the pictures as rgb or grey", choices=("rgb", "grey"))
+    test_fraction: float = option(
+        0.2, "share of every class held out as test set where there is no test/ folder", above=0, below=1
+    )
+
+
+@dataclass
+class Synthetic(Data):
+    """Noisy copies of one random pattern a class: learnable, for tests and trials without data."""
+
+    shape: list[int] = option([1, 28, 28], "channels, height, width")
+    classes: int = option(10, "number of classes", low=2, high=100_000)
+    train_images: int = option(2000, "images in the training set", low=1)
+    test_images: int = option(500, "images in the test set", low=1)
+
+
+DATA: dict[str, type[Data]] = {
+    "mnist": Data,
+    "fashion_mnist": Data,
+    "kmnist": Data,
+    "cifar10": Data,
+    "cifar100": Cifar100,
+    "asl": Data,
+    "image_folder": ImageFolder,
+    "synthetic": Synthetic,
+}
+
+# --- models -----------------------------------------------------------------------------------------------
+
+
+INITIALISATIONS = (
+    *("zeros", "normal", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal"),
+    *("lecun_uniform", "lecun_normal", "kaiming_uniform", "kaiming_normal", "xavier_uniform", "xavier_normal"),
+)
+"""Ways to draw a network's first weights; `models/layers.py` has what each is."""
+
+
+@dataclass
+class Layers:
+    """A network as a list of layer phrases; the scalars are defaults for the phrases."""
+
+    layers: list[str] = option([], "the phrases, e.g. [conv 32, pool 2, flatten, dense 100]")
+    kernel: int = option(3, "kernel size of a conv that names none", low=1)
+    padding: str = option("valid", "padding of a conv that names none", choices=("valid", "same"))
+    activation: str = option(
+        "relu",
+        "activation of a conv or dense that names none",
+        choices=("relu", "sigmoid", "tanh", "elu", "gelu", "leaky_relu", "silu", "softplus", "mish", "none"),
+    )
+    init: str = option(
+        "keras",
+        "weights at the start: keras is glorot_uniform, torch PyTorch's defaults; lecun, he and glorot as in Keras "
+        "(normal ones cut at two deviations), kaiming and xavier as in PyTorch; normal has the deviation init_std",
+        choices=("keras", "torch", *INITIALISATIONS),
+    )
+    init_std: float = option(0.05, "standard deviation of init=normal", above=0)
+    bias_init: str | None = option(
+        None,
+        "biases at the start: zeros, PyTorch's uniform ones, or drawn as the weights are with init=normal "
+        "(null: torch where init is torch, else zeros)",
+        choices=("zeros", "torch", "normal"),
+    )
+    norm: str | None = option(
+        None,
+        "constants of batch norm: keras (epsilon 1e-3, average 0.99) or torch (1e-5, 0.9) "
+        "(null: torch where init is torch, else keras)",
+        choices=("keras", "torch"),
+    )
+    named: dict[str, float] = option({}, "further scalars that the phrases refer to, e.g. conv_dropout")
+
+
+# --- optimizers -------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Optimizer:
+    """Fields of every optimizer."""
+
+    name: str = option("", "which optimizer")
+    lr: float = option(0.01, "learning rate", above=0)
+    weight_decay: float = option(0.0, "L2 penalty (adamw: decoupled decay)", low=0)
+
+
+@dataclass
+class Sgd(Optimizer):
+    """Stochastic gradient descent (Keras' and PyTorch's agree at a constant rate)."""
+
+    momentum: float = option(0.0, "momentum", low=0, below=1)
+    nesterov: bool = option(False, "look ahead (needs momentum)")
+
+
+@dataclass
+class Adam(Optimizer):
+    """Adam as Keras computes it: epsilon is added before the bias correction (Kingma & Ba, section 2)."""
+
+    lr: float = option(0.001, "learning rate", above=0)
+    beta1: float = option(0.9, "decay of the first moment", low=0, below=1)
+    beta2: float = option(0.999, "decay of the second moment", low=0, below=1)
+    eps: float = option(1e-7, "term that keeps the division finite", above=0)
+
+
+@dataclass
+class Rmsprop(Optimizer):
+    """RMSprop as Keras computes it: epsilon inside the root."""
+
+    lr: float = option(0.001, "learning rate", above=0)
+    rho: float = option(0.9, "decay of the squared gradient's average", low=0, below=1)
+    momentum: float = option(0.0, "momentum", low=0, below=1)
+    eps: float = option(1e-7, "term that keeps the division finite", above=0)
+
+
+@dataclass
+class Adadelta(Optimizer):
+    """Adadelta with PyTorch's defaults, which the PyTorch example of the slides uses."""
+
+    lr: float = option(1.0, "learning rate", above=0)
+    rho: float = option(0.9, "decay of the averages", low=0, below=1)
+    eps: float = option(1e-6, "term that keeps the division finite", above=0)
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": Sgd,
+    "adam": Adam,
+    "adamw": Adam,
+    "rmsprop": Rmsprop,
+    "adadelta": Adadelta,
+}
+
+# --- schedulers -------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Scheduler:
+    """Factor on the learning rate; `constant` has only the warm-up."""
+
+    name: str = option("constant", "which schedule")
+    warmup: float = option(0.0, "epochs of linear rise from 0 at the start", low=0)
+
+
+@dataclass
+class Step(Scheduler):
+    """Multiply the rate by `gamma` every `every` epochs."""
+
+    every: int = option(1, "epochs between two cuts", low=1)
+    gamma: float = option(0.7, "factor of each cut", above=0, high=1)
+
+
+@dataclass
+class Steps(Scheduler):
+    """Multiply the rate by `gamma` after each of the epochs `at` (PyTorch's MultiStepLR; Keras' PiecewiseConstant)."""
+
+    at: list[int] = option([], "epochs after which the rate is cut, e.g. [80,120]")
+    gamma: float = option(0.1, "factor of each cut", above=0, high=1)
+
+
+@dataclass
+class Exponential(Scheduler):
+    """Multiply the rate by `gamma` in every `every` epochs, a little at each step (Keras' ExponentialDecay)."""
+
+    every: float = option(1.0, "epochs in which the rate falls to gamma of itself", above=0)
+    gamma: float = option(0.9, "what is left of the rate after them", above=0, high=1)
+
+
+@dataclass
+class InverseTime(Scheduler):
+    """Divide the rate by (1 + decay * steps done) ** power (`decay` of Keras' optimizers; power scheduling)."""
+
+    decay: float = option(0.0001, "decay a step", above=0)
+    power: float = option(1.0, "power of the divisor", above=0)
+
+
+@dataclass
+class Linear(Scheduler):
+    """A straight line from the full rate down to `final` of it at the end of the run."""
+
+    final: float = option(0.0, "share of the rate left at the end", low=0, high=1)
+
+
+@dataclass
+class Cosine(Scheduler):
+    """Half a cosine from the full rate down to `final` of it at the end of the run (Loshchilov & Hutter)."""
+
+    final: float = option(0.0, "share of the rate left at the end", low=0, high=1)
+
+
+@dataclass
+class OneCycle(Scheduler):
+    """Rise to `optimizer.lr` over the first part of the run, then anneal (Smith & Topin)."""
+
+    rise: float = option(0.3, "share of the run spent rising", above=0, below=1)
+    start: float = option(0.04, "share of the rate at the start", above=0, high=1)
+    final: float = option(0.0001, "share of the rate at the end", low=0, high=1)
+
+
+SCHEDULERS: dict[str, type[Scheduler]] = {
+    "constant": Scheduler,
+    "step": Step,
+    "steps": Steps,
+    "exponential": Exponential,
+    "inverse_time": InverseTime,
+    "linear": Linear,
+    "cosine": Cosine,
+    "one_cycle": OneCycle,
+}
+
+# --- augment -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Augment:
+    """Random changes to each training picture, drawn anew every epoch; all off by default."""
+
+    flip: bool = option(False, "mirror left and right, half of the time")
+    shift: float = option(0.0, "move by up to this share of the width and height", low=0, high=1)
+    rotate: float = option(0.0, "rotate by up to this many degrees", low=0, high=180)
+    zoom: float = option(0.0, "scale by a factor within 1 - zoom .. 1 + zoom", low=0, below=1)
+    crop: int = option(0, "pad by this many pixels, then crop at a random place", low=0)
+    noise: float = option(0.0, "standard deviation of added noise, in units of the full range 0-1", low=0)

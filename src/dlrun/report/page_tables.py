@@ -1,0 +1,124 @@
+"""Tables of the page: a `report.output.Table` with sort keys, links, badges and a dot plot."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlrun.output import Column, Record, Table
+from dlrun.report.dots import Axis, Dots, axis
+
+TONES = {
+    "good": ("reproduced", "holds", "completed"),
+    "near": ("close", "running"),
+    "bad": ("differs", "contradicted", "failed"),
+    "unsure": ("undecided", "open", "interrupted", "missing", "not comparable"),
+}
+BADGES = ("verdict", "outcome", "status")
+"""Fields that are shown as coloured badges."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's heading."""
+
+    title: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its text, what it is sorted by where that is something else, its colour and its link."""
+
+    text: str
+    key: str = ""
+    tone: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row."""
+
+    cells: Sequence[Cell]
+    dots: Dots | None
+    about: str
+    """The dots in words."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table ready for the template: column `header` names the rows, the plot goes before column `place`."""
+
+    id: str
+    title: str
+    heads: Sequence[Head]
+    lines: Sequence[Line]
+    notes: Sequence[str]
+    header: int
+    place: int | None
+    axis: Axis | None
+    key: str
+    """What the plot's interval is, in words."""
+
+    @property
+    def has_published(self) -> bool:
+        """Whether the plot shows published numbers."""
+        return any(line.dots and line.dots.published is not None for line in self.lines)
+
+
+def sheet(
+    id: str,
+    title: str,
+    table: Table,
+    dots: Sequence[Dots] = (),
+    place: int | None = None,
+    header: int = 0,
+    links: Sequence[str] = (),
+    linked: int = 0,
+    key: str = "",
+) -> Sheet:
+    """Lay out a table.
+
+    Args:
+        dots: What the plot shows, row by row.
+        place: The column before which the plot stands.
+        header: The column that names the rows.
+        links: Row by row, for the column `linked`.
+        key: What the plot's interval is.
+    """
+    scale = axis(dots)
+    heads = [Head(item.title, item.right) for item in table.columns]
+    lines = []
+    for number, record in enumerate(table.records):
+        cells = [_cell(item, record) for item in table.columns]
+        if links:
+            cells[linked] = Cell(cells[linked].text, cells[linked].key, link=links[number])
+        row = dots[number] if dots else None
+        lines.append(Line(cells, row, in_words(row) if row else ""))
+    return Sheet(id, title, heads, lines, table.notes, header, place if scale else None, scale, key)
+
+
+def _cell(item: Column, record: Record) -> Cell:
+    text, value = item.show(record), record.get(item.fields[0])
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    tone = _tone(text) if item.fields[0] in BADGES else ""
+    return Cell(text, repr(value) if is_number and repr(value) != text else "", tone)
+
+
+def _tone(text: str) -> str:
+    """A badge's colour: of the verdict, or of the worst part ("2 completed, 1 failed")."""
+    verdict = text.partition(";")[0]
+    found = [tone for tone in ("bad", "unsure", "near", "good") if any(word in verdict for word in TONES[tone])]
+    return found[0] if found else ""
+
+
+def in_words(dots: Dots) -> str:
+    """A row of the plot for those who can't see it.
+
+    >>> in_words(Dots(0.98, 0.001, [0.979, 0.981], 0.975))
+    'published 0.9750, measured 0.9800 ± 0.0010 (n = 2)'
+    """
+    parts = [] if dots.published is None else [f"published {dots.published:.4f}"]
+    if dots.mean is not None:
+        reach = "" if dots.half_width is None else f" ± {dots.half_width:.4f}"
+        parts.append(f"measured {dots.mean:.4f}{reach} (n = {len(dots.values)})")
+    return ", ".join(parts) or "no number"

@@ -1,0 +1,168 @@
+"""A run folder as a network that can be used: possibly a stranger's, so nothing in it is run or unpickled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.config.device import pick_device, settle_precision
+from dlrun.config.groups import Data, ImageFolder, Target
+from dlrun.config.schema import Config, earlier_identities, parse, plain
+from dlrun.config.settled import settle
+from dlrun.data.foreign import Fitted, fitted
+from dlrun.data.inputs import Inputs
+from dlrun.data.prepare import Prepare, prepare_for
+from dlrun.errors import Damaged, UsageError, is_out_of_memory
+from dlrun.models.build import build
+from dlrun.runs.trust import check_trust, without_download
+from dlrun.store import checkpoint
+from dlrun.store import saved as check
+from dlrun.store.checkpoint import CheckpointError
+from dlrun.store.folders import outcome, read_config
+from dlrun.training.precision import Precision, set_threads
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A run ready to classify, in evaluation mode on `device`."""
+
+    config: Config
+    model: nn.Module
+    inputs: Inputs
+    fingerprint: str | None
+    """Of the data that it was trained on."""
+    prepare: Prepare
+    """uint8 pictures (N, C, H, W) to what the network takes."""
+    precision: Precision
+    device: torch.device
+    weights: str
+    """Which weights these are, in words."""
+    finished: bool
+    """Whether the run has come to its end."""
+
+    def fitted(self, path: Path) -> Fitted:
+        """A picture file as this network takes it.
+
+        Raises:
+            DataError: As `dlrun.data.foreign.fitted`.
+        """
+        own = isinstance(self.config.data, ImageFolder)
+        known = isinstance(self.config.data, Data) and not own
+        # Checkpoints of 0.1.0 know the mean border alone, which says enough of the data sets that dlrun knows.
+        rim = self.inputs.rim or (self.inputs.border[:1] * 3 if known else ())
+        return fitted(path, self.inputs.shape, rim, squeeze=own)  # as its own pictures were for training
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Of each class, float32 (N, classes) on the CPU, for uint8 pictures (N, C, H, W)."""
+        with torch.inference_mode(), self.precision.autocast():
+            logits = self.model(self.prepare(images.to(self.device)))
+        return logits.float().softmax(1).cpu()
+
+
+def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = MappingProxyType({})) -> Loaded:
+    """Build the network of a run and load its weights.
+
+    Args:
+        best: The weights of the best epoch instead of those of the last.
+        changes: `device` (where the network is put; else wherever there is room here), `threads`, and
+            `trust`: true builds whatever class the config names, which runs code of others; what the config itself
+            says of it counts for nothing.
+
+    Raises:
+        UsageError: No run, a damaged file, or a network outside the list of `dlrun.runs.trust`.
+    """
+    given = read_config(run_dir)
+    values = {**plain(given), "device": "auto", "compile": False, "trust": False, **changes}
+    config = settle_precision(parse(values))
+    if isinstance(config.model, Target):
+        config = replace(config, model=without_download(config.model))
+    check_trust(config, ("model",), config.trust)
+    place = pick_device(config.device)
+    set_threads(config.threads)
+    path = run_dir / "checkpoints" / ("best.pt" if best else "last.pt")
+    content = _content(run_dir, path, best)
+    finished = _is_finished(run_dir, given)
+    if not best:
+        _refuse_another(content, given, path)
+    inputs = _inputs(content, path)
+    model = build(config.model, inputs.shape, len(inputs.classes))
+    _load_weights(model, content, path, best)
+    return Loaded(
+        config=config,
+        model=model.to(place).eval(),
+        inputs=inputs,
+        fingerprint=content.get("fingerprint"),
+        prepare=prepare_for(inputs.mean, inputs.std, config.data, place),
+        precision=Precision(config.precision, place.type),
+        device=place,
+        weights=_describe(content, path, best, None if finished else given.epochs),
+        finished=finished,
+    )
+
+
+def _is_finished(run_dir: Path, config: Config) -> bool:
+    try:
+        result = outcome(run_dir, config)
+    except Damaged:
+        return False
+    return result is not None and result.status == "completed"
+
+
+def _refuse_another(content: dict[str, Any], config: Config, path: Path) -> None:
+    """Refuse weights that were not trained as `config` says: it was changed by hand."""
+    saved, origin, settled = content.get("hash"), content.get("origin"), settle(config)
+    known = {saved, origin.get("hash") if isinstance(origin, dict) else None}
+    if known.isdisjoint({settled.hash, *earlier_identities(settled.config)}):
+        raise UsageError(f"{path}: of another run ({saved}) than config.yaml ({settled.hash})")
+
+
+def _content(run_dir: Path, path: Path, best: bool) -> dict[str, Any]:
+    if best:
+        return checkpoint.load(path)
+    content = checkpoint.load_last(run_dir / "checkpoints")
+    if content is None:
+        raise CheckpointError(f"{path}: not there, so this run has no weights yet")
+    return content
+
+
+def _inputs(content: dict[str, Any], path: Path) -> Inputs:
+    try:
+        return Inputs.parse(content.get("data"))
+    except (ArithmeticError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint of dlrun ({error})") from None
+
+
+def _load_weights(model: nn.Module, content: dict[str, Any], path: Path, best: bool) -> None:
+    try:
+        state = content if best else check.group(content.get("state"), "state")
+        weights = state.get("model") if best else state.get("average") or state.get("model")
+        model.load_state_dict(check.fits(weights, model.state_dict(), "model"))
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        said = str(error) if isinstance(error, check.Wrong) else type(error).__name__
+        raise CheckpointError(f"{path}: its weights don't fit the network of config.yaml ({said})") from None
+
+
+def _describe(content: dict[str, Any], path: Path, best: bool, going_to: int | None) -> str:
+    """Which weights they are; of an unfinished run, which goes to epoch `going_to`, how far they are, too."""
+    unfinished = "" if going_to is None else f" of a run that is not finished ({going_to} epochs)"
+    try:
+        if best:
+            epoch = check.whole(content.get("epoch"), "epoch", low=1)
+            chosen = check.text(content.get("selected_on"), "selected_on")
+            return f"best epoch ({epoch}, selected on {chosen}){unfinished}"
+        if going_to is None:
+            return "last epoch"
+        if "counters" not in content["state"]:
+            return f"last checkpoint{unfinished}"
+        counters = check.group(content["state"]["counters"], "counters")
+        done = check.whole(counters.get("epoch"), "counters.epoch", low=1) - 1
+        within = check.whole(counters.get("steps_done"), "counters.steps_done")
+        return f"{f'in epoch {done + 1}' if within else f'epoch {done}'} of {going_to}, not finished"
+    except check.Wrong as error:
+        raise CheckpointError(f"{path}: not a checkpoint of dlrun ({error})") from None

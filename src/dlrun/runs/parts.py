@@ -1,0 +1,306 @@
+"""What a run is made of: built from its config and seed, or put back as a checkpoint holds it."""
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlrun.config.device import pick_device
+from dlrun.config.groups import Target
+from dlrun.config.schema import OWN, Config, earlier_identities, revised
+from dlrun.config.settled import Settled
+from dlrun.environment import cpu
+from dlrun.errors import ConfigError, DataError, UsageError, is_out_of_memory
+from dlrun.optim.schedule import factor
+from dlrun.store.result import read_history
+from dlrun.training.distributed import ALONE, Ranks
+from dlrun.training.memory import keep_freed
+from dlrun.training.precision import Precision, set_determinism, set_threads
+
+if TYPE_CHECKING:
+    import torch
+
+    from dlrun.data.dataset import Dataset, Split
+    from dlrun.data.inputs import Inputs
+    from dlrun.data.prepare import Prepare
+    from dlrun.training.state import State
+    from dlrun.training.step import Settings
+
+log = logging.getLogger("dlrun")
+
+
+@dataclass
+class Parts:
+    """What a run is made of, on its device."""
+
+    config: Config
+    hash: str
+    dataset: "Dataset"
+    inputs: "Inputs"
+    train: "Split"
+    evaluated: "Split"
+    test: "Split"
+    prepare: "Prepare"
+    prepare_evaluated: "Prepare"
+    state: "State"
+    settings: "Settings"
+    threads: int
+    parameters: dict[str, int]
+    ranks: Ranks
+    origin: dict[str, Any] | None = None
+    """`hash` and `epochs` of the run that this one extends."""
+    history: list[list[float]] = field(default_factory=list)
+    """The rows of history.csv for the epochs that are done."""
+
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint says besides the state: whose it is, and all that going on or using it needs."""
+        return {
+            "hash": self.hash,
+            "origin": self.origin,
+            "fingerprint": self.dataset.fingerprint,
+            "numerics": self.numerics(),
+            "data": self.inputs.plain(),
+            "history": self.history,
+        }
+
+    def numerics(self) -> dict[str, Any]:
+        """What the same bits are promised for, besides the hash."""
+        import torch
+
+        return {
+            "torch": str(torch.__version__),
+            "device": self.state.device.type,
+            "threads": self.threads,
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "cpu": cpu(),
+            "ranks": self.ranks.count,
+            "cuda graph": self.state.device.type == "cuda" and not self.settings.no_graph,
+        }
+
+    @property
+    def held_out(self) -> int:
+        """How many images are held out."""
+        return 0 if self.evaluated is self.test else len(self.evaluated)
+
+    def counts(self) -> str:
+        """The numbers of images in words: `55,000 train + 5,000 held out + 10,000 test`."""
+        held_out = f"{self.held_out:,} held out + " if self.held_out else ""
+        val = self.dataset.val if self.config.validation != OWN else None
+        unused = f" ({len(val):,} more for validation=own)" if val else ""
+        return f"{len(self.train):,} train + {held_out}{len(self.test):,} test{unused}"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last, smaller batch counted, unless it is left out."""
+        return math.ceil(self.settings.images_per_epoch(len(self.train)) / self.config.batch_size)
+
+    def factor(self, step: int) -> float:
+        """The schedule: factor on the learning rate of a step, by the number of steps before it."""
+        total = self.steps_per_epoch * self.config.epochs
+        return factor(self.config.scheduler, step, self.steps_per_epoch, total)
+
+
+def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
+    """Load the data and make network, optimizer and the rest on the device, from `config.seed`.
+
+    Raises:
+        UsageError: The data, the device or a part of the user's own is not usable.
+    """
+    import torch
+
+    from dlrun.data.dataset import limited
+    from dlrun.data.heldout import left_out, split_off
+    from dlrun.data.inputs import Inputs
+    from dlrun.data.load import load
+    from dlrun.data.prepare import prepare_for
+    from dlrun.data.sameness import sameness
+    from dlrun.models.build import count_parameters
+
+    config = settled.config
+    device = pick_device(config.device)
+    threads = set_threads(config.threads)
+    set_determinism(config.deterministic)
+    keep_freed()
+    dataset = load(config.data)
+    inputs = Inputs.of(dataset)
+    same = sameness(dataset)
+    if same and ranks.first:
+        log.warning("%s: %s", dataset.name, same)
+    test = limited(dataset.test, config.limit).to(device)
+    train, held_out = split_off(config, dataset)
+    if config.drop_last and len(train) < config.batch_size:
+        raise ConfigError(
+            f"drop_last=true: no batch of {config.batch_size} images can be made of {len(train)}; lower batch_size"
+        )
+    if held_out is not None and ranks.first:
+        for sentence in left_out(config, train, held_out, dataset.classes):
+            log.warning("%s", sentence)
+    precision = Precision(config.precision, device.type)
+    torch.manual_seed(config.seed)
+    state = _state(config, tuple(train.images.shape[1:]), len(dataset.classes), device, precision)
+    if not ranks.first:
+        # The weights are the same everywhere; dropout and augmentation must not be.
+        torch.manual_seed((config.seed * 1_000_003 + 7919 * ranks.rank) % 2**63)
+    return Parts(
+        config=config,
+        hash=settled.hash,
+        dataset=dataset,
+        inputs=inputs,
+        train=train.to(device),
+        evaluated=test if held_out is None else held_out.to(device),
+        test=test,
+        prepare=prepare_for(dataset.mean, dataset.std, config.data, device, config.augment),
+        prepare_evaluated=prepare_for(dataset.mean, dataset.std, config.data, device),
+        state=state,
+        settings=_settings(config, precision),
+        threads=threads,
+        parameters=count_parameters(state.model),
+        ranks=ranks,
+    )
+
+
+def _state(
+    config: Config, shape: tuple[int, ...], classes: int, device: "torch.device", precision: Precision
+) -> "State":
+    """Network, optimizer and average as they are before the first step, drawn from torch's generator."""
+    from dlrun.models.build import build as build_model
+    from dlrun.optim.average import Average
+    from dlrun.optim.build import build as build_optimizer
+    from dlrun.optim.quick_start import without_compiler
+    from dlrun.training.state import State, Totals
+
+    model = build_model(config.model, shape, classes).to(device)
+    if not config.compile:
+        without_compiler()
+    optimizer = build_optimizer(config.optimizer, list(model.parameters()))
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    average = Average(model, config.average) if config.average else None
+    if config.compile:
+        model.compile()
+    return State(model, optimizer, precision.scaler(), average, Totals.zero(device))
+
+
+def _settings(config: Config, precision: Precision) -> "Settings":
+    from dlrun.training.step import Settings
+
+    return Settings(
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        eval_batch_size=config.eval_batch_size,
+        seed=config.seed,
+        precision=precision,
+        no_graph=no_graph(config),
+        label_smoothing=config.label_smoothing,
+        clip_norm=config.clip_norm,
+        early_stopping=config.early_stopping,
+        shuffle=config.shuffle,
+        drop_last=config.drop_last,
+        log_every=config.log_every,
+        save_every=config.checkpoint.every_steps,
+        split="val" if config.validation else "test",
+    )
+
+
+STATELESS = ("dlrun.models.", "torchvision.models.")
+"""Where networks come from that keep no state in Python, which a replayed step would leave as it was."""
+
+
+def no_graph(config: Config) -> str:
+    """Why the config rules out that its step is replayed as a CUDA graph; empty where it may be."""
+    if not config.cuda_graphs:
+        return "cuda_graphs=false"
+    if config.compile:
+        return "compile=true"
+    if isinstance(config.model, Target) and not config.model.target.startswith(STATELESS):
+        return f"{config.model.target} may keep a state in Python"
+    return ""
+
+
+def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = None) -> None:
+    """Put the state of the run's last good checkpoint into `parts`, if there is one.
+
+    A checkpoint of the run that is extended is saved again under the new hash before anything else, so that
+    the folder fits together whenever the process dies.
+
+    Raises:
+        CheckpointError: No checkpoint is whole, or it does not fit the network that the config gives now.
+        DataError: The data are not those it was trained on.
+        UsageError: It is of another run.
+    """
+    from dlrun.store import checkpoint
+    from dlrun.store import saved as check
+
+    folder = run_dir / "checkpoints"
+    saved = checkpoint.load_last(folder)
+    if saved is None:
+        return
+    try:
+        check.about(saved)
+        origin = dict(extended) if extended else saved.get("origin")
+        _refuse_another(saved, parts, origin, run_dir)
+        parts.state.load(saved.get("state"), parts.ranks)
+        # Taken from here, so that a history that was lost or changed is whole again.
+        parts.history = saved["history"] if "history" in saved else _history_on_disk(run_dir, parts.state.epoch)
+        _check_progress(parts)
+    # Beside what is checked, PyTorch and parts of the user's own refuse in their own ways.
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        said = str(error) if isinstance(error, check.Wrong) else type(error).__name__
+        raise checkpoint.CheckpointError(
+            f"{folder}: does not fit the network and optimizer of config.yaml, or is no dlrun checkpoint "
+            f"({said}); has their code changed?"
+        ) from error
+    _warn_of_other_bits(saved.get("numerics", {}), parts.numerics())
+    parts.origin = origin
+    if saved.get("hash") != parts.hash and parts.ranks.first:
+        for _ in range(2):  # The one before, too, since a checkpoint of the old hash would be refused.
+            checkpoint.save_last(folder, {**parts.about(), "state": parts.state.tensors()})
+    log.info("going on after epoch %d, step %d", parts.state.epoch - 1, parts.state.step)
+
+
+def _check_progress(parts: Parts) -> None:
+    """The counters must fit each other and the run, and there must be a row for every epoch that is done.
+
+    Raises:
+        Wrong: They don't.
+    """
+    from dlrun.sinks.history import columns
+    from dlrun.store import saved as check
+
+    state, steps = parts.state, parts.steps_per_epoch
+    check.whole(state.epoch, "counters.epoch", low=1, high=parts.config.epochs + 1)
+    check.whole(state.steps_done, "counters.steps_done", high=steps)
+    done = (state.epoch - 1) * steps + state.steps_done
+    check.whole(state.step, "counters.step", low=done, high=done)
+    check.history(parts.history, state.epoch - 1, len(columns(parts.settings.split)))
+
+
+def _refuse_another(saved: Mapping[str, Any], parts: Parts, origin: Mapping[str, Any] | None, run_dir: Path) -> None:
+    """Refuse a checkpoint of another run, and other data than those it was made with."""
+    extends = origin is not None and origin.get("hash") == saved.get("hash")
+    if saved.get("hash") in earlier_identities(parts.config):
+        changes = " and ".join(revised(parts.config))
+        raise UsageError(
+            f"{run_dir}: begun before dlrun changed its {changes}, and can't go on the same; start a new run"
+        )
+    if not extends and parts.hash not in (saved.get("hash"), (saved.get("origin") or {}).get("hash")):
+        raise UsageError(f"{run_dir / 'checkpoints'}: of another run ({saved.get('hash')}, this one is {parts.hash})")
+    if saved.get("fingerprint", parts.dataset.fingerprint) != parts.dataset.fingerprint:
+        raise DataError(
+            f"{run_dir}: the data are not those this run began with (fingerprint {parts.dataset.fingerprint}, "
+            f"then {saved['fingerprint']}); put them back, or start a new run"
+        )
+
+
+def _history_on_disk(run_dir: Path, epoch: int) -> list[list[float]]:
+    return [list(row.values()) for row in read_history(run_dir) if row["epoch"] < epoch]
+
+
+def _warn_of_other_bits(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    changed = [f"{name} {before[name]} is now {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
+    if changed:
+        log.warning("%s: the run goes on the same within rounding, not bit by bit", ", ".join(changed))

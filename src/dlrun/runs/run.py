@@ -1,0 +1,284 @@
+"""One run from its config to its result: checks, builds the parts, connects the sinks, trains, writes."""
+
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from dlrun.config.groups import Layers, Target
+from dlrun.config.schema import Config
+from dlrun.config.settled import Settled, settle
+from dlrun.errors import DataError, DlrunError, Interrupted, RunFailed, UsageError, is_out_of_memory, is_shortage
+from dlrun.runs.outcome import Report, device_name, explain
+from dlrun.runs.parts import Parts, build, resume
+from dlrun.runs.trust import go_on
+from dlrun.store.folders import finished, hold, logged_to, read_config, write_config
+from dlrun.store.result import Result, reopen
+from dlrun.training.distributed import ALONE, Agreed, Ranks
+from dlrun.training.events import Event, Metrics, Sink
+from dlrun.training.precision import in_words
+from dlrun.training.signals import Noticed, noticing_signals
+
+if TYPE_CHECKING:
+    from dlrun.sinks.shown import Pictures
+    from dlrun.sinks.tensorboard import Subject
+
+log = logging.getLogger("dlrun")
+
+
+def check(config: Config) -> None:
+    """Find every mistake that can be found without PyTorch: data that are missing, layers that can't fit.
+
+    Raises:
+        ConfigError, DataError: The first mistake found.
+    """
+    from dlrun.data.facts import facts, locate
+    from dlrun.models.phrases import plan
+
+    if isinstance(config.data, Target):
+        return
+    known = facts(config.data)
+    if len(known.classes) < 2:
+        raise DataError(_one_class(config.data.name, locate(config.data).folder, *known.classes))
+    if isinstance(config.model, Layers):
+        plan(config.model, known.shape, len(known.classes))
+    locate(config.data)
+
+
+def _one_class(data: str, folder: Path, only: str) -> str:
+    inside = [entry.name for entry in (folder / only).iterdir() if entry.is_dir()] if (folder / only).is_dir() else []
+    advice = f"; did you mean data.root={folder / only}?" if len(inside) > 1 else ""
+    return f"{data}: one class, {only}, in {folder}; expected two at least, a folder for each{advice}"
+
+
+def run(
+    settled: Settled,
+    run_dir: Path,
+    overrides: Sequence[str] = (),
+    watch: Callable[[Parts], contextlib.AbstractContextManager[list[Sink]]] | None = None,
+    extended: Mapping[str, Any] | None = None,
+    ranks: Ranks = ALONE,
+) -> Result:
+    """Train one model in `run_dir`, or go on with it; a completed run is not trained again.
+
+    Args:
+        overrides: What was typed, kept for the record.
+        watch: Gives further sinks, such as the console's, once the parts are built.
+        extended: `hash` and `epochs` of the shorter run in `run_dir` that this one goes on from.
+        ranks: The processes that train this one model together; each calls this with the same arguments, the
+            first one alone writes.
+
+    Raises:
+        UsageError: A mistake in the config, missing data, or a folder that belongs to another run or other data.
+        RunFailed: Training failed; `result.json` and `run.log` say why.
+        Interrupted: A signal stopped it; the state is saved.
+    """
+    started = time.perf_counter()
+    check(settled.config)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with _held_by_first(run_dir, ranks), noticing_signals() as noticed:
+        _refuse_foreign(run_dir, settled.hash, extended)
+        done = finished(run_dir, settled.hash)
+        if done is not None:
+            _refuse_other_data(run_dir, settled, done)
+            log.info("already complete")
+            return done
+        # Ranks have to agree on stopping, which they do at steps.
+        noticed.at_once = ranks.count == 1
+        parts = _build(settled, ranks)
+        resume(parts, run_dir, extended)
+        noticed.at_once = False
+        if not ranks.first:
+            return _follow(parts, run_dir, noticed)
+        reopen(run_dir, parts.hash, parts.origin)
+        write_config(run_dir, settled.config, overrides)
+        return _train_and_report(parts, run_dir, overrides, watch, noticed, started)
+
+
+def _build(settled: Settled, ranks: Ranks) -> Parts:
+    try:
+        return build(settled, ranks)
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise RunFailed(explain(error, settled.config)) from error
+        raise
+
+
+@contextlib.contextmanager
+def _held_by_first(run_dir: Path, ranks: Ranks) -> Iterator[None]:
+    """Hold the folder and log there; the other ranks go in when the first one has it."""
+    if ranks.first:
+        with hold(run_dir), logged_to(run_dir / "run.log"):
+            ranks.wait()
+            yield
+    else:
+        ranks.wait()
+        yield
+
+
+def _refuse_foreign(run_dir: Path, hash: str, extended: Mapping[str, Any] | None) -> None:
+    """A folder keeps one run: another hash in it means that something would be overwritten."""
+    if not (run_dir / "config.yaml").exists():
+        return
+    there = settle(read_config(run_dir)).hash
+    if there not in (hash, (extended or {}).get("hash")):
+        raise UsageError(
+            f"{run_dir}: holds another run ({there}, this one is {hash}); "
+            "choose another hydra.run.dir, or extend that run with dlrun resume"
+        )
+
+
+def _refuse_other_data(run_dir: Path, settled: Settled, done: Result) -> None:
+    """A result stays that of the data it was made on, whatever lies in their place now."""
+    from dlrun.data.load import load
+    from dlrun.store.shelf import same_data
+
+    if not same_data(settled, done, lambda one: load(one.config.data).fingerprint):
+        raise UsageError(
+            f"{run_dir}: holds the result of this run on other data (fingerprint {done.data.get('fingerprint')}); "
+            "choose another hydra.run.dir, or put those data back"
+        )
+
+
+def _train_and_report(
+    parts: Parts,
+    run_dir: Path,
+    overrides: Sequence[str],
+    watch: Callable[[Parts], contextlib.AbstractContextManager[list[Sink]]] | None,
+    noticed: Noticed,
+    started: float,
+) -> Result:
+    report = Report(parts, run_dir, list(overrides), started, parts.state.train_seconds + parts.state.evaluate_seconds)
+    try:
+        test = _train(parts, run_dir, watch, noticed, report)
+    except DlrunError as error:
+        report.write_failure("failed", error)
+        raise
+    except BaseException as error:
+        log.error("the run failed", exc_info=True)
+        unfinished = isinstance(error, KeyboardInterrupt) or is_shortage(error)
+        report.write_failure("interrupted" if unfinished else "failed", error)
+        if isinstance(error, Exception):
+            raise _failure(error, parts, run_dir) from error
+        raise
+    try:
+        result = report.write("completed" if test else "interrupted", test=test)
+    except OSError as error:
+        raise _failure(error, parts, run_dir) from error
+    parts.ranks.wait()
+    return result if test else _raise_interrupted(noticed, parts.config, run_dir)
+
+
+def _failure(error: Exception, parts: Parts, run_dir: Path) -> RunFailed:
+    details = run_dir / "run.log"
+    said = explain(error, parts.config, parts, run_dir)
+    return RunFailed(f"{said} (details: {details})" if details.exists() else said)
+
+
+def _raise_interrupted(noticed: Noticed, config: Config, run_dir: Path) -> NoReturn:
+    assert noticed.signal is not None
+    name = signal.Signals(noticed.signal).name
+    raise Interrupted(f"stopped by {name}, state saved; go on with: {go_on(config, run_dir)}", noticed.signal)
+
+
+def _follow(parts: Parts, run_dir: Path, noticed: Noticed) -> Result:
+    """What every rank but the first does: train and evaluate along, and wait until the first has written."""
+    stop = Agreed(noticed, parts.ranks)
+    for _ in _events(parts, stop):
+        pass
+    done = not stop() and (parts.evaluated is parts.test or _test(parts, stop) is not None)
+    parts.ranks.wait()
+    return Result.read(run_dir) if done else _raise_interrupted(noticed, parts.config, run_dir)
+
+
+def _train(
+    parts: Parts,
+    run_dir: Path,
+    watch: Callable[[Parts], contextlib.AbstractContextManager[list[Sink]]] | None,
+    noticed: Noticed,
+    report: Report,
+) -> Metrics | None:
+    """Train to the end; the test metrics of the last epoch, or None when a signal came first."""
+    from dlrun.sinks.checkpoints import Checkpoints
+    from dlrun.sinks.history import History
+
+    stop = Agreed(noticed, parts.ranks)
+    with contextlib.ExitStack() as stack:
+        # Checkpoints come last of what lies on the disk: what they are ahead of would be lost by kill -9.
+        sinks: list[Sink] = [History(run_dir, parts.history, parts.settings.split)]
+        pictures = _pictures(parts, run_dir, stack)
+        if pictures is not None:
+            sinks.append(pictures)
+        sinks.append(Checkpoints(run_dir, parts.about(), parts.state, parts.config.checkpoint))
+        if watch is not None:
+            sinks += stack.enter_context(watch(parts))
+        sinks.append(report.listen)
+        for event in _events(parts, stop):
+            for sink in sinks:
+                sink(event)
+        if pictures is not None:
+            pictures.finish(lambda: noticed.signal is not None)
+    if stop():
+        return None
+    if parts.evaluated is parts.test:
+        return Metrics(*parts.history[-1][3:5])
+    return _test(parts, stop)
+
+
+def _events(parts: Parts, stop: Callable[[], bool]) -> Iterator[Event]:
+    from dlrun.training.loop import train
+
+    return train(
+        parts.state,
+        parts.train,
+        parts.evaluated,
+        parts.prepare,
+        parts.prepare_evaluated,
+        parts.factor,
+        parts.settings,
+        stop,
+        parts.ranks,
+    )
+
+
+def _test(parts: Parts, stop: Callable[[], bool]) -> Metrics | None:
+    from dlrun.training.loop import evaluate
+
+    model = parts.state.evaluated_model()
+    return evaluate(model, parts.test, parts.prepare_evaluated, parts.settings, stop, parts.ranks)
+
+
+def _pictures(parts: Parts, run_dir: Path, stack: contextlib.ExitStack) -> "Pictures | None":
+    config = parts.config
+    if config.tensorboard == "off" and not config.profile:
+        return None
+    from dlrun.sinks.shown import Pictures
+
+    pictures = Pictures(run_dir, config, parts.state, parts.settings, _subject(parts), parts.factor)
+    stack.callback(pictures.close)
+    return pictures
+
+
+def _subject(parts: Parts) -> "Subject":
+    """What the pictures of a run are about."""
+    from dlrun.sinks.hyperparameters import hyperparameters, page
+    from dlrun.sinks.tensorboard import Subject
+
+    config = parts.config
+    facts = {
+        "data": f"{parts.dataset.name}, {parts.counts()}",
+        "parameters": str(parts.parameters["total"]),
+        "device": f"{device_name(parts.state.device)}, {in_words(parts.threads)}",
+    }
+    return Subject(
+        train=parts.train,
+        test=parts.test,
+        classes=parts.dataset.classes,
+        prepare=parts.prepare_evaluated,
+        augment=config.augment,
+        hyperparameters=hyperparameters(config, parts.parameters["total"], parts.held_out),
+        about=page(config, facts),
+    )

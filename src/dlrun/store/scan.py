@@ -1,0 +1,178 @@
+"""The runs below some folders as they lie on the disk, finished or not; damaged ones are named."""
+
+import contextlib
+import functools
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlrun.config.naming import called
+from dlrun.config.schema import as_meant, parse, revised
+from dlrun.config.settled import settle
+from dlrun.errors import ConfigError, UsageError
+from dlrun.store.folders import is_held, outcome, read_sealed
+from dlrun.store.result import Result, read_history
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder, or a record: its config as flat fields (`optimizer.lr`) and as much of an outcome as there is."""
+
+    folder: Path
+    fields: Mapping[str, Any]
+    result: Result | None
+    """The outcome of this very config; None of a run that goes on or was killed."""
+    history: Sequence[Mapping[str, float]] = ()
+    """Epochs so far; of a folder they are read only where there is no result."""
+    held: bool = False
+    """Whether a process is working on it."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What its data, model, optimizer and scheduler are called."""
+    source: Path | None = None
+    """The file of records that it stands in; `folder` is then but a name."""
+
+    @property
+    def status(self) -> str:
+        """`completed`, else `running` while a process works on it, else `failed` or `interrupted`."""
+        recorded = self.result.status if self.result is not None else "interrupted"
+        return "running" if self.held and recorded != "completed" else recorded
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, float]]:
+        """All its epochs, read now where there is a result; none of a damaged history."""
+        return self.history if self.result is None or self.source else history_of(self.folder)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are done."""
+        if self.result is not None:
+            return self.result.epochs
+        return int(self.history[-1]["epoch"]) if self.history else 0
+
+
+def history_of(folder: Path) -> Sequence[Mapping[str, float]]:
+    """The epochs so far of the run in a folder; none where the history is missing or damaged."""
+    with contextlib.suppress(UsageError):
+        return read_history(folder)
+    return ()
+
+
+def find(paths: Iterable[Path]) -> list[Path]:
+    """Every run folder at or below the paths, each once, in order of their names.
+
+    A folder that may not be listed could be one, and is among them: whoever reads it says why that fails.
+
+    Raises:
+        UsageError: A path does not exist, is no folder, or lies in a folder that may not be entered.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        try:
+            if not path.is_dir():
+                raise UsageError(f"{path}: {'not a folder' if path.exists() else 'no such folder'}")
+        except PermissionError as error:
+            raise UsageError(f"{path}: {error.strerror}") from None
+        found.update(dict.fromkeys(sorted(_below(path))))
+    return list(found)
+
+
+def _below(path: Path) -> Iterator[Path]:
+    closed: list[Path] = []
+    for folder, folders, files in os.walk(path, onerror=lambda error: closed.append(Path(error.filename))):
+        if "result.json" in files or {"config.yaml", "overrides.yaml"} <= set(files):
+            folders.clear()
+            yield Path(folder)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    yield from closed
+
+
+def read(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
+    """The runs in these folders, and a sentence for each that is damaged."""
+    runs, damaged = [], []
+    for folder in folders:
+        try:
+            runs.append(_read(folder))
+        except UsageError as error:
+            damaged.append(str(error))
+    return runs, damaged
+
+
+def _read(folder: Path) -> Run:
+    values = _config(folder / "config.yaml")
+    try:
+        config = parse(values)
+    except ConfigError as error:
+        raise UsageError(f"{folder / 'config.yaml'}: {error}") from None
+    # Asked first: a run that ends in between is then complete, not interrupted.
+    held = is_held(folder)
+    result = outcome(folder, config)
+    history = () if result is not None else read_history(folder)
+    names = {group: called(config, group) for group in ("data", "optimizer", "scheduler")}
+    names["model"] = called(config, "model", result.model if result is not None else "")
+    fields = flat(values)
+    if result is not None and result.hash != settle(config).hash:
+        # Not the same as what the config gives today.
+        fields["revision"] = f"before another {' and '.join(revised(config))}"
+    return Run(folder, fields, result, history, held, names)
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    try:
+        values = parse_yaml(read_sealed(path))
+    # PyYAML's constructors let KeyError, AttributeError and more through on wrong scalars (`!!bool x`).
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: can't be read ({type(error).__name__})") from None
+    if not isinstance(values, dict) or not values:
+        raise UsageError(f"{path}: not a config")
+    return as_meant(values)
+
+
+def parse_yaml(text: str) -> Any:
+    """`yaml.safe_load`; top-level entries are parsed apart and remembered, since a sweep's runs share most.
+
+    Raises:
+        yaml.YAMLError: The text is no YAML, or has aliases (dlrun writes none; they can unfold without end).
+    """
+    entries = re.split(r"^(?=[A-Za-z_])", text, flags=re.MULTILINE)
+    parts = [_entry(entry) for entry in entries if entry]
+    if not all(isinstance(part, dict) for part in parts):
+        _refuse_aliases(text)
+        return yaml.load(text, _Loader)
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _refuse_aliases(text: str) -> None:
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _Loader)):
+        raise yaml.YAMLError("aliases are not read")
+
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _entry(text: str) -> Any:
+    try:
+        _refuse_aliases(text)
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        return None
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested groups as one level of dotted names.
+
+    >>> flat({"optimizer": {"lr": 0.1}, "seed": 0})
+    {'optimizer.lr': 0.1, 'seed': 0}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found.update(flat(value, f"{prefix}{key}."))
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

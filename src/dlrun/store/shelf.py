@@ -1,0 +1,102 @@
+"""Which folder a run has among those of a sweep or a table: known by its hash and by the content of its data."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from dlrun.config.settled import Settled, settle
+from dlrun.errors import UsageError
+from dlrun.store.folders import numbered, read_config
+from dlrun.store.result import Result, read_result
+
+Contents = Callable[[Settled], str | None]
+"""The fingerprint of what the data hold now; None where they can't be read."""
+
+
+def same_data(settled: Settled, result: Result, contents: Contents) -> bool:
+    """Whether a result of this hash was made on what the data hold now: the one rule by which results count as done.
+
+    Data that can't be read now say nothing against it.
+    """
+    if settled.pinned and result.data.get("verified"):
+        return True
+    now = contents(settled)
+    return now is None or now == result.data.get("fingerprint")
+
+
+class Shelf:
+    """The run folders in one folder.
+
+    Where data lie does not enter into the hash, so several folders may have one hash: a run keeps to that of its
+    own path, and takes over one whose data have been moved if the content is the same.
+    """
+
+    def __init__(self, parent: Path, contents: Contents = lambda _: None) -> None:
+        self.parent, self.contents = parent, contents
+        self.there: dict[str, list[Path]] | None = None
+        self.taken: dict[Path, str] = {}
+        """Folders given away, and the place of their data."""
+
+    def folder(self, settled: Settled, name: str, exact: bool = False) -> Path:
+        """The folder of a run, there or not yet.
+
+        Args:
+            name: What a new folder is called, less the hash; may be empty where data lie in a folder of their own.
+            exact: Only a folder of that name will do.
+        """
+        if not settled.place:
+            named = self.parent / f"{name}-{settled.hash}"
+            return named if exact else _own((self._with_hash(settled.hash) or [named])[-1], settled.hash)
+        words = [name, _short(settled.place), settled.hash]
+        new = self.parent / "-".join(word for word in words if word)
+        found = _own(new if exact else self._found(settled) or new, settled.hash)
+        self.taken[found] = settled.place
+        return found
+
+    def _found(self, settled: Settled) -> Path | None:
+        others = []
+        for path in self._with_hash(settled.hash):
+            if self.taken.get(path, settled.place) != settled.place:
+                continue
+            if self.taken.get(path) == settled.place or _place_in(path) == settled.place:
+                return path
+            others.append((path, read_result(path)))
+        for path, result in others:
+            if result and result.hash == settled.hash and self._is_moved(settled, result):
+                return path
+        return None
+
+    def _is_moved(self, settled: Settled, result: Result) -> bool:
+        now = self.contents(settled) if result.status == "completed" else None
+        return now is not None and now == result.data.get("fingerprint")
+
+    def _with_hash(self, hash: str) -> list[Path]:
+        """Run folders that are there already; a run keeps its folder although it was typed otherwise."""
+        if self.there is None:
+            self.there = {}
+            for path in sorted(self.parent.iterdir()) if self.parent.is_dir() else []:
+                match = re.fullmatch(r".*-([0-9a-f]{8})", path.name)
+                if match and path.is_dir():
+                    self.there.setdefault(match[1], []).append(path)
+        return self.there.get(hash, [])
+
+
+def _own(run_dir: Path, hash: str) -> Path:
+    """The folder, or one beside it if the run in it was extended and so is another run now."""
+    results = ((path, read_result(path)) for path in numbered(run_dir))
+    return next(path for path, result in results if result is None or result.hash == hash)
+
+
+def _place_in(run_dir: Path) -> str | None:
+    """Where the data of the run in a folder lay; None of a folder without a config that can be read."""
+    try:
+        return settle(read_config(run_dir)).place
+    except UsageError:
+        return None
+
+
+def _short(place: str) -> str:
+    """A path as part of a folder's name: its last part, and four hex digits of all of it."""
+    last = re.sub(r"[^A-Za-z0-9_.]+", "_", Path(place).name)[:20].strip("._") or "root"
+    return f"{last}.{hashlib.sha256(place.encode(errors='surrogateescape')).hexdigest()[:4]}"

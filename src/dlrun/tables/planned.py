@@ -1,0 +1,229 @@
+"""Which runs stand for a table: a config, a hash and a folder for every row and seed (no torch, no data)."""
+
+import re
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dlrun.config.compose import compose
+from dlrun.config.groups import Target
+from dlrun.config.overrides import key_of, merged
+from dlrun.config.schema import Config
+from dlrun.config.settled import Settled, settle
+from dlrun.errors import ConfigError, UsageError
+from dlrun.records.record import Record
+from dlrun.store.folders import slug
+from dlrun.store.result import Result
+from dlrun.store.scan import history_of
+from dlrun.store.shelf import Contents, Shelf
+from dlrun.tables.table import Row, Table
+
+RUNS = Path("outputs/runs")
+MOST_SEEDS = 1000
+QUICK = ("epochs=2",)
+"""What `--quick` puts over every row."""
+COMPUTED = ("precision", "deterministic", "compile", "profile", "eval_batch_size")
+"""Fields of a run's hash that say how it is computed; a source prints what is computed."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run that a table asks for."""
+
+    row: Row
+    seed: int
+    overrides: tuple[str, ...]
+    """All of them, `seed=…` included."""
+    settled: Settled
+    folder: Path
+    changed: bool
+    """Whether the user's overrides make it another experiment than the published one."""
+
+    @property
+    def config(self) -> Config:
+        """What is trained."""
+        return self.settled.config
+
+    @property
+    def hash(self) -> str:
+        """What it is known by."""
+        return self.settled.hash
+
+    @property
+    def name(self) -> str:
+        """What people know it by: `FC (64,64) seed 0`."""
+        return f"{self.row.label} seed {self.seed}"
+
+    def command(self) -> str:
+        """The line to type for this run."""
+        return shlex.join(["dlrun", *self.overrides, f"hydra.run.dir={self.folder.as_posix()}"])
+
+
+def seeds_typed(text: str) -> tuple[int, ...]:
+    """The seeds that `--seeds` means: of a number those below it, else those listed.
+
+    >>> seeds_typed("3"), seeds_typed("30-32"), seeds_typed("7,0,5-6")
+    ((0, 1, 2), (30, 31, 32), (0, 5, 6, 7))
+
+    Raises:
+        ValueError: It can't be read, or means none or more than a thousand.
+    """
+    if re.fullmatch(r"\d{1,4}", text, re.ASCII):
+        found = set(range(min(int(text), MOST_SEEDS + 1)))
+    else:
+        found = set()
+        for part in text.removesuffix(",").split(","):
+            ends = re.fullmatch(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", part, re.ASCII)
+            if not ends or not 0 <= int(ends[2] or ends[1]) - int(ends[1]) <= MOST_SEEDS:
+                raise ValueError(text)
+            found.update(range(int(ends[1]), int(ends[2] or ends[1]) + 1))
+    if not 1 <= len(found) <= MOST_SEEDS:
+        raise ValueError(text)
+    return tuple(sorted(found))
+
+
+def plan(
+    table: Table,
+    rows: Sequence[Row],
+    seeds: int | Collection[int],
+    own: Sequence[str] = (),
+    contents: Contents = lambda _: None,
+) -> list[Planned]:
+    """The runs of some rows of a table, the user's `own` overrides last.
+
+    Args:
+        seeds: So many, from 0 on; or which ones.
+        contents: Tells whether data that lie elsewhere now are those of a run that is there.
+
+    Raises:
+        ConfigError: A row does not compose; the message names file, row and key.
+        UsageError: The user's overrides set the seed, or something of Hydra's.
+    """
+    for key in map(key_of, own):
+        if key == "seed":
+            raise UsageError("seed: a table runs the seeds 0 … n-1; --seeds N says how many, --seeds 30-32 which")
+        if re.match(r"hydra\b", key):
+            raise UsageError(f"{key}: a table runs here or with hydra/launcher=slurm, each run in its own folder")
+    wanted = range(seeds) if isinstance(seeds, int) else sorted(seeds)
+    planned = []
+    shelf = Shelf(RUNS, contents)
+    for row in rows:
+        overrides = merged(row.overrides, own)
+        try:
+            config = compose(overrides)
+            changed = bool(own) and _differ(config, compose(row.overrides))
+            planned += [_planned(row, seed, overrides, config, changed, shelf) for seed in wanted]
+        except ConfigError as error:
+            raise ConfigError(f"{table.shown_path}: row {row.number} ({row.label}): {error}") from None
+    return planned
+
+
+def _differ(config: Config, published: Config) -> bool:
+    """Whether two configs are different experiments: `epochs` makes one, `device` and `precision` do not."""
+    computed = {name: getattr(config, name) for name in COMPUTED}
+    return settle(config).hash != settle(replace(published, **computed)).hash
+
+
+def _planned(row: Row, seed: int, overrides: Sequence[str], config: Config, changed: bool, shelf: Shelf) -> Planned:
+    settled = settle(replace(config, seed=seed))
+    every = merged(overrides, [f"seed={seed}"])
+    return Planned(row, seed, every, settled, folder(settled, shelf), changed)
+
+
+def with_seed(planned: Planned, seed: int) -> Planned:
+    """The same row with another seed."""
+    return _changed(replace(planned, seed=seed), "seed", seed)
+
+
+def in_precision(planned: Planned, precision: str) -> Planned:
+    """The same row and seed in another precision."""
+    return _changed(planned, "precision", precision)
+
+
+def _changed(planned: Planned, field: str, value: Any) -> Planned:
+    settled = settle(replace(planned.config, **{field: value}))
+    every = merged(planned.overrides, [f"{field}={value}"])
+    return replace(planned, overrides=every, settled=settled, folder=folder(settled, Shelf(RUNS)))
+
+
+def folder(settled: Settled, shelf: Shelf) -> Path:
+    """Where a row's run lies. It depends on config and data alone, so that tables share their runs."""
+    config = settled.config
+    words = [config.data, config.model, config.optimizer]
+    named = [f"{group}={_word(part)}" for group, part in zip(("data", "model", "optimizer"), words, strict=True)]
+    return shelf.folder(
+        settled, slug([*named, f"epochs={config.epochs}", f"seed={config.seed}"]), exact=not settled.place
+    )
+
+
+def _word(part: object) -> str:
+    if isinstance(part, Target):
+        return str(part.arguments.get("name") or part.target.rpartition(".")[2])
+    layers = getattr(part, "layers", None)
+    if layers is None:
+        return str(getattr(part, "name", ""))
+    return "cnn" if any(phrase.startswith("conv") for phrase in layers) else "fc"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is there for one planned run: a folder on the disk, or a record (see `dlrun.tables.evidence`)."""
+
+    planned: Planned
+    status: str
+    """`completed`, `failed`, `interrupted`, `missing`, or `other data` (completed on another content)."""
+    result: Result | None
+    folder: Path | None = None
+    """Of the run, where it lies on the disk."""
+    record: Record | None = None
+    """In place of a folder; shortened to the planned epochs where it is of a longer run."""
+    source: str = ""
+    """The file of the record."""
+    longer: int | None = None
+    """Epochs of the longer run whose first ones these are."""
+
+    @property
+    def history(self) -> Sequence[Mapping[str, float]]:
+        """Its epochs, as of `dlrun.store.result.read_history`."""
+        if self.record is not None:
+            return self.record.rows
+        return history_of(self.folder) if self.folder is not None else ()
+
+
+def find(planned: Sequence[Planned], runs: Path = RUNS) -> list[Found]:
+    """Look up planned runs among the folders below `runs`.
+
+    Runs on one data set must agree on its content: that of the latest result counts, so that results on data
+    that have changed since are not mixed in.
+
+    Raises:
+        UsageError: A `result.json` is damaged.
+    """
+    found = [_find(one, runs / one.folder.name) for one in planned]
+    contents: dict[str, tuple[float, str]] = {}
+    for one in found:
+        if one.status == "completed" and one.result is not None:
+            written = (runs / one.planned.folder.name / "result.json").stat().st_mtime
+            latest = (written, one.result.data["fingerprint"])
+            key = repr(one.planned.config.data)
+            contents[key] = max(latest, contents.get(key, latest))
+    return [_on_same_data(one, contents) for one in found]
+
+
+def _find(planned: Planned, folder: Path) -> Found:
+    if not (folder / "result.json").is_file():
+        started = (folder / "config.yaml").is_file()
+        return Found(planned, "interrupted", None, folder) if started else Found(planned, "missing", None)
+    result = Result.read(folder)
+    if result.hash != planned.hash:
+        return Found(planned, "missing", None)
+    return Found(planned, result.status, result, folder)
+
+
+def _on_same_data(found: Found, contents: Mapping[str, tuple[float, str]]) -> Found:
+    if found.status != "completed" or found.result is None:
+        return found
+    same = contents[repr(found.planned.config.data)][1] == found.result.data["fingerprint"]
+    return found if same else replace(found, status="other data")

@@ -1,0 +1,1 @@
+"""The loop: tensors in, events out."""

@@ -1,0 +1,134 @@
+"""What a network makes of a set of pictures: accuracy, top-5, confusion, its most confident mistakes."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dlrun.data.dataset import Split
+from dlrun.training.precision import Precision
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network predicted for N labelled pictures; all tensors are on the CPU."""
+
+    loss: float
+    """Mean cross entropy in nats."""
+    labels: Tensor
+    """int64 (N,): the true classes."""
+    predicted: Tensor
+    """int64 (N,): the most probable classes."""
+    confidence: Tensor
+    """float32 (N,): the probability of the predicted class."""
+    among_top: Tensor
+    """bool (N,): whether the true class is among the five most probable."""
+    classes: int
+
+    @property
+    def undefined(self) -> int:
+        """How many pictures the network gave no numbers for (NaN, or infinite ones)."""
+        return int((~self.confidence.isfinite()).sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of pictures whose most probable class is the true one."""
+        return (self.predicted == self.labels).double().mean().item()
+
+    @property
+    def top5(self) -> float | None:
+        """Share of pictures whose true class is among the five most probable; None of so few classes."""
+        return self.among_top.double().mean().item() if self.classes > TOP else None
+
+    def confusion(self) -> Tensor:
+        """Counts of pictures, int64 (true class, predicted class)."""
+        cells = self.labels * self.classes + self.predicted
+        return torch.bincount(cells, minlength=self.classes**2).view(self.classes, self.classes)
+
+    def mistakes(self, count: int) -> Tensor:
+        """Indices of the wrong predictions, int64 (<= count,), the most confident first."""
+        wrong = (self.predicted != self.labels).nonzero()[:, 0]
+        order = self.confidence[wrong].argsort(descending=True, stable=True)
+        return wrong[order[:count]]
+
+    def captions(self, chosen: Tensor, names: Sequence[str]) -> list[str]:
+        """Predicted class with its probability, and below it the true class, of the pictures at these indices.
+
+        Args:
+            chosen: int64 (n,).
+            names: Of the classes.
+        """
+        columns = (self.predicted[chosen], self.confidence[chosen], self.labels[chosen])
+        return [
+            f"{names[predicted]} {confidence:.0%}\nis {names[label]}"
+            for predicted, confidence, label in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+
+
+def examine(
+    model: nn.Module,
+    split: Split,
+    prepare: Callable[[Tensor], Tensor],
+    precision: Precision,
+    batch_size: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> Predictions | None:
+    """Run the network over all pictures of `split`; None when `stop` said so on the way.
+
+    Args:
+        prepare: uint8 pictures (N, C, H, W) to what the network takes.
+    """
+    batches: list[Tensor] = []
+    with evaluating(model), torch.inference_mode():
+        for start in range(0, len(split), batch_size):
+            with precision.autocast():
+                logits = model(prepare(split.images[start : start + batch_size]))
+            batches.append(logits.float())
+            if stop():
+                return None
+    return judged(batches, split.labels)
+
+
+@torch.inference_mode()
+def judged(batches: Sequence[Tensor], labels: Tensor) -> Predictions:
+    """The predictions by logits, float (N, classes) in one or more batches, for labels int64 (N,)."""
+    sizes = [len(logits) for logits in batches]
+    pairs = list(zip(batches, labels.split(sizes), strict=True))
+    losses = [F.cross_entropy(logits.float(), true, reduction="sum").double() for logits, true in pairs]
+    parts = [_judged(logits.float(), true) for logits, true in pairs]
+    predicted, confidence, among_top = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
+    loss = torch.stack(losses).sum().item() / len(labels)
+    return Predictions(loss, labels.cpu(), predicted, confidence, among_top, batches[0].shape[1])
+
+
+def _judged(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    confidence, predicted = logits.softmax(1).max(1)
+    top = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
+    return predicted, confidence, (top == labels[:, None]).any(1)
+
+
+def precision_and_recall(confusion: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each class, float64 (classes,) each; not a number where nothing was predicted, or nothing is there.
+
+    Args:
+        confusion: int64 (true class, predicted class).
+    """
+    right = confusion.diagonal().double()
+    return right / confusion.sum(0), right / confusion.sum(1)
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode; afterwards every module is in the mode it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

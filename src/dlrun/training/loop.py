@@ -1,0 +1,181 @@
+"""The training loop: tensors in, events out; it knows no files, no console and no Hydra.
+
+Images stay on the device as uint8; a batch is made there by indexing, scaled and augmented there. Loss and
+accuracy accumulate on the device and are read at events only, so that no step waits for the device.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dlrun.data.dataset import Split
+from dlrun.data.prepare import Prepare
+from dlrun.errors import RunFailed
+from dlrun.training.cuda_graph import step_for
+from dlrun.training.distributed import ALONE, Ranks
+from dlrun.training.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
+from dlrun.training.state import Best, State, Totals
+from dlrun.training.step import Settings, Step, batches, set_rate
+
+
+def order_of(available: int, settings: Settings, epoch: int) -> Tensor:
+    """The images of an epoch in their order, int64 (n,): a function of the settings and the epoch alone."""
+    order = shuffled(available, settings.seed, epoch) if settings.shuffle else torch.arange(available)
+    return order[: settings.images_per_epoch(available)]
+
+
+def shuffled(count: int, seed: int, epoch: int) -> Tensor:
+    """The order of the images in an epoch, int64 (count,); a function of seed and epoch alone.
+
+    It has a generator of its own, so an epoch that was interrupted finds its order again.
+    """
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(count, generator=generator)
+
+
+def train(
+    state: State,
+    data: Split,
+    evaluated: Split,
+    prepare: Prepare,
+    prepare_evaluated: Prepare,
+    factor: Callable[[int], float],
+    settings: Settings,
+    stop: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
+) -> Iterator[Event]:
+    """Train from where `state` is to the last epoch, and say what happened.
+
+    Args:
+        factor: The schedule: factor on the learning rate of a step, by the number of steps before it.
+        stop: Asked after every step; True ends training at this step, with `state` fit for a checkpoint.
+            All ranks must get the same answers.
+        ranks: The processes that train together; each must call this with the same arguments.
+
+    Raises:
+        RunFailed: The loss is not finite.
+    """
+    step = step_for(state, settings, prepare, ranks)
+    while state.epoch <= settings.epochs:
+        if settings.early_stopping and state.epoch - 1 - state.best.epoch >= settings.early_stopping:
+            yield Stopped("early_stopping")
+            return
+        started = time.perf_counter() - state.seconds
+        yield from _train_epoch(step, data, prepare, factor, stop, started)
+        state.seconds = time.perf_counter() - started
+        if stop():
+            yield Stopped("signal")
+            return
+        begun = time.perf_counter()
+        metrics = evaluate(state.evaluated_model(), evaluated, prepare_evaluated, settings, stop, ranks)
+        if metrics is None:
+            yield Stopped("signal")
+            return
+        yield _end_epoch(
+            state, settings, metrics, settings.images_per_epoch(len(data)), time.perf_counter() - begun, ranks
+        )
+
+
+def _train_epoch(
+    step: Step,
+    data: Split,
+    prepare: Prepare,
+    factor: Callable[[int], float],
+    stop: Callable[[], bool],
+    started: float,
+) -> Iterator[Event]:
+    state, settings = step.state, step.settings
+    state.model.train()
+    order = order_of(len(data), settings, state.epoch).to(data.images.device)
+    steps = math.ceil(len(order) / settings.batch_size)
+    rest = order[state.steps_done * settings.batch_size :]
+    for batch in batches(data, rest, settings.batch_size, prepare, step.ranks):
+        set_rate(state, factor(state.step))
+        step(*batch)
+        state.step += 1
+        state.steps_done += 1
+        stopping = stop()
+        due = settings.save_every and state.step % settings.save_every == 0
+        if stopping or due or state.steps_done % settings.log_every == 0 or state.steps_done == steps:
+            state.seconds = time.perf_counter() - started
+            step.count()
+            yield _steps_taken(state, steps, step.ranks)
+        if stopping:
+            return
+
+
+def _steps_taken(state: State, steps_per_epoch: int, ranks: Ranks) -> StepsTaken:
+    totals = state.totals.over(ranks)
+    metrics = totals.metrics()
+    state.gather(ranks)
+    if not math.isfinite(metrics.loss):
+        raise RunFailed(
+            f"the loss became {metrics.loss} in epoch {state.epoch}, by step {state.steps_done} of {steps_per_epoch} "
+            f"(learning rate {state.lr:g}); try a lower optimizer.lr or clip_norm=1"
+        )
+    speed = totals.images / max(state.seconds, 1e-9)
+    return StepsTaken(state.epoch, state.step, state.steps_done, steps_per_epoch, metrics, state.lr, speed)
+
+
+def _end_epoch(
+    state: State, settings: Settings, metrics: Metrics, images: int, seconds: float, ranks: Ranks
+) -> EpochEnded:
+    """Close the epoch in `state`, which then stands at the beginning of the next one."""
+    if not math.isfinite(metrics.loss):
+        raise RunFailed(
+            f"the {settings.split} loss became {metrics.loss} in epoch {state.epoch}; try a lower optimizer.lr"
+        )
+    best = metrics.accuracy > state.best.accuracy
+    if best:
+        state.best = Best(state.epoch, metrics.accuracy)
+    ended = EpochEnded(
+        epoch=state.epoch,
+        step=state.step,
+        train=state.totals.over(ranks).metrics(),
+        evaluated=metrics,
+        split=settings.split,
+        lr=state.lr,
+        train_seconds=state.seconds,
+        evaluate_seconds=seconds,
+        images_per_second=images / max(state.seconds, 1e-9),
+        best=best,
+    )
+    state.train_seconds += state.seconds
+    state.evaluate_seconds += seconds
+    state.totals.clear()
+    state.epoch, state.steps_done, state.seconds = state.epoch + 1, 0, 0.0
+    state.gather(ranks)
+    return ended
+
+
+def evaluate(
+    model: nn.Module,
+    split: Split,
+    prepare: Prepare,
+    settings: Settings,
+    stop: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
+) -> Metrics | None:
+    """Loss and accuracy of the network on all images of `split`; None when `stop` said so on the way.
+
+    Of several ranks, each takes its share of every batch, so that each image counts once.
+    """
+    totals = Totals.zero(split.images.device)
+    ranks.align(model)
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(split), settings.eval_batch_size):
+            images = ranks.share(split.images[start : start + settings.eval_batch_size])
+            labels = ranks.share(split.labels[start : start + settings.eval_batch_size])
+            with settings.precision.autocast():
+                logits = model(prepare(images))
+            totals.loss.add_(F.cross_entropy(logits.float(), labels, reduction="sum"))
+            totals.correct.add_((logits.argmax(1) == labels).sum())
+            totals.images += len(labels)
+            if stop():
+                return None
+    return totals.over(ranks).metrics()
