@@ -36,8 +36,8 @@ def configs_dir() -> Path:
 
     The checkout comes first because an editable install can leave a stale copy in the package.
     """
-    checkout = Path(__file__).parents[2] / "configs"
-    return checkout if (checkout / "config.yaml").is_file() else Path(__file__).parent / "configs"
+    checkout = Path(__file__).parents[3] / "configs"
+    return checkout if (checkout / "config.yaml").is_file() else Path(__file__).parents[1] / "configs"
 
 
 def config_folders() -> list[Path]:

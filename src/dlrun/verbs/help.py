@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 
 
 def typed_fields(spec: type) -> dict[str, dataclasses.Field[Any]]:
-    """The fields of a class of `dlrun.config.schema` that people type, by name: not what the choice of an option sets."""
+    """The fields of a class of options that people type, by name: not what the choice of an option sets."""
     unasked = {Config: ("choices",), Layers: ("named",), Sweep: ()}.get(spec, ("name",))
     return {name: item for name, item in fields_of(spec).items() if "help" in item.metadata and name not in unasked}
 

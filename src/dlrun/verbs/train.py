@@ -14,7 +14,7 @@ from dlrun.errors import UsageError
 from dlrun.output import counted, visible
 from dlrun.runs.outcome import device_name
 from dlrun.runs.parts import Parts
-from dlrun.runs.run import run as runs
+from dlrun.runs.run import check, run
 from dlrun.sinks.console import ConsoleSink, header, make_console, summary
 from dlrun.store.folders import claim
 from dlrun.store.result import Result, read_result
@@ -43,7 +43,7 @@ def train_typed(overrides: Sequence[str]) -> Result:
             raise UsageError("hydra.run.dir: expected the name of a folder")
         wished = Path(composed.hydra.run.dir)
     settled = settle(checked(Composed.of(composed), overrides), ranks_started())
-    runs.check(settled.config)
+    check(settled.config)
     named = any(text.startswith("hydra.run.dir=") for text in overrides)
     with joined(settled.config.device) as ranks:
         run_dir = wished if named else ranks.told(lambda: claim(wished))
@@ -65,7 +65,7 @@ def train(
     console = make_console(quiet=not ranks.first)
     before = read_result(run_dir)
     try:
-        result = runs.run(settled, run_dir, overrides, shown_on(console, run_dir, overrides), extended, ranks)
+        result = run(settled, run_dir, overrides, shown_on(console, run_dir, overrides), extended, ranks)
     finally:
         with contextlib.suppress(OSError):
             run_dir.rmdir()  # only an empty folder goes: nothing had begun in it

@@ -40,7 +40,10 @@ def test_only_fields_outside_the_identity_change_on_the_way() -> None:
 
 
 def test_settling_needs_no_torch() -> None:
-    code = "import sys; from dlrun.config.settled import settle; from dlrun.config.compose import compose; settle(compose(sys.argv[1:]))"
+    code = (
+        "import sys; from dlrun.config.compose import compose; "
+        "from dlrun.config.settled import settle; settle(compose(sys.argv[1:]))"
+    )
     words = ["data=synthetic", "device=cpu", "scale_lr=true"]
     ended = subprocess.run([sys.executable, "-c", f"{code}; sys.exit('torch' in sys.modules)", *words], check=False)
     assert ended.returncode == 0

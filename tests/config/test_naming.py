@@ -92,7 +92,7 @@ def test_header_result_leaderboard_and_tensorboard_say_the_same(capsys: pytest.C
 
 
 def test_runs_of_0_1_0_get_their_true_name(capsys: pytest.CaptureFixture[str]) -> None:
-    run = Path(__file__).parent / "v0_1_0" / "experiment"
+    run = Path(__file__).parents[1] / "v0_1_0" / "experiment"
     assert json.loads((run / "result.json").read_text())["model"] == "fc_64"
     cli.main(["show", str(run)])
     assert "model     flatten, dense 4, 275 parameters" in capsys.readouterr().out
