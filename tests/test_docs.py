@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from dlrun.config import schema as config
 from dlrun.config.compose import configs_dir, options
-from dlrun.config.schema import schema as config
 from dlrun.data.catalogue import ENTRIES
 from dlrun.slurm.settings import Settings
 from dlrun.verbs import VERBS

@@ -1,6 +1,7 @@
 """What 0.1.0 left behind is shown, reported, compared, evaluated, resumed; see v0_1_0/README.md."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -77,8 +78,8 @@ def test_the_sweep_is_complete(said: Said) -> None:
 
 def test_the_table_is_compared(said: Said) -> None:
     text = said("report", "--table", "mine")
-    assert "0.15 ± 0.05" in text
-    assert "0.30 ± 0.12" in text
+    assert re.search(r"narrow +0\.50 +0\.15 +2 ", text)
+    assert re.search(r"wide +0\.60 +0\.30 +2 ", text)
 
 
 def test_runs_are_evaluated(said: Said) -> None:

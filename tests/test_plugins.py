@@ -1,5 +1,6 @@
 """Another Hydra application in the same environment goes on as if dlrun were not there."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,11 @@ def application(tmp_path: Path) -> Path:
 
 def run(application: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, str(application), *words]
-    return subprocess.run(command, cwd=application.parent, capture_output=True, text=True, timeout=60, check=False)
+    # dlrun itself asks Hydra for tracebacks, in whatever process it runs a sweep.
+    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+    return subprocess.run(
+        command, cwd=application.parent, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_its_search_path_is_its_own(application: Path) -> None:

@@ -220,7 +220,7 @@ def test_data_without_images_of_their_own_and_a_run_of_0_1_0(
     path.write_text(yaml.safe_dump(values))
     assert identity(read_config(tmp_path / "parts")) == Result.read(tmp_path / "parts").hash
     result = Result.read(tmp_path / "parts")
-    *told, _ = commands(["show", "parts"], ["report", "parts"], ["resume", "parts", "epochs=3"])
+    *told, _ = commands(["show", "parts"], ["report", "parts"], ["resume", "parts", "epochs=3", "trust=true"])
     assert result.test
     assert all(f"{result.test['accuracy']:.4f}" in text for text in told), told
     folders = (tmp_path / "whole", tmp_path / "parts")

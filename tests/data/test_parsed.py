@@ -128,7 +128,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(config, tmp_path, monkeypatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "occupied"))
     with caplog.at_level(logging.INFO):
         assert len(load(config).train) == 30
-    assert "parsed data are not cached in" in caplog.text
+    assert "occupied is no folder, so parsed data are not cached" in caplog.text
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110

@@ -15,7 +15,7 @@ from helpers import said
 from dlrun.config.compose import compose
 from dlrun.config.groups import Target
 from dlrun.config.settled import settle
-from dlrun.runs.run import run as runs
+from dlrun.runs import run as runs
 from dlrun.store import checkpoint
 
 TINY = [

@@ -22,7 +22,7 @@ from rich.console import Console
 from dlrun.config.compose import compose
 from dlrun.config.settled import settle
 from dlrun.errors import RunFailed
-from dlrun.runs.run import run as runs
+from dlrun.runs import run as runs
 from dlrun.sinks.console import header
 from dlrun.store import checkpoint
 from dlrun.store.folders import read_config
@@ -97,7 +97,7 @@ def test_too_little_memory_to_use_a_run(here: Path) -> None:
         assert advice in text
     shutil.rmtree(here / "r")
     assert said(*TINY, "hydra.run.dir=r")[0] == 0
-    words = ["data=synthetic", "data.test_images=200000", "limit=200000", "eval_batch_size=200000"]
+    words = ["data=synthetic", "data.test_images=300000", "limit=300000", "eval_batch_size=300000"]
     with short_of_memory(500_000_000):
         status, text = said("evaluate", "r", *words)
     assert (status, "out of memory; lower eval_batch_size or limit" in text) == (1, True), text

@@ -17,9 +17,9 @@ from helpers import result_of_a_run
 from dlrun.config.compose import compose
 from dlrun.config.groups import Target
 from dlrun.config.schema import identity
-from dlrun.report import runs as runs_on_disk
 from dlrun.report.dots import Dots, axis
 from dlrun.report.page import page, write_page
+from dlrun.store import scan as runs_on_disk
 from dlrun.store.folders import hold, read_config, write_config
 from dlrun.store.result import Result
 from dlrun.tables import compare, table

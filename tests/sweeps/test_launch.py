@@ -191,5 +191,5 @@ def test_scale_lr_is_settled_before_the_jobs_are_known(quick: Quick, capsys: pyt
     (first,) = quick("scale_lr=true", "epochs=1")
     assert (first.status, first.reason) == ("completed", "")
     assert [one.status for one in quick("epochs=1")] == ["skipped"]
-    assert main(["resume", str(first.job.run_dir), "scale_lr=true"]) == 0
+    assert main(["resume", str(first.job.run_dir), "scale_lr=true", "trust=true"]) == 0
     assert "This run is complete" in capsys.readouterr().out

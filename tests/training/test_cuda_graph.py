@@ -221,7 +221,7 @@ def test_the_log_says_which_way_was_taken_on_a_gpu(monkeypatch: pytest.MonkeyPat
     assert why_not_replayed(made.state, made.settings, Ranks(0, 2)) == "2 ranks train together"
     off = dataclasses.replace(made.settings, no_graph="cuda_graphs=false")
     told: list[str] = []
-    monkeypatch.setattr("dlrun.graph.log.info", lambda text, *words: told.append(text % words))
+    monkeypatch.setattr("dlrun.training.cuda_graph.log.info", lambda text, *words: told.append(text % words))
     assert type(step_for(made.state, off, made.prepare)) is Step
     assert told == ["every step is launched anew, not replayed as a CUDA graph: cuda_graphs=false"]
     made.state.optimizer = torch.optim.Rprop(made.state.model.parameters())

@@ -33,11 +33,11 @@ def test_damaged_data_and_a_folder_that_cannot_be_written(dlrun: Dlrun, tmp_path
 
 def test_torch_that_cannot_be_imported_and_nothing_else_there(dlrun: Dlrun, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text('raise ImportError("libcudart.so.13: cannot open")\n')
-    done = dlrun("doctor", PATH=str(tmp_path), DLRUN_DATA="/nonexistent")
+    done = dlrun("doctor", PATH=str(tmp_path), PYTHONPATH=str(tmp_path), DLRUN_DATA="/nonexistent")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert re.search(r"broken +torch +can't be imported: libcudart.so.13", done.stdout)
-    assert re.search(r'> \S+ -m pip install .*"torch<', done.stdout)
+    assert re.search(r'> \S+ -m pip install .*"torch[<>]', done.stdout)
     assert "missing commands        no sbatch, squeue, scancel, scontrol here" in done.stdout
     assert "broken  $DLRUN_DATA     /nonexistent: no such folder" in done.stdout
 

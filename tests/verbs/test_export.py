@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from dlrun.cli import main
+from dlrun.runs import exporting
 from dlrun.runs.loading import load_run
-from dlrun.runs.run import exporting
 
 pytest.importorskip("onnxruntime")
 
