@@ -86,6 +86,12 @@ PLACES: dict[str, list[list[str]]] = {
     "data": [["verify", "--root", "{}", "mnist"], ["list", "--root", "{}"], ["show", "--root", "{}", "mnist"]],
     "plan": [["{}"]],
     "slurm": [["status", "{}"], ["collect", "{}"]],
+    "records": [
+        ["show", "{}"],
+        ["merge", "{}", "-o", "outputs/merged.jsonl"],
+        ["pack", "{}", "-o", "outputs/packed.jsonl"],
+        ["pack", "run", "-o", "{}/x/y.jsonl"],
+    ],
     "doctor": [],
     "completion": [["{}"]],
     "train": [

@@ -57,12 +57,15 @@ def read(paths: Iterable[Path]) -> Iterator[Line]:
         UsageError: A line is no record, or a file can't be read.
     """
     for path in paths:
-        start = 0
+        start, empty = 0, True
         for number, text in enumerate(_lines(path), start=1):
             line = text.rstrip(b"\r\n")
             if line:
+                empty = False
                 yield Line(_record(line, path, number), path, number, line, start)
             start += len(text)
+        if empty:
+            raise UsageError(f"{path}: there is no record in it")
 
 
 def _lines(path: Path) -> Iterator[bytes]:
