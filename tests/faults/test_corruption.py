@@ -299,6 +299,7 @@ def test_tables(tmp_path: Path, counts: Any, hurt: Any, few_or: Any, monkeypatch
 FILES = ["checkpoints/last.pt", "checkpoints/best.pt", "result.json", "history.csv", "config.yaml", "overrides.yaml"]
 
 
+@pytest.mark.slow
 def test_by_command(
     command: Any,
     words: SimpleNamespace,

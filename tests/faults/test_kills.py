@@ -99,6 +99,7 @@ def test_killed_as_soon_as_there_is_something_to_lose(
             (tmp_path / "r").rename(tmp_path / f"done{number}")
 
 
+@pytest.mark.slow
 def test_killed_inside_a_write(
     command: Any,
     words: SimpleNamespace,

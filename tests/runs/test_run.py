@@ -96,7 +96,7 @@ raise SystemExit(main())
 """
 
 
-@pytest.mark.parametrize("extra", [[], ["precision=bfloat16"]])
+@pytest.mark.parametrize("extra", [[], pytest.param(["precision=bfloat16"], marks=pytest.mark.slow)])
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path, extra: list[str]) -> None:
     """Stopped in the middle of an epoch, with everything on that has a state."""
     words = [*SMALL, *EVERYTHING, *extra, "epochs=4", "batch_size=16"]
@@ -110,6 +110,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path, extra: list[
     assert equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
 
+@pytest.mark.slow
 def test_other_instructions_are_said_when_a_run_goes_on(dlrun: Dlrun, tmp_path: Path) -> None:
     assert dlrun(*SMALL, "epochs=1", "hydra.run.dir=r", MKL_ENABLE_INSTRUCTIONS="SSE4_2").returncode == 0
     cpu = json.loads((tmp_path / "r" / "result.json").read_text())["cpu"]

@@ -51,6 +51,7 @@ def processes_in(folder: Path) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.slow
 def test_killed_parent_leaves_no_process_and_its_sweep_goes_on(workplace: Path, start: Start, sweep: Run) -> None:
     words = (SMALL, "seed=range(0,6)", "epochs=20", "sweep.slots=2")
     undisturbed = sweep(*words, "sweep.name=whole")
@@ -68,6 +69,7 @@ def test_killed_parent_leaves_no_process_and_its_sweep_goes_on(workplace: Path, 
     assert bits(folder) == bits(workplace / "outputs/sweeps/whole")
 
 
+@pytest.mark.slow
 def test_two_parents_share_the_work(workplace: Path, start: Start) -> None:
     both = [start(SMALL, "seed=range(0,8)", "epochs=5", "sweep.name=shared", "sweep.slots=1") for _ in range(2)]
     outputs = [parent.communicate(timeout=120) for parent in both]

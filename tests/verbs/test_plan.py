@@ -15,6 +15,7 @@ Dlrun = Callable[..., subprocess.CompletedProcess[str]]
 WORDS = ("data=synthetic", "model=fc_64", "seed=0,1", "epochs=2", "device=cpu", "tensorboard=off", "sweep.name=s")
 
 
+@pytest.mark.slow
 def test_a_plan_estimates_what_is_missing_and_the_sweep_reports_its_error(dlrun: Dlrun, tmp_path: Path) -> None:
     planned = dlrun("plan", "-m", *WORDS)
     assert planned.returncode == 0, planned.stderr

@@ -259,6 +259,7 @@ def rows_of(out):
 # --- until decided ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_row_gets_seeds_until_it_is_precise_and_a_difference_fails_a_check(work, capsys):
     # 100 images are far from precise: five seeds a published run are the end, or --most
     write_table(

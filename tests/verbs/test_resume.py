@@ -25,6 +25,7 @@ def test_an_extended_run_has_a_result_and_an_identity_of_its_own(dlrun: Dlrun, t
     assert (whole["hash"], whole["test"], whole["train"]) == (long["hash"], long["test"], long["train"])
 
 
+@pytest.mark.slow
 def test_a_schedule_that_depends_on_the_length_is_recomputed_and_said(dlrun: Dlrun) -> None:
     assert dlrun(*SMALL, "epochs=1", "scheduler=cosine", "hydra.run.dir=r").returncode == 0
     assert "schedule is recomputed for 2 epochs" in dlrun("resume", "r", "epochs=2").stdout

@@ -266,6 +266,8 @@ def decisive(part: Any) -> dict[str, Any]:
         return {"_target_": part.target, **part.arguments}
     values = {}
     for name, item in fields_of(type(part)).items():
+        if not item.metadata.get("hashed", True):
+            continue
         value = getattr(part, name)
         if name == "data" and isinstance(value, Target):
             # Where data lie is no part of what they are; their content has a fingerprint.
@@ -274,7 +276,7 @@ def decisive(part: Any) -> dict[str, Any]:
             value = decisive(value)
         tells = item.metadata.get("tells")
         told = tells(part) if tells else value not in ({}, default_of(item))
-        if item.metadata.get("hashed", True) and told:
+        if told:
             values[name] = value
     return values
 

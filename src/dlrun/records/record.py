@@ -89,7 +89,7 @@ class Record:
             UsageError: The run is not complete, damaged, or has something that no record holds; the message says what.
         """
         config = read_config(run_dir)
-        result = outcome(run_dir, config)
+        result = outcome(run_dir, settle(config))
         if result is None or result.status != "completed":
             raise NotComplete(
                 f"{run_dir}: {result.status if result else 'not complete'}, and a record is of a whole run"

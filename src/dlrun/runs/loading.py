@@ -106,7 +106,7 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
 
 def _is_finished(run_dir: Path, config: Config) -> bool:
     try:
-        result = outcome(run_dir, config)
+        result = outcome(run_dir, settle(config))
     except Damaged:
         return False
     return result is not None and result.status == "completed"

@@ -15,7 +15,7 @@ import yaml
 from dlrun.config.fields import default_of, fields_of
 from dlrun.config.groups import GROUPS
 from dlrun.config.schema import Config, as_meant, earlier_identities, parse, plain
-from dlrun.config.settled import settle
+from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.files import read_regular, remove_drafts, sync_folder, write_atomically
 from dlrun.locks import Lock, NoLocks, is_locked
@@ -216,7 +216,7 @@ def finished(run_dir: Path, hash: str) -> Result | None:
     return result if result.status == "completed" and result.hash == hash else None
 
 
-def outcome(run_dir: Path, config: Config) -> Result | None:
+def outcome(run_dir: Path, settled: Settled) -> Result | None:
     """What `result.json` says of the run that `config.yaml` describes: the one place that brings the two together.
 
     None where there is no result, and where the run has gone on since it was written: while a run is extended, and
@@ -224,7 +224,7 @@ def outcome(run_dir: Path, config: Config) -> Result | None:
     `finished`), and has another hash.
 
     Args:
-        config: That of `config.yaml`.
+        settled: The config of `config.yaml`.
 
     Raises:
         Damaged: The result or the history is not as it was written.
@@ -233,12 +233,11 @@ def outcome(run_dir: Path, config: Config) -> Result | None:
     if not (run_dir / "result.json").exists():
         return None
     result = Result.read(run_dir)
-    settled = settle(config)
     hash = settled.hash
     if result.hash == hash or result.hash in earlier_identities(settled.config):
         check_history(run_dir, result)
         return None if _has_gone_on(run_dir, result) else result
-    if (result.origin or {}).get("hash") == hash or _is_of_a_shorter_run(result, config):
+    if (result.origin or {}).get("hash") == hash or _is_of_a_shorter_run(result, settled.config):
         return None
     raise UsageError(
         f"{run_dir / 'config.yaml'}: not the config of its result.json (hash {hash}, the result is of {result.hash})"

@@ -110,12 +110,13 @@ def _read(folder: Path) -> Run:
         raise UsageError(f"{folder / 'config.yaml'}: {error}") from None
     # Asked first: a run that ends in between is then complete, not interrupted.
     held = is_held(folder)
-    result = outcome(folder, config)
+    settled = settle(config)
+    result = outcome(folder, settled)
     history = () if result is not None else read_history(folder)
     names = {group: called(config, group) for group in ("data", "optimizer", "scheduler")}
     names["model"] = called(config, "model", result.model if result is not None else "")
     fields = flat(values)
-    if result is not None and result.hash != settle(config).hash:
+    if result is not None and result.hash != settled.hash:
         # Not the same as what the config gives today.
         fields["revision"] = f"before another {' and '.join(revised(config))}"
     return Run(folder, fields, result, history, held, names)
