@@ -1,5 +1,6 @@
 """A run folder as a network that can be used: possibly a stranger's, so nothing in it is run or unpickled."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from dlrun.store import saved as check
 from dlrun.store.checkpoint import CheckpointError
 from dlrun.store.folders import outcome, read_config
 from dlrun.training.precision import Precision, set_threads
+
+log = logging.getLogger("dlrun")
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,9 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
 def _is_finished(run_dir: Path, config: Config) -> bool:
     try:
         result = outcome(run_dir, settle(config))
-    except Damaged:
-        return False
+    except Damaged as error:
+        log.warning("%s; whether the run is finished is not known", error)
+        return True
     return result is not None and result.status == "completed"
 
 
