@@ -210,6 +210,7 @@ def finished(run_dir: Path, hash: str) -> Result | None:
         return None
     try:
         result = Result.read(run_dir)
+        check_history(run_dir, result)
     except Damaged as error:
         log.warning("%s; it is made anew", error)
         return None
