@@ -224,8 +224,10 @@ def _error(runs: Runs, printed: Printed, found: Spread, n: int) -> tuple[float, 
     measured = found.variance / n
     theirs, their_degrees = found.variance, found.degrees
     if printed.std is not None and printed.n > 1:
-        their_degrees = PRIOR + printed.n - 1
-        theirs = (PRIOR * found.prior + (printed.n - printed.ddof) * printed.std**2) / their_degrees
+        # An unknown prior counts for nothing: as a variance of 0 it would count as certainty.
+        prior = PRIOR if found.prior else 0
+        their_degrees = prior + printed.n - 1
+        theirs = (prior * found.prior + (printed.n - printed.ddof) * printed.std**2) / their_degrees
     published = theirs / printed.n
     degrees = found.degrees
     if theirs != found.variance:
@@ -273,7 +275,7 @@ def seeds_that_decide(judged: Judged) -> int | None:
     """
     for n in range(judged.runs.n + 1, MOST_SEEDS + 1):
         found = judged.spread
-        degrees = n - 1 if found.unstable else PRIOR + n - 1
+        degrees = n - 1 if found.unstable or not found.prior else PRIOR + n - 1
         held = Spread(found.variance, degrees, found.prior, found.unstable)
         then = _judged(judged.runs, judged.printed, held, judged.margin, n)
         if then.inside or then.outside_own_interval:

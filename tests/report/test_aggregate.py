@@ -46,3 +46,11 @@ def test_labels_become_names_of_folders(tmp_path: Path) -> None:
     places = aggregate({"../x": runs, "conv 3, pool 2": runs, "\x1b/..": runs, "x" * 500: runs}, tmp_path / "g")
     assert all(place.parent == tmp_path / "g" for place in places)
     assert len({place.name for place in places}) == 4
+
+
+def test_labels_that_differ_only_where_a_folder_cannot_say_so_have_two_folders() -> None:
+    from dlrun.report.aggregate import _safe
+
+    labels = ["model=a/b", "model=a?b", "x" * 120, "x" * 121]
+    assert len({_safe(label) for label in labels}) == 4
+    assert _safe("model=fc_64, lr 0.1") == "model=fc_64, lr 0.1"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dlrun.config.compose import compose
+from dlrun.config.compose import compose, options
 from dlrun.config.groups import Layers, Target
 from dlrun.config.schema import Config
 from dlrun.errors import ConfigError
@@ -113,3 +113,8 @@ def test_the_line_to_type(group: str, target: str, typed: str, base: Config) -> 
     assert hint(config, BUILT) == typed
     assert hint(config, [name for name in BUILT if name != group]) == ""
     assert go_on(config, Path("a b")) == f"dlrun resume 'a b'{typed}"
+
+
+def test_every_network_that_is_shipped_is_on_the_list(base: Config) -> None:
+    for option in options("model"):
+        check_trust(compose([f"model={option}", "data=synthetic"]), ("model",), trust=False)

@@ -36,6 +36,8 @@ def test_a_schedule_that_depends_on_the_length_is_recomputed_and_said(dlrun: Dlr
     [
         (["nowhere"], "is this the folder of a run?"),
         (["r", "seed=5"], "start a new run"),
+        (["r", "epochs=${nothing}"], "dlrun: "),
+        (["r", "tags.0=3"], "dlrun: "),
         (["r", "epochs=1"], "an extension needs more"),
         (["r", "epohcs=3"], "epohcs: no such field; did you mean epochs?"),
         (["r", "tags=[a"], "dlrun: tags=[a: can't be read as KEY=VALUE; missing at the end: ]"),

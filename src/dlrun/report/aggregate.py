@@ -1,6 +1,7 @@
 """Runs that differ only in their seed as one curve for TensorBoard: their mean, and mean ± standard deviation."""
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,4 +87,6 @@ def _write_curve(epochs: Sequence[Sequence[Mapping[str, float]]], split: str, di
 
 def _safe(label: str) -> str:
     """The label as the name of a folder."""
-    return re.sub(r"[^\w .,=+-]+", "_", label)[:100].strip(" .") or "runs"
+    safe = re.sub(r"[^\w .,=+-]+", "_", label)[:100].strip(" .") or "runs"
+    # Two labels may become one by this.
+    return safe if safe == label else f"{safe}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"

@@ -10,10 +10,10 @@ from dlrun.errors import ConfigError
 
 BUILT = ("model", "data", "optimizer")
 """The groups that may name a `_target_`: all of them are built where a run goes on."""
-OWN_MODELS = ("dlrun.models.resnet.resnet9", "dlrun.models.resnet.resnet18")
+OWN_MODELS = ("dlrun.models.resnet.resnet9", "dlrun.models.resnet.resnet18", "dlrun.models.lowres.lowres")
 TORCHVISION = "torchvision.models."
 ANY_OF_TORCHVISION = "torchvision.models.get_model"
-LISTED = ("dlrun.models.resnet.", "torch.nn.", "torch.optim.", TORCHVISION)
+LISTED = ("dlrun.models.resnet.", "dlrun.models.lowres.", "torch.nn.", "torch.optim.", TORCHVISION)
 """How the names on the list begin; the list itself needs torch."""
 
 

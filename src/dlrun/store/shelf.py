@@ -37,6 +37,8 @@ class Shelf:
         self.there: dict[str, list[Path]] | None = None
         self.taken: dict[Path, str] = {}
         """Folders given away, and the place of their data."""
+        self.given: dict[Path, Path] = {}
+        """By the folder that a run would have if it were new, the one it has, where data have no place."""
 
     def folder(self, settled: Settled, name: str, exact: bool = False) -> Path:
         """The folder of a run, there or not yet.
@@ -47,12 +49,19 @@ class Shelf:
         """
         if not settled.place:
             named = self.parent / f"{name}-{settled.hash}"
-            return named if exact else _own((self._with_hash(settled.hash) or [named])[-1], settled.hash)
+            return named if exact else self._by_hash(settled.hash, named)
         words = [name, _short(settled.place), settled.hash]
         new = self.parent / "-".join(word for word in words if word)
         found = _own(new if exact else self._found(settled) or new, settled.hash)
         self.taken[found] = settled.place
         return found
+
+    def _by_hash(self, hash: str, named: Path) -> Path:
+        """The folder of that name, else one of the run typed otherwise that no other point has been given."""
+        if named not in self.given:
+            others = [path for path in self._with_hash(hash) if path not in self.given.values()]
+            self.given[named] = _own(named if named.exists() or not others else others[-1], hash)
+        return self.given[named]
 
     def _found(self, settled: Settled) -> Path | None:
         others = []

@@ -16,7 +16,7 @@ from dlrun.config.schema import Sweep
 from dlrun.errors import ConfigError, UsageError
 from dlrun.extras import command
 from dlrun.files import write_atomically
-from dlrun.store.result import read_history
+from dlrun.store.scan import history_of
 from dlrun.store.shelf import Contents
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.folder import jobs_of
@@ -228,7 +228,7 @@ def _accuracy(row: Any) -> float:
 
 
 def _value(run_dir: Path) -> float | None:
-    rows = read_history(run_dir)
+    rows = history_of(run_dir)
     return _accuracy(rows[-1]) if rows else None
 
 

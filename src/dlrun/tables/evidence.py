@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dlrun.config.settled import Settled
 from dlrun.errors import UsageError
 from dlrun.records.files import read
 from dlrun.records.record import Record, any_length
@@ -18,8 +19,8 @@ class Kept:
 
     record: Record
     source: str
-    fits: bool
-    """Whether it was made on what the data hold now, as far as they can be read."""
+    places: frozenset[str]
+    """Those of `Settled.place` whose data it was made on, as far as they can be read now."""
 
 
 Pool = Mapping[str, Sequence[Kept]]
@@ -45,13 +46,26 @@ def pool(
     """
     found: dict[str, list[Kept]] = defaultdict(list)
     rows = {one.row.number: one for one in planned}.values()
-    wanted = {any_length(one.config): one for row in rows for one in (row, *_others(row, precisions))}
+    wanted: dict[str, dict[str, Settled]] = defaultdict(dict)
+    for one in (other for row in rows for other in (row, *_others(row, precisions))):
+        wanted[any_length(one.config)][one.settled.place] = one.settled
     for line in read(files):
         key = line.record.any_length
         if key in wanted:
-            fits = same_data(wanted[key].settled, line.record.result, contents)
-            found[key].append(Kept(line.record, str(line.path), fits))
+            found[key].append(Kept(line.record, str(line.path), _fitting(line.record, wanted[key], contents)))
     return found
+
+
+def _fitting(record: Record, places: Mapping[str, Settled], contents: Contents) -> frozenset[str]:
+    """The places of data whose content a record was made on.
+
+    Where rows differ in their place alone, one that can't be read now is none: the record may be of another row.
+    """
+    return frozenset(
+        place
+        for place, settled in places.items()
+        if same_data(settled, record.result, contents) and (len(places) == 1 or contents(settled) is not None)
+    )
 
 
 def gather(
@@ -128,7 +142,7 @@ def _standing(planned: Planned, kept: Sequence[Kept]) -> list[Found]:
         record = one.record.shortened(epochs)
         longer = None if exact else one.record.config.epochs
         run = (record.result.data["fingerprint"], record.environment, record.numbers)
-        status = "completed" if one.fits else "other data"
+        status = "completed" if planned.settled.place in one.places else "other data"
         found.setdefault(run, Found(planned, status, record.result, record=record, source=one.source, longer=longer))
     return list(found.values())
 

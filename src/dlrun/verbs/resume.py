@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config.compose import sentence
 from dlrun.config.schema import Config, parse, plain
@@ -49,7 +50,7 @@ def _go_on(before: Settled, after: Settled, run_dir: Path, overrides: Sequence[s
         train(after, run_dir, overrides, ranks=ranks)
         return
     _check_extension(before, after, run_dir)
-    if getattr(after.config.scheduler, "name", "") in ("cosine", "one_cycle"):
+    if getattr(after.config.scheduler, "name", "") in ("cosine", "linear", "one_cycle"):
         length = counted(after.config.epochs, "epoch")
         print(f"The schedule is recomputed for {length}; the steps so far followed the shorter one.")
     train(after, run_dir, overrides, {"hash": before.hash, "epochs": before.config.epochs}, ranks)
@@ -65,9 +66,9 @@ def changed(config: Config, changes: Sequence[str]) -> Config:
     try:
         for override in OverridesParser.create().parse_overrides(list(changes)):
             OmegaConf.update(values, override.key_or_group, _value(override), merge=False)
-    except HydraException as error:
+        given: Any = OmegaConf.to_container(values, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error)) from None
-    given: Any = OmegaConf.to_container(values, resolve=True)
     return parse(given)
 
 
