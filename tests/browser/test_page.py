@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from dlrun.config.settled import settle
+from dlrun.store.folders import read_config
 from dlrun.store.result import Result
 
 pytestmark = pytest.mark.browser
@@ -50,6 +52,8 @@ def crowd(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = shutil.copytree(model, root / f"run-{number:03}", ignore=shutil.ignore_patterns("*.pt"))
         config = re.sub(r"(?m)^# sha256: .*\n?", "", (folder / "config.yaml").read_text())
         (folder / "config.yaml").write_text(re.sub(r"\blr: .*", f"lr: {(number + 1) / 1000}", config))
+        result = dataclasses.replace(Result.read(folder), hash=settle(read_config(folder)).hash)
+        result.write(folder)
     dlrun(root, "report", ".")
     return root / "report.html"
 
