@@ -82,7 +82,8 @@ def test_a_sweep_of_twelve_runs_by_the_launcher(dlrun, tmp_path):
 
 
 def test_submit_status_and_collect_of_a_table(dlrun, cluster, tmp_path, table):
-    said = ok(dlrun("slurm", "submit", "mine", *JOB))
+    # Jobs of some seconds may be done before the next command has begun.
+    said = ok(dlrun("slurm", "submit", "mine", *JOB, "hydra.launcher.extra=['--begin=now+20']"))
     assert "2 runs submitted in 2 jobs" in said
     assert "2 in the queue already" in ok(dlrun("slurm", "submit", "mine", *JOB))
     assert re.search(r"mine: 2 runs: .*(queued|running)", ok(dlrun("slurm", "status")))
