@@ -44,8 +44,6 @@ class Loaded:
     device: torch.device
     weights: str
     """Which weights these are, in words."""
-    finished: bool
-    """Whether the run has come to its end."""
 
     def fitted(self, path: Path) -> Fitted:
         """A picture file as this network takes it.
@@ -103,7 +101,6 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
         precision=Precision(config.precision, place.type),
         device=place,
         weights=_describe(content, path, best, None if finished else given.epochs),
-        finished=finished,
     )
 
 
