@@ -24,6 +24,9 @@ CONTENTION = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 LOOK_SECONDS = 0.02
 """Time between two attempts at a lock that another process has."""
 
+ASKED_SECONDS = 10.0
+"""How long to go on trying while nobody has the lock and others only ask about it, for microseconds each."""
+
 
 class NoLocks(OSError):
     """The file system can't lock: some network file systems, by the way they are mounted."""
@@ -41,7 +44,7 @@ class Lock:
         self.handle: int | None = None
 
     def take(self, patience: float = 0.0) -> bool:
-        """Whether the lock could be had within so many seconds.
+        """Whether the lock could be had within so many seconds; who only asks, by `is_locked`, is waited for.
 
         Raises:
             NoLocks: The file system has none.
@@ -49,7 +52,8 @@ class Lock:
         """
         deadline = time.monotonic() + patience
         while not self._try():
-            if time.monotonic() >= deadline:
+            late = time.monotonic() - deadline
+            if late >= 0 and (late > ASKED_SECONDS or is_locked(self.path) or not self.path.exists()):
                 return False
             time.sleep(LOOK_SECONDS)
         return True

@@ -34,10 +34,6 @@ LARGEST = 1_000_000
 """Bytes of the largest config that is read."""
 
 
-PROBED = 0.2
-"""Seconds in which a lock is tried for: whoever asks if a run is held has it for a moment."""
-
-
 @contextlib.contextmanager
 def hold(run_dir: Path) -> Iterator[None]:
     """Be the one process that works in `run_dir`; the system frees the lock when a process dies.
@@ -47,7 +43,7 @@ def hold(run_dir: Path) -> Iterator[None]:
     Raises:
         UsageError: Another process holds it, or the folder can't be written or locked.
     """
-    lock = take(run_dir / ".lock", PROBED)
+    lock = take(run_dir / ".lock")
     if lock is None:
         raise UsageError(f"{run_dir}: another process is working on this run")
     try:
@@ -58,7 +54,7 @@ def hold(run_dir: Path) -> Iterator[None]:
         lock.release()
 
 
-def take(path: Path, patience: float = 0.0) -> Lock | None:
+def take(path: Path) -> Lock | None:
     """The lock on a file in a run's folder, or None if another process has it.
 
     Raises:
@@ -66,7 +62,7 @@ def take(path: Path, patience: float = 0.0) -> Lock | None:
     """
     lock = Lock(path)
     try:
-        return lock if lock.take(patience) else None
+        return lock if lock.take() else None
     except FileNotFoundError:
         return None  # the folder was moved, by the process that has it
     except NoLocks as error:

@@ -14,7 +14,7 @@ from typing import Protocol
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, UsageError
 from dlrun.locks import Lock
-from dlrun.store.folders import PROBED, hold, numbered, take
+from dlrun.store.folders import hold, numbered, take
 from dlrun.store.scan import history_of
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.endings import Running, ending, same_error_throughout
@@ -292,7 +292,7 @@ def _cleared(job: Job, claim: Lock) -> Lock | None:
 
     None if a process works in the folder, such as one whose sweep was just killed: nothing in it is touched then.
     """
-    held = take(job.run_dir / ".lock", PROBED)
+    held = take(job.run_dir / ".lock")
     if held is None:
         claim.release()
         return None
