@@ -224,6 +224,12 @@ def test_another_test_set_adds_both_samples():
     assert other.error**2 - same.error**2 == pytest.approx(0.02 * 0.98 * (1 / 1000 + 1 / 10_000))
 
 
+def test_a_part_of_the_same_test_set_adds_what_it_lacks():
+    runs = Runs((0.94,), 10_000, 0.0)
+    whole, part = judge(runs, Printed(0.94, 5)), judge(runs, Printed(0.94, 5, other_images=9_984, shared=True))
+    assert part.error**2 - whole.error**2 == pytest.approx(0.06 * 0.94 * (1 / 9_984 - 1 / 10_000))
+
+
 def judged(difference, error, degrees=10, margin=0.01, **runs):
     """A row with these figures, whatever its runs."""
     values = {"values": (0.98,) * 3, "images": 10_000, "jitter": 0.0, **runs}

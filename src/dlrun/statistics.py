@@ -49,6 +49,8 @@ class Printed:
     """Whether further decimals were cut off instead of rounded."""
     other_images: int | None = None
     """Size of the test set, where it is another than the one measured on."""
+    shared: bool = False
+    """Whether the smaller of the two test sets is a part of the larger one."""
 
     @property
     def centre(self) -> float:
@@ -205,6 +207,16 @@ class Judged:
         """The normal deviate as likely as the difference."""
         return math.copysign(normal_quantile_above(self.p / 2), self.difference)
 
+    @property
+    def log_likelihood(self) -> float:
+        """Natural logarithm of the density of the difference, were the printed run one of these."""
+        return log_density(self.difference, self.error, self.degrees)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the measured mean comes within the margin of the published number."""
+        return abs(self.difference) <= self.margin + _EXACT
+
 
 def judge(runs: Runs, printed: Printed, margin: float | None = None) -> Judged:
     """Compare one published number with its runs; `margin` in place of `default_margin`."""
@@ -235,7 +247,8 @@ def _error(runs: Runs, printed: Printed, found: Spread, n: int) -> tuple[float, 
     sets = 0.0
     if printed.other_images and runs.images:
         err = error_rate(runs, printed.centre)
-        sets = err * (1 - err) * (1 / runs.images + 1 / printed.other_images)
+        here, there = 1 / runs.images, 1 / printed.other_images
+        sets = err * (1 - err) * (abs(there - here) if printed.shared else here + there)
     return math.sqrt(measured + published + printed.rounding + sets), degrees
 
 
@@ -304,8 +317,10 @@ class Plain:
     """A printed loss or training accuracy beside the runs: nothing is known of its variance but what they show."""
 
     difference: float
-    p: float | None
+    p: float | None = None
     """Two-sided, of no difference; None below three runs or where all of them are equal."""
+    log_likelihood: float | None = None
+    """As of `Judged`; None where `p` is."""
 
 
 def plain(values: Sequence[float], printed: Printed) -> Plain:
@@ -313,9 +328,10 @@ def plain(values: Sequence[float], printed: Printed) -> Plain:
     difference = statistics.fmean(values) - printed.centre
     own = statistics.variance(values) if len(values) >= 3 else 0.0
     if not own:
-        return Plain(difference, None)
-    error = math.sqrt(own / len(values) + own / printed.n + printed.rounding)
-    return Plain(difference, 2 * t_above(abs(difference) / error, len(values) - 1))
+        return Plain(difference)
+    error, degrees = math.sqrt(own / len(values) + own / printed.n + printed.rounding), len(values) - 1
+    p = 2 * t_above(abs(difference) / error, degrees)
+    return Plain(difference, p, log_density(difference, error, degrees))
 
 
 # --- two rows against each other --------------------------------------------------------------------------
@@ -579,9 +595,14 @@ def t_quantile(degrees: float, probability: float = 0.975) -> float:
     return t
 
 
-def _t_density(t: float, degrees: float) -> float:
+def log_density(difference: float, error: float, degrees: float) -> float:
+    """Natural logarithm of the density at `difference` of Student's t about 0 with the scale `error`."""
     scale = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - math.log(degrees * math.pi) / 2
-    return math.exp(scale - (degrees + 1) / 2 * math.log1p(t * t / degrees))
+    return scale - (degrees + 1) / 2 * math.log1p((difference / error) ** 2 / degrees) - math.log(error)
+
+
+def _t_density(t: float, degrees: float) -> float:
+    return math.exp(log_density(t, 1.0, degrees))
 
 
 def f_above(f: float, numerator: float, denominator: float) -> float:

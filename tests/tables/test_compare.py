@@ -371,6 +371,78 @@ def test_how_a_run_is_computed_changes_no_experiment(table, own):
     assert len(comparison.lessons) == 1
 
 
+# --- curves and readings ----------------------------------------------------------------------------------
+
+COURSES = """
+title: Courses
+source: {document: A paper, heading: Table 3}
+digits: 4
+common: {data: synthetic, data.test_images: 10000, model: fc_64, precision: float32, epochs: 10}
+rows:
+  - label: printed
+    overrides: {batch_size: 16}
+    published: {curve: [0.5, 0.9], best_epoch: 8, best_accuracy: 0.9}
+  - label: open
+    overrides: {batch_size: 32}
+    published: {test_accuracy: 0.9, train_accuracy: 0.92}
+    reading: thirty-two
+    epochs_printed: false
+  - {label: open as well, overrides: {batch_size: 64}, reading_of: open, reading: sixty-four}
+lessons: []
+"""
+
+
+@pytest.fixture
+def courses(table):
+    Path("configs/table/courses.yaml").write_text(COURSES)
+    found = tables.load("courses")
+    for one in plan(found, found.rows, 3):
+        write(one, {"open as well": 0.7}.get(one.row.label, 0.9) + 0.001 * one.seed, jumps=True)
+    return found
+
+
+def test_a_printed_curve_and_a_best_epoch_are_compared(courses):
+    line = compared(courses).lines[0]
+    assert (line.metric, line.published) == ("test_accuracy", 0.9)
+    assert line.curve.published == (0.5, 0.9)
+    # write() gives every epoch an accuracy near the last one's
+    assert (line.curve.largest, line.curve.largest_epoch) == (pytest.approx(0.401, abs=2e-4), 1)
+    assert line.curve.apart == (1,)
+    assert (line.beside["best_epoch"].published, line.beside["best_epoch"].measured) == (8, 1)
+    text = render(compared(courses), "md")
+    assert "| best epoch, published | best epoch, measured |" in text
+    assert "| +40.09 in epoch 1 | 1 |" in text
+
+
+def test_a_row_without_printed_epochs_shows_its_curve_and_where_it_reaches_the_number(courses):
+    comparison = compared(courses)
+    assert comparison.lines[2].curve.passes == {0: 2, 1: 1, 2: 1}
+    assert comparison.lines[3].curve.passes == {0: None, 1: None, 2: None}
+    assert "| 2, 1, 1 | 1: 0.9009, 2: 0.9011, 5: 0.9009, 10: 0.9011 |" in render(comparison, "md")
+    assert "The source prints no epochs of rows 2, 3." in render(comparison, "text")
+
+
+def test_readings_are_judged_by_all_that_is_printed(courses):
+    found = compared(courses).readings
+    assert [(one.table, one.names, one.main, one.best) for one in found] == [
+        ("courses", ("thirty-two", "sixty-four"), "thirty-two", "thirty-two")
+    ]
+    held = found[0].rows[0].readings
+    assert {name: (one.reaches, list(one.log_likelihood)) for name, one in held.items()} == {
+        "thirty-two": (True, ["test_accuracy"]),  # all its training accuracies are equal
+        "sixty-four": (False, ["test_accuracy"]),
+    }
+    assert found[0].sums["thirty-two"] - found[0].sums["sixty-four"] > 10
+    assert "thirty-two is the likeliest reading" in render(compared(courses), "text")
+    assert json.loads(render(compared(courses), "json"))["readings"][0]["best"] == "thirty-two"
+
+
+def test_readings_without_runs_are_named(courses):
+    alone = compare(courses, courses.rows, find(plan(courses, courses.rows[:2], 3)))
+    assert "without a completed run are sixty-four (1 row)" in render(alone, "text")
+    assert alone.readings[0].best is None
+
+
 # --- formats ----------------------------------------------------------------------------------------------
 
 

@@ -168,6 +168,28 @@ def test_psc_fashion_changes_carry_the_printed_epochs():
     assert [optimizer for optimizer, _, _ in found] == ["adam"] * 2 + ["sgd"] * 23
 
 
+def test_rows_that_print_no_epochs_say_so():
+    unprinted = {
+        name: [row.number for row in tables.load(name).rows if not row.epochs_printed]
+        for name in ("psc_mnist", "psc_fashion_changes", "psc_fashion_steps")
+    }
+    assert unprinted == {
+        "psc_mnist": [],
+        "psc_fashion_changes": [1, 2, 4, 5, 8, 9, 10, 11, 12, 16, 17],
+        "psc_fashion_steps": [*range(2, 19), *range(21, 27)],
+    }
+
+
+def test_rows_whose_meaning_is_open_name_their_readings():
+    found = {row.printed_in: [] for row in tables.load("psc_fashion_readings").rows}
+    for row in tables.load("psc_fashion_readings").rows:
+        found[row.printed_in].append(row.reading)
+    momentum = [["carried over", "script"]] * 3
+    assert [*found.values()] == [[*momentum[0], "log"]] * 4 + momentum + [["batch 32", "batch 128"]] * 2
+    assert [row.reading for row in tables.load("psc_mnist_readings").rows] == ["log", "script"] * 3
+    assert [row.reading for row in tables.load("psc_fashion_baseline").rows] == ["", "log", "script"]
+
+
 def test_psc_fashion_steps_numbers():
     assert in_units_of_1e4("psc_fashion_steps", "train_accuracy") == [
         *(9427, 9619, 9612, 9680, 9746, 9814, 9710, 9627, 9634, 9667, 9467, 9653, 9817, 9702, 9648, 9626),
@@ -365,6 +387,15 @@ def test_a_shipped_name_is_taken_unless_the_file_is_the_same(mine, tmp_path):
             "published: null",
             "published: {curve: [0.1, 2]}",
             "published.curve: number 2=2: expected a number from 0 to 1",
+        ),
+        ("published: null", "published: {shared: true}", "published.shared: with how many images? Give images"),
+        ("published: null", "published: null\n    epochs_printed: 3", "epochs_printed: expected true or false, got 3"),
+        (
+            "published: null\n",
+            "reading_of: narrow\n    reading: a\n"
+            "  - {label: x, reading_of: narrow, overrides: [], reading: a}\n  - label: y\n"
+            "    overrides: []\n    published: null\n",
+            "row 3 (x): reading: row 2 reads the same number so",
         ),
         ("published: null", "published: {curve: [a]}", "published.curve: number 1: expected a number, got 'a'"),
         ("0.9}", "0.9, test_error: 0.1}", "published.test_error: test_accuracy is given, too"),

@@ -29,7 +29,7 @@ from dlrun.report.tiles import Entry, accuracies, tiles
 from dlrun.spread import Spread
 from dlrun.store.scan import Run
 from dlrun.tables.compare import Comparison
-from dlrun.tables.render import lessons_table, rows_table
+from dlrun.tables.render import curves_table, lessons_table, readings_table, rows_table
 
 CURVES = 300
 """Configurations whose curves are in the page: more are no picture any more."""
@@ -73,8 +73,8 @@ def page(
         warning=comparison.warning if comparison else "",
         tiles=tiles(runs, entries, comparison),
         main=_compared(comparison) if comparison else _board(board, entries),
-        lessons=_lessons(comparison) if comparison and comparison.lessons else None,
-        curves=Markup(_json(_curves(entries[:CURVES]))),
+        further=_further(comparison) if comparison else [],
+        curves=Markup(_json(_curves(entries[:CURVES], _printed_curves(comparison)))),
         entries=entries,
         charted=CURVES,
         pictures=pictures([(entry.label, entry.runs) for entry in entries]),
@@ -189,6 +189,16 @@ def _compared(comparison: Comparison) -> Sheet:
     return sheet("board", "Published and measured", ordered, dots, place=3, header=1, key=key)
 
 
+def _further(comparison: Comparison) -> list[Sheet]:
+    """What stands below the rows, as far as there is any."""
+    found = [
+        sheet(f"readings-{one.table}", f"Readings of {one.table}", readings_table(one)) for one in comparison.readings
+    ]
+    if any(line.curve for line in comparison.lines):
+        found.insert(0, sheet("epochs", "Epoch by epoch", curves_table(comparison), header=1))
+    return [*found, *([_lessons(comparison)] if comparison.lessons else [])]
+
+
 def _lessons(comparison: Comparison) -> Sheet:
     table = lessons_table(comparison)
     columns = {item.fields[0]: item for item in table.columns}
@@ -256,14 +266,26 @@ def _failures(runs: Sequence[Run], folder: Path | None) -> Sheet | None:
 # --- curves -----------------------------------------------------------------------------------------------
 
 
-def _curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    return [
-        {
-            "label": visible(entry.label),
-            "runs": [{"seed": run.fields.get("seed"), "columns": _columns(run)} for run in entry.runs],
-        }
-        for entry in entries
-    ]
+def _curves(entries: Sequence[Entry], printed: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
+    """Every run's columns; `printed` adds a curve to an entry, by its label."""
+    found = []
+    for entry in entries:
+        runs = [{"seed": run.fields.get("seed"), "columns": _columns(run)} for run in entry.runs]
+        if values := printed.get(entry.label):
+            columns = {"epoch": list(range(1, len(values) + 1)), "test_accuracy": [_short(value) for value in values]}
+            runs.append({"seed": None, "columns": columns})
+        found.append({"label": visible(entry.label), "runs": runs})
+    return found
+
+
+def _printed_curves(comparison: Comparison | None) -> dict[str, Sequence[float]]:
+    """By row the printed curve, or as long as the measured one the number whose epochs are not printed."""
+    lines = [line for line in comparison.lines if line.curve] if comparison else []
+    return {
+        line.label: line.curve.published or [line.published] * len(line.curve.measured)
+        for line in lines
+        if line.curve and line.published is not None
+    }
 
 
 def _columns(run: Run) -> dict[str, list[float | None]]:

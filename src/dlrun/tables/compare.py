@@ -12,18 +12,25 @@ from dlrun.config.schema import Config
 from dlrun.data.facts import images_in
 from dlrun.data.heldout import how_many
 from dlrun.store.result import Result
+from dlrun.tables.curves import Curve, curve
 from dlrun.tables.planned import Found
+from dlrun.tables.readings import Block, Held, block
 from dlrun.tables.table import METRICS, Lesson, Published, Reference, Row, Table
 
 NOT_COMPARABLE = "not comparable"
 UNCONFIRMED = "one seed, and no other row of this table shows that its spread is what is expected"
-PLAIN = {"train_accuracy": ("train", "accuracy"), "train_loss": ("train", "loss"), "test_loss": ("test", "loss")}
+PLAIN = {
+    "train_accuracy": ("train", "accuracy"),
+    "train_loss": ("train", "loss"),
+    "test_loss": ("test", "loss"),
+    "best_epoch": ("best", "epoch"),
+}
 """What is compared beside the accuracy: parts of a result."""
 
 
 @dataclass(frozen=True)
 class Beside:
-    """A printed loss or training accuracy beside the measured one, outside the verdict."""
+    """A printed loss, training accuracy or best epoch beside the measured one, outside the verdict."""
 
     published: float
     measured: float | None
@@ -82,6 +89,10 @@ class Line:
     reading_of: str | None
     """The row whose printed number this one reads in another way."""
     note: str
+    looked_into: str = ""
+    """What was found where it differs, as the table says."""
+    curve: Curve | None = None
+    """Of `test_accuracy`, where a curve is printed or the epochs are not."""
     records: dict[str, int] = field(default_factory=dict)
     """Results that come from records, by file."""
     longer: tuple[int, ...] = ()
@@ -129,6 +140,8 @@ class Comparison:
     """The user's overrides, where they make a row another experiment than the published one."""
     lines: tuple[Line, ...]
     lessons: tuple[LessonLine, ...]
+    readings: tuple[Block, ...]
+    """Of rows that name their reading."""
     foot: arithmetic.Foot | None
     """Over the experiments that have a published number, each counted once."""
     rank: arithmetic.Rank | None
@@ -177,6 +190,7 @@ def compare(
         changes=tuple(own) if changed else (),
         lines=tuple(_line(table, entry, adjusted.get(id(entry)), confirmed) for entry in entries),
         lessons=_lessons(table, rows, by_row),
+        readings=_readings(entries),
         foot=arithmetic.foot(_once(main)),
         rank=arithmetic.rank(
             [entry.printed.centre for entry in ranked if entry.printed],
@@ -215,6 +229,11 @@ class _Entry:
     printed: arithmetic.Printed | None
     judged: arithmetic.Judged | None
     """Of comparable rows that are published and measured and in which chance enters."""
+
+    @property
+    def printed_number(self) -> float | None:
+        number: float | None = getattr(self.published, self.metric)
+        return number
 
     @property
     def comparable(self) -> bool:
@@ -310,6 +329,7 @@ def _printed(row: Row, number: float, published: Published, main: bool, done: Se
         ddof=published.ddof,
         cut=published.cut,
         other_images=published.images or _whole_test_set(done),
+        shared=published.shared,
     )
 
 
@@ -391,6 +411,8 @@ def _line(table: Table, entry: _Entry, p: float | None, confirmed: bool) -> Line
         beside={name: _beside(entry, name, completed) for name in PLAIN if _is_printed(entry.published, name)},
         reading_of=row.reading_of.label if row.reading_of else None,
         note=row.note,
+        looked_into=row.looked_into,
+        curve=_course(entry, completed),
         records=dict(sorted(Counter(one.source for one in completed if one.source).items())),
         longer=tuple(sorted({one.longer for one in completed if one.longer})),
         precision=_other_precision(table, results),
@@ -470,9 +492,26 @@ def _beside(entry: _Entry, name: str, done: Sequence[Found]) -> Beside:
     values = _numbers(done, *PLAIN[name])
     if not values or not entry.comparable:
         return Beside(published, _mean(values), None, None)
-    printed = arithmetic.Printed(published, entry.row.digits, n=entry.published.n, cut=entry.published.cut)
-    found = arithmetic.plain(values, printed)
+    found = arithmetic.plain(values, _printed_beside(entry, name))
     return Beside(published, _mean(values), found.difference, found.p)
+
+
+def _printed_beside(entry: _Entry, name: str) -> arithmetic.Printed:
+    number, digits = getattr(entry.published, name), 0 if name == "best_epoch" else entry.row.digits
+    return arithmetic.Printed(number, digits, n=entry.published.n, cut=entry.published.cut)
+
+
+def _course(entry: _Entry, done: Sequence[Found]) -> Curve | None:
+    """The test accuracy epoch by epoch; of several results of one seed the first."""
+    if entry.metric != "test_accuracy" or not entry.comparable:
+        return None
+    histories: dict[int, list[float]] = {}
+    for one in done:
+        if values := _curve(one, "test_accuracy"):
+            histories.setdefault(one.planned.seed, values)
+    published, row = entry.published, entry.row
+    number = published.test_accuracy
+    return curve(dict(sorted(histories.items())), published.curve, number, row.digits, published.n, row.epochs_printed)
 
 
 def _selected_on(results: Sequence[Result]) -> str:
@@ -496,6 +535,52 @@ def _once(entries: Sequence[_Entry]) -> list[arithmetic.Judged]:
         if runs is not None:
             found.append(arithmetic.judge(runs, arithmetic.together(printed), same[0].row.margin))
     return found
+
+
+# --- readings ---------------------------------------------------------------------------------------------
+
+
+def _readings(entries: Sequence[_Entry]) -> tuple[Block, ...]:
+    """The readings of each table whose numbers are read, as far as its rows were asked for."""
+    blocks: dict[str, dict[str, dict[str, _Entry]]] = defaultdict(lambda: defaultdict(dict))
+    for entry in entries:
+        if entry.row.reading and entry.main and entry.printed_number is not None:
+            printed = entry.row.printed_in
+            blocks[printed.table][printed.label].setdefault(entry.row.reading, entry)
+    return tuple(
+        block(
+            table,
+            {
+                label: (one.printed_number, one.row.digits, {name: _held(entry) for name, entry in readings.items()})
+                for label, readings in rows.items()
+                for one in [next(iter(readings.values()))]
+            },
+        )
+        for table, rows in blocks.items()
+    )
+
+
+def _held(entry: _Entry) -> Held:
+    judged, likelihoods = entry.judged, {}
+    if judged:
+        likelihoods[entry.metric] = judged.log_likelihood
+        done = [one for one in entry.found if one.status == "completed"]
+        for name in PLAIN:
+            if _is_printed(entry.published, name):
+                values = _numbers(done, *PLAIN[name])
+                found = arithmetic.plain(values, _printed_beside(entry, name)) if values else None
+                if found and found.log_likelihood is not None:
+                    likelihoods[name] = found.log_likelihood
+    row = entry.row
+    return Held(
+        label=row.label,
+        n=len(entry.measured),
+        mean=judged.runs.mean if judged else None,
+        difference=judged.difference if judged else None,
+        log_likelihood=likelihoods,
+        reaches=judged.reached if judged else None,
+        main=row.printed_in in (row.same_as, Reference(row.table, row.label)),
+    )
 
 
 # --- lessons ----------------------------------------------------------------------------------------------

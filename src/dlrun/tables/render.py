@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dlrun.output import Column, Record, Table, column, counted, write
 from dlrun.records.summary import ranges
 from dlrun.tables.compare import Comparison, LessonLine, Line
+from dlrun.tables.readings import Block, PrintedRow, sentences
 
 MOST_REPEATS = 5
 """Seeds with several results that are written out."""
@@ -21,9 +22,21 @@ def render(comparison: Comparison, form: str, width: int | None = None) -> str:
     if form == "json":
         return json.dumps(dataclasses.asdict(comparison), indent=2, allow_nan=False) + "\n"
     rows = rows_table(comparison, readings=form in ("md", "csv"))
-    if form == "csv" or not comparison.lessons:
+    if form == "csv":
         return write(rows, form, width)
-    return write(rows, form, width) + "\n" + write(lessons_table(comparison), form, width)
+    return "\n".join(write(one, form, width) for one in [rows, *further_tables(comparison).values()])
+
+
+def further_tables(comparison: Comparison) -> dict[str, Table]:
+    """What stands below the rows, by its title, as far as there is any."""
+    found = {}
+    if any(line.curve for line in comparison.lines):
+        found["Epoch by epoch"] = curves_table(comparison)
+    for block in comparison.readings:
+        found[f"Readings of {block.table}"] = readings_table(block)
+    if comparison.lessons:
+        found["Lessons"] = lessons_table(comparison)
+    return found
 
 
 def rows_table(comparison: Comparison, readings: bool = False) -> Table:
@@ -49,6 +62,100 @@ def lessons_table(comparison: Comparison) -> Table:
     return Table(columns, [_lesson_record(line) for line in comparison.lessons])
 
 
+def curves_table(comparison: Comparison) -> Table:
+    """A record for every row that prints a curve, or no epochs."""
+    lines = [line for line in comparison.lines if line.curve]
+    columns = [
+        column("#", "row", right=True),
+        column("row", "label"),
+        column("published", right=True),
+        Column("reaches it in epoch", _passes, ("passes",)),
+        Column("measured, by epoch", lambda record: _course(record, "measured"), ("measured",)),
+    ]
+    if any(line.curve and line.curve.published for line in lines):
+        columns += [
+            Column("published, by epoch", lambda record: _course(record, "curve_published"), ("curve_published",)),
+            Column("mean distance (points)", lambda record: _points(record["mean_distance"], ""), ("mean_distance",)),
+            Column("largest (points)", _largest, ("largest", "largest_epoch")),
+            Column("epochs apart", _apart, ("apart",)),
+        ]
+    records = []
+    for line in lines:
+        values = dataclasses.asdict(line.curve) if line.curve else {}
+        values["curve_published"] = values.pop("published")
+        values |= {"row": line.row, "label": line.label, "digits": line.digits}
+        values["published"] = _fraction(line.published, line.digits)
+        records.append(values)
+    unprinted = [str(line.row) for line in lines if line.curve and not line.curve.epochs_printed]
+    notes = [f"The source prints no epochs of {_rows(unprinted)}."] if unprinted else []
+    return Table(columns, records, notes=notes)
+
+
+def _rows(numbers: Sequence[str]) -> str:
+    numbers = list(dict.fromkeys(numbers))
+    return f"{'row' if len(numbers) == 1 else 'rows'} {', '.join(numbers)}"
+
+
+def _passes(record: Record) -> str:
+    never = f"not in {len(record['measured'])}"
+    return ", ".join(str(epoch) if epoch else never for epoch in record["passes"].values())
+
+
+def _course(record: Record, name: str) -> str:
+    values = record[name]
+    return ", ".join(f"{epoch}: {values[epoch - 1]:.{record['digits']}f}" for epoch in _milestones(len(values)))
+
+
+def _milestones(last: int) -> list[int]:
+    """1, 2, 5, 10 and so on, and the last epoch."""
+    rounded = [size * 10**power for power in range(len(str(last))) for size in (1, 2, 5)]
+    return [*(epoch for epoch in rounded if epoch < last), *([last] if last else [])]
+
+
+def _largest(record: Record) -> str:
+    return "" if record["largest"] is None else f"{_points(record['largest'])} in epoch {record['largest_epoch']}"
+
+
+def _apart(record: Record) -> str:
+    """Epochs that differ, as ranges; of fewer than three seeds nothing is known."""
+    if record["apart"] is None:
+        return ""
+    return ranges(record["apart"]) if record["apart"] else "none"
+
+
+def readings_table(block: Block) -> Table:
+    """A record for every printed row, and one or two for the sums of log-likelihoods."""
+    columns = [column("printed row", "label"), column("published", right=True)]
+    for name in block.names:
+        columns += [
+            column(name, f"{name}_measured", right=True),
+            column(f"{name}, ln L", f"{name}_log_likelihood", right=True),
+        ]
+    records = [_reading_record(row) for row in block.rows]
+    if block.sums:
+        records.append(_sum_record(f"sum over {counted(len(block.counted), 'row')}", block.sums))
+    if block.common and block.lacking:
+        records.append(_sum_record(f"sum over the {block.common_rows} with all readings", block.common))
+    return Table([*columns, column("outcome", "reached")], records, notes=sentences(block))
+
+
+def _reading_record(row: PrintedRow) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "label": row.label,
+        "published": _fraction(row.published, row.digits),
+        "reached": row.outcome,
+    }
+    for name, held in row.readings.items():
+        runs = f" (n = {held.n})" if held.mean is not None else ""
+        record[f"{name}_measured"] = _fraction(held.mean, row.digits) + runs
+        record[f"{name}_log_likelihood"] = _fraction(row.log_likelihood.get(name), 1)
+    return record
+
+
+def _sum_record(label: str, sums: Mapping[str, float]) -> dict[str, Any]:
+    return {"label": label, **{f"{name}_log_likelihood": f"{value:.1f}" for name, value in sums.items()}}
+
+
 def _columns() -> list[Column]:
     return [
         column("#", "row", right=True),
@@ -72,15 +179,16 @@ def _columns() -> list[Column]:
 def _columns_beside(comparison: Comparison) -> list[Column]:
     """Training accuracies, and the losses that are printed for some row."""
     columns = _beside("train", "published_train", "measured_train", "train_accuracy_p")
-    for name in ("train_loss", "test_loss"):
+    for name in ("train_loss", "test_loss", "best_epoch"):
         if any(name in line.beside for line in comparison.lines):
-            columns += _beside(name.replace("_", " "), f"{name}_published", f"{name}_measured", f"{name}_p")
+            digits = 0 if name == "best_epoch" else None
+            columns += _beside(name.replace("_", " "), f"{name}_published", f"{name}_measured", f"{name}_p", digits)
     return columns
 
 
-def _beside(title: str, published: str, measured: str, p: str) -> list[Column]:
+def _beside(title: str, published: str, measured: str, p: str, digits: int | None = None) -> list[Column]:
     def shown(name: str) -> Callable[[Record], str]:
-        return lambda record: _fraction(record.get(name), record["digits"])
+        return lambda record: _fraction(record.get(name), record["digits"] if digits is None else digits)
 
     return [
         Column(f"{title}, published", shown(published), (published,), right=True),
@@ -90,6 +198,7 @@ def _beside(title: str, published: str, measured: str, p: str) -> list[Column]:
 
 def _record(line: Line) -> dict[str, Any]:
     record = dataclasses.asdict(line)
+    del record["curve"]
     statuses = record.pop("statuses")
     for name in ("completed", "failed", "interrupted", "missing", "other data"):
         record[name.replace(" ", "_")] = statuses.get(name, 0)
@@ -221,10 +330,7 @@ def _remarks(comparison: Comparison) -> list[str]:
         if line.margin_reason and line.margin is not None:
             remark = f"a difference below {_points(line.margin, sign='')} points does not matter: {line.margin_reason}"
             rows.setdefault(remark, []).append(f"{line.row}")
-    return [
-        f"{'Row' if len(set(numbers)) == 1 else 'Rows'} {', '.join(dict.fromkeys(numbers))}: {remark.rstrip('.')}."
-        for remark, numbers in rows.items()
-    ]
+    return [f"{_rows(numbers).capitalize()}: {remark.rstrip('.')}." for remark, numbers in rows.items()]
 
 
 def _foot(comparison: Comparison) -> list[str]:

@@ -43,6 +43,8 @@ class Published:
     """Whether further decimals were cut off instead of rounded."""
     images: int | None = None
     """Size of the source's test set, where it is another than the one measured on."""
+    shared: bool = False
+    """Whether the smaller of the two test sets is a part of the larger one."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,17 @@ class Row:
     """A row that computes the same: its runs stand for this one, too."""
     reading_of: Reference | None = None
     """A row whose printed number this one reads in another way; that one is the main reading."""
+    reading: str = ""
+    """Name of the reading. One reading is judged over all rows that have it (see `dlrun.tables.readings`)."""
+    epochs_printed: bool = True
+    """Whether the source says how long it trained."""
+    looked_into: str = ""
+    """What was found where the row differs."""
+
+    @property
+    def printed_in(self) -> Reference:
+        """The row whose printed number it is held against: mostly itself."""
+        return self.reading_of or Reference(self.table, self.label)
 
 
 @dataclass(frozen=True)
@@ -175,6 +188,7 @@ def _table(path: Path, values: Any) -> Table:
     source = _source(top["source"], "source.")
     found = _Rows(path.stem, rows)
     rows = tuple(_resolved(row, found) for row in rows)
+    _check_readings(rows)
     lessons = tuple(_lesson(number, item, found) for number, item in enumerate(top.get("lessons", []), start=1))
     named = {reference for lesson in lessons for reference in lesson.rows if reference.table != path.stem}
     return Table(
@@ -191,6 +205,14 @@ def _table(path: Path, values: Any) -> Table:
         precisions=_precisions(top.get("precisions", [])),
         others=_others(found, named, len(rows)),
     )
+
+
+def _check_readings(rows: Sequence[Row]) -> None:
+    """No printed number has two readings of one name."""
+    first: dict[tuple[Reference, str], int] = {}
+    for row in rows:
+        if row.reading and (other := first.setdefault((row.printed_in, row.reading), row.number)) != row.number:
+            raise ConfigError(f"row {row.number} ({row.label}): reading: row {other} reads the same number so")
 
 
 def _others(found: "_Rows", named: Iterable[Reference], after: int) -> tuple[Row, ...]:
@@ -243,6 +265,9 @@ _ROW: _Kinds = {
     "parameters": int,
     "same_as": (str, dict),
     "reading_of": (str, dict),
+    "reading": str,
+    "epochs_printed": bool,
+    "looked_into": str,
 }
 _NUMBER = (int, float, type(None))
 _PUBLISHED: _Kinds = {
@@ -253,6 +278,7 @@ _PUBLISHED: _Kinds = {
     "ddof": int,
     "cut": bool,
     "images": int,
+    "shared": bool,
 }
 _LESSON: _Kinds = {"claim": str, "rows": list, "direction": str, "margin": (int, float)}
 _NAMES = {
@@ -287,6 +313,9 @@ def _row(number: int, values: Any, common: tuple[str, ...], defaults: Mapping[st
             parameters=_between(row["parameters"], 1, 10**12, "parameters") if "parameters" in row else None,
             same_as=_reference(row.get("same_as"), "same_as"),
             reading_of=_reference(row.get("reading_of"), "reading_of"),
+            reading=row.get("reading", ""),
+            epochs_printed=row.get("epochs_printed", True),
+            looked_into=row.get("looked_into", ""),
             **{**defaults, **_margin(row), **_digits(row)},
         )
     except ConfigError as error:
@@ -345,6 +374,8 @@ def _published(values: Any, where: str) -> Published:
     _between(numbers.get("n", 1), 1, 1_000_000, f"{where}n")
     _between(numbers.get("ddof", 1), 0, 1, f"{where}ddof")
     _between(numbers.get("images", 1), 1, 10**9, f"{where}images")
+    if "shared" in numbers and "images" not in numbers:
+        raise ConfigError(f"{where}shared: with how many images? Give images")
     if numbers.get("std") is not None and numbers.get("n", 1) < 2:
         raise ConfigError(f"{where}std: of how many runs? Give n, 2 or more")
     return Published(**numbers)
@@ -366,6 +397,10 @@ def _reference(value: Any, where: str) -> Reference | None:
         return None if value is None else Reference("", value)
     named = _keys(value, {"table": str, "row": str}, ("table", "row"), f"{where}.")
     return Reference(named["table"], named["row"])
+
+
+_OF_NUMBER = ("published", "more", "digits", "margin", "margin_reason", "epochs_printed")
+"""What a row that reads a printed number anew has of the row that prints it."""
 
 
 class _Rows:
@@ -416,8 +451,7 @@ def _resolved(row: Row, rows: _Rows) -> Row:
         if key == "same_as":
             row = replace(row, overrides=other.overrides, same_as=rows.named(reference))
         else:
-            kept = {name: getattr(other, name) for name in ("published", "more", "digits", "margin", "margin_reason")}
-            row = replace(row, reading_of=rows.named(reference), **kept)
+            row = replace(row, reading_of=rows.named(reference), **{name: getattr(other, name) for name in _OF_NUMBER})
     return row
 
 

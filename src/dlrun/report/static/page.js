@@ -158,7 +158,7 @@ function draw() {
   svg.setAttribute("aria-label", `${metric} by epoch. ${best.slice(0, 8).join("; ")}. Arrow keys read the epochs.`);
 }
 
-const title = (curve) => curve.label + (curve.many ? `, seed ${curve.seed}` : "");
+const title = (curve) => curve.label + (curve.seed === null ? ", published" : curve.many ? `, seed ${curve.seed}` : "");
 
 function axes(box, x, y, low, high, last, metric) {
   const values = ticks(low, high, 6);

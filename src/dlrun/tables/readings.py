@@ -1,0 +1,151 @@
+"""What rows may mean that do not say it: one reading is judged over all of them together (no torch)."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dlrun.output import counted
+
+
+@dataclass(frozen=True)
+class Held:
+    """One reading held against one printed row."""
+
+    label: str
+    """Of the row that reads it so."""
+    n: int
+    mean: float | None
+    difference: float | None
+    """Measured less published."""
+    log_likelihood: Mapping[str, float]
+    """By what is printed (`test_accuracy`, `train_loss` …) the density of the difference under the verdict's
+    variances; a loss or training accuracy is there from three runs on."""
+    reaches: bool | None
+    """Whether it comes within the margin of the printed number; None: not measured."""
+    main: bool = False
+    """Whether it is the main reading."""
+
+
+@dataclass(frozen=True)
+class PrintedRow:
+    """One printed row under its readings."""
+
+    label: str
+    published: float | None
+    digits: int
+    readings: Mapping[str, Held]
+    log_likelihood: Mapping[str, float]
+    """By reading, summed over what is printed and known of every reading that is measured."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Readings without a completed run."""
+        return tuple(name for name, held in self.readings.items() if not held.log_likelihood)
+
+    @property
+    def unreached(self) -> bool:
+        """Whether all its readings are measured and none reaches the printed number."""
+        return not self.missing and not any(held.reaches for held in self.readings.values())
+
+    @property
+    def outcome(self) -> str:
+        """Which readings reach the printed number."""
+        reaching = [name for name, held in self.readings.items() if held.reaches]
+        said = [f"reached by {', '.join(reaching)}"] if reaching else []
+        if self.missing:
+            said.append(f"not measured: {', '.join(self.missing)}")
+        return "; ".join(said) or "reached by none: the source's words do not determine it"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of one table that are read in one of several ways, all of them alike."""
+
+    table: str
+    """Where the numbers are printed."""
+    names: tuple[str, ...]
+    """Of the readings, those that a row has not included."""
+    lacking: Mapping[str, tuple[str, ...]]
+    """By reading the labels of printed rows that can't be read so."""
+    main: str | None
+    rows: tuple[PrintedRow, ...]
+    counted: tuple[str, ...]
+    """Labels of the rows measured in every reading that they have."""
+    sums: Mapping[str, float]
+    """By reading that every row has, the log-likelihood over the counted rows."""
+    common: Mapping[str, float]
+    """By reading, the log-likelihood over those of the counted rows that have all readings."""
+    common_rows: int
+    best: str | None
+    """The likeliest reading of all rows; None as long as a row is not measured in one."""
+
+
+def block(table: str, rows: Mapping[str, tuple[float | None, int, Mapping[str, Held]]]) -> Block:
+    """Judge the readings of some printed rows.
+
+    Args:
+        rows: By label of the printed row: its number, the decimals of it, and its readings by name.
+    """
+    printed = tuple(
+        PrintedRow(label, number, digits, readings, _known_of_all(readings))
+        for label, (number, digits, readings) in rows.items()
+    )
+    names = tuple(dict.fromkeys(name for row in printed for name in row.readings))
+    lacking = {name: tuple(row.label for row in printed if name not in row.readings) for name in names}
+    whole = [name for name in names if not lacking[name]]
+    counted = [row for row in printed if not row.missing]
+    sums = {name: _sum(counted, name) for name in whole} if counted else {}
+    alike = [row for row in counted if len(row.readings) == len(names)]
+    done = len(counted) == len(printed) and len(sums) > 1
+    mains = {name for row in printed for name, held in row.readings.items() if held.main}
+    return Block(
+        table=table,
+        names=names,
+        lacking={name: labels for name, labels in lacking.items() if labels},
+        main=mains.pop() if len(mains) == 1 else None,
+        rows=printed,
+        counted=tuple(row.label for row in counted),
+        sums=sums,
+        common={name: _sum(alike, name) for name in names} if alike else {},
+        common_rows=len(alike),
+        best=max(sums, key=sums.__getitem__) if done else None,
+    )
+
+
+def _sum(rows: Sequence[PrintedRow], name: str) -> float:
+    return math.fsum(row.log_likelihood[name] for row in rows)
+
+
+def _known_of_all(readings: Mapping[str, Held]) -> dict[str, float]:
+    """Sums over the same printed numbers, since a further one would only ever change a sum for some of the readings."""
+    measured = {name: held.log_likelihood for name, held in readings.items() if held.log_likelihood}
+    shared = set.intersection(*map(set, measured.values())) if measured else set()
+    return {name: math.fsum(known[key] for key in shared) for name, known in measured.items()}
+
+
+def sentences(found: Block) -> list[str]:
+    """What the block says, for people."""
+    said = []
+    for name, labels in found.lacking.items():
+        said.append(f"{name} can't be the reading of {'; '.join(labels)}, so it is none of the whole block.")
+    missing = Counter(name for row in found.rows for name in row.missing)
+    if found.best is not None:
+        others = "; ".join(f"{name} {_less(found, name)}" for name in found.sums if name != found.best)
+        said.append(f"Over all {len(found.rows)} rows {found.best} is the likeliest reading (less by ln L: {others}).")
+        if found.main not in (None, found.best):
+            said.append(f"The main reading in {found.table} is still {found.main}.")
+    elif missing:
+        lacking = ", ".join(f"{name} ({counted(number, 'row')})" for name, number in missing.items())
+        said.append(f"Not decided yet: without a completed run are {lacking}.")
+        if len(found.sums) > 1:
+            first = max(found.sums, key=found.sums.__getitem__)
+            said.append(f"So far, over {len(found.counted)} of {len(found.rows)} rows, {first} is the likeliest.")
+    if unreached := [row.label for row in found.rows if row.unreached]:
+        said.append(f"No reading reaches {'; '.join(unreached)}: the source's words do not determine it.")
+    return said
+
+
+def _less(found: Block, name: str) -> str:
+    assert found.best is not None
+    return f"{found.sums[found.best] - found.sums[name]:.1f}"
