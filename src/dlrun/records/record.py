@@ -23,6 +23,7 @@ from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.output import visible
 from dlrun.store.folders import outcome, read_config
 from dlrun.store.result import Result, checked, read_history
+from dlrun.store.status import Status
 
 SCHEMA = 1
 LONGEST = 4_000_000
@@ -90,7 +91,7 @@ class Record:
         """
         config = read_config(run_dir)
         result = outcome(run_dir, settle(config))
-        if result is None or result.status != "completed":
+        if result is None or result.status != Status.COMPLETED:
             raise NotComplete(
                 f"{run_dir}: {result.status if result else 'not complete'}, and a record is of a whole run"
             )
@@ -327,7 +328,7 @@ def _record(settings: Any, values: Any, history: Any) -> Record:
     for text in _texts([values, list(history)]):
         _refuse_private(text)
     result = Result(
-        **checked({**dict.fromkeys(KEPT), **values, "status": "completed", "name": "", "overrides": []}, "result")
+        **checked({**dict.fromkeys(KEPT), **values, "status": Status.COMPLETED, "name": "", "overrides": []}, "result")
     )
     record = Record(settings, result, history)
     _check_numbers(record)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlrun.store.scan import Run
+from dlrun.store.status import Status
 
 KINDS = ("confusion", "mistake", "class", "filter")
 """Figures that the page does not draw itself, by a part of their names, in the order shown."""
@@ -31,7 +32,7 @@ def pictures(entries: Iterable[tuple[str, Sequence[Run]]]) -> list[tuple[str, st
     found: list[tuple[str, str, list[Picture]]] = []
     room = MOST_BYTES
     for label, runs in entries:
-        run = next((run for run in runs if run.status == "completed" and _files(run.folder)), None)
+        run = next((run for run in runs if run.status == Status.COMPLETED and _files(run.folder)), None)
         if run is None or len(found) == MOST_ENTRIES:
             continue
         files = _files(run.folder)

@@ -16,6 +16,7 @@ from dlrun.output import Column, Record, Table, column, duration, plain_text
 from dlrun.spread import Spread
 from dlrun.statistics import LEVEL, Measured, Runs, jitter, pair, spread
 from dlrun.store.scan import Run
+from dlrun.store.status import WRITTEN, Status
 
 CHOICES = ("data", "optimizer", "scheduler")
 """Groups, besides the model, whose chosen option is a field of its own."""
@@ -57,7 +58,7 @@ class Group:
 
     def completed(self) -> list[Run]:
         """The runs with results."""
-        return [run for run in self.runs if run.status == "completed"]
+        return [run for run in self.runs if run.status == Status.COMPLETED]
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:
@@ -100,7 +101,7 @@ def _counting(repeats: Sequence[Run]) -> Run:
 
     A repeat that is still going, or was killed, must not hide the result that is there.
     """
-    return next((run for run in reversed(repeats) if run.status == "completed"), repeats[-1])
+    return next((run for run in reversed(repeats) if run.status == Status.COMPLETED), repeats[-1])
 
 
 def _telling(run: Run, changed: Collection[str] = ()) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def _group(by_seed: Sequence[Sequence[Run]], changed: Collection[str]) -> Group:
     for group in CHOICES:
         fields.pop(f"{group}.name", None)
     fields |= runs[-1].names
-    results = [run.result for run in runs if run.result and run.status == "completed"]
+    results = [run.result for run in runs if run.result and run.status == Status.COMPLETED]
     return Group(fields, runs, Spread.of([one.test["accuracy"] for one in results if one.test]), others)
 
 
@@ -202,8 +203,10 @@ def _mean(values: Iterable[float]) -> float | None:
 
 def _status(group: Group) -> str:
     counts = Counter(run.status for run in group.runs)
-    words = [f"{counts[name]} {name}" for name in ("completed", "failed", "interrupted") if counts[name]]
-    going = [f"running {run.epoch}/{run.fields.get('epochs', '?')}" for run in group.runs if run.status == "running"]
+    words = [f"{counts[name]} {name}" for name in WRITTEN if counts[name]]
+    going = [
+        f"running {run.epoch}/{run.fields.get('epochs', '?')}" for run in group.runs if run.status == Status.RUNNING
+    ]
     return ", ".join(words + going)
 
 
@@ -285,7 +288,7 @@ def leaderboard(
 
 
 def _is_lost(group: Group) -> bool:
-    return not any(run.status in ("completed", "running") for run in group.runs)
+    return not any(run.status in (Status.COMPLETED, Status.RUNNING) for run in group.runs)
 
 
 def _mean_accuracy(group: Group) -> float:
@@ -305,7 +308,7 @@ def _named(name: str, known: Sequence[str]) -> str:
 
 
 def _usual(fields: list[str], records: Sequence[Record]) -> list[str]:
-    settled = all(set(record["status"].split()) == {str(record["n"]), "completed"} for record in records)
+    settled = all(set(record["status"].split()) == {str(record["n"]), Status.COMPLETED} for record in records)
     return fields + [name for name in SHOWN if not (settled and name == "status")]
 
 
@@ -359,7 +362,7 @@ def _is_copy(run: Run, one: Run) -> bool:
 
 
 def _told(run: Run) -> str:
-    test = run.result.test if run.result is not None and run.status == "completed" else None
+    test = run.result.test if run.result is not None and run.status == Status.COMPLETED else None
     return f"{run.folder} {test['accuracy']:.4f}" if test else f"{run.folder} {run.status}"
 
 
@@ -373,7 +376,7 @@ def failures(runs: Iterable[Run]) -> Table:
     records = [
         {"run": run.folder.name, "reason": _reason(run), "log": str(run.folder / "run.log")}
         for run in runs
-        if run.status == "failed"
+        if run.status == Status.FAILED
     ]
     return Table([column("run"), column("reason"), column("log")], records, title="Failed runs")
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from dlrun.output import Column, Record, Table
 from dlrun.report.dots import Axis, Dots, axis
+from dlrun.store.status import Status
 
 TONES = {
-    "good": ("reproduced", "holds", "completed"),
-    "near": ("close", "running"),
-    "bad": ("differs", "contradicted", "failed"),
-    "unsure": ("undecided", "open", "interrupted", "missing", "not comparable"),
+    "good": ("reproduced", "holds", Status.COMPLETED),
+    "near": ("close", Status.RUNNING),
+    "bad": ("differs", "contradicted", Status.FAILED),
+    "unsure": ("undecided", "open", Status.INTERRUPTED, Status.MISSING, "not comparable"),
 }
 BADGES = ("verdict", "outcome", "status")
 """Fields that are shown as coloured badges."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dlrun.output import counted, duration
 from dlrun.spread import Spread
 from dlrun.store.scan import Run
+from dlrun.store.status import Status
 from dlrun.tables.compare import NOT_COMPARABLE, Comparison
 
 
@@ -20,7 +21,7 @@ class Entry:
 
 def accuracies(runs: Sequence[Run]) -> list[float]:
     """Test accuracies after the last epoch of the runs that were completed."""
-    completed = [run.result for run in runs if run.result and run.status == "completed"]
+    completed = [run.result for run in runs if run.result and run.status == Status.COMPLETED]
     return [result.test["accuracy"] for result in completed if result.test]
 
 
@@ -37,14 +38,14 @@ def tiles(runs: Sequence[Run], entries: Sequence[Entry], comparison: Comparison 
     """The numbers at the top: how good, how many, how large, how long."""
     first = _verdict_tiles(comparison) if comparison else _accuracy_tiles(entries)
     counts = Counter(run.status for run in runs)
-    others = ", ".join(f"{number} {status}" for status, number in counts.items() if status != "completed")
+    others = ", ".join(f"{number} {status}" for status, number in counts.items() if status != Status.COMPLETED)
     seconds = sum(run.result.seconds.get("total", 0.0) for run in runs if run.result)
     size = _parameters(runs)
     return [
         *first,
         _progress(runs[0])
         if len(runs) == 1
-        else Tile("runs completed", f"{counts['completed']} of {len(runs)}", others),
+        else Tile("runs completed", f"{counts[Status.COMPLETED]} of {len(runs)}", others),
         *([Tile("parameters", size)] if size else []),
         Tile("time of all runs" if len(runs) > 1 else "time", duration(seconds)),
     ]

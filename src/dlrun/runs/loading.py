@@ -24,6 +24,7 @@ from dlrun.store import checkpoint
 from dlrun.store import saved as check
 from dlrun.store.checkpoint import CheckpointError
 from dlrun.store.folders import outcome, read_config
+from dlrun.store.status import Status
 from dlrun.training.precision import Precision, set_threads
 
 log = logging.getLogger("dlrun")
@@ -110,7 +111,7 @@ def _is_finished(run_dir: Path, config: Config) -> bool:
     except Damaged as error:
         log.warning("%s; whether the run is finished is not known", error)
         return True
-    return result is not None and result.status == "completed"
+    return result is not None and result.status == Status.COMPLETED
 
 
 def _refuse_another(content: dict[str, Any], config: Config, path: Path) -> None:

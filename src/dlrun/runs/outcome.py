@@ -12,6 +12,7 @@ from dlrun.environment import cpu, git_state, versions
 from dlrun.errors import DlrunError, UsageError, is_out_of_memory
 from dlrun.runs.parts import Parts
 from dlrun.store.result import Result, history_checksum, read_history
+from dlrun.store.status import Status
 from dlrun.training.events import Event, Metrics, StepsTaken
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ class Report:
         if not isinstance(event, StepsTaken):
             log.info("%s", event)
 
-    def write(self, status: str, test: Metrics | None = None, error: BaseException | None = None) -> Result:
+    def write(self, status: Status, test: Metrics | None = None, error: BaseException | None = None) -> Result:
         """Write and return the result; of an unfinished run it holds what the history has so far."""
         result = self._result(status, test, error)
         result.write(self.run_dir)
         return result
 
-    def write_failure(self, status: str, error: BaseException) -> None:
+    def write_failure(self, status: Status, error: BaseException) -> None:
         """Write the result of a run that failed; the reason may be that nothing can be written."""
         try:
             self.write(status, error=error)
@@ -47,7 +48,7 @@ class Report:
             if self.run_dir.exists():  # else the error is that it is not
                 log.warning("the result can't be written: %s", another)
 
-    def _result(self, status: str, test: Metrics | None, error: BaseException | None) -> Result:
+    def _result(self, status: Status, test: Metrics | None, error: BaseException | None) -> Result:
         parts, state, config = self.parts, self.parts.state, self.parts.config
         rows = read_history(self.run_dir)
         last = rows[-1] if rows else {}

@@ -17,6 +17,7 @@ from dlrun.runs.parts import Parts, build, resume
 from dlrun.runs.trust import go_on
 from dlrun.store.folders import finished, hold, logged_to, read_config, write_config
 from dlrun.store.result import Result, reopen
+from dlrun.store.status import Status
 from dlrun.training.distributed import ALONE, Agreed, Ranks
 from dlrun.training.events import Event, Metrics, Sink
 from dlrun.training.precision import in_words
@@ -155,17 +156,17 @@ def _train_and_report(
     try:
         test = _train(parts, run_dir, watch, noticed, report)
     except DlrunError as error:
-        report.write_failure("failed", error)
+        report.write_failure(Status.FAILED, error)
         raise
     except BaseException as error:
         log.error("the run failed", exc_info=True)
         unfinished = isinstance(error, KeyboardInterrupt) or is_shortage(error)
-        report.write_failure("interrupted" if unfinished else "failed", error)
+        report.write_failure(Status.INTERRUPTED if unfinished else Status.FAILED, error)
         if isinstance(error, Exception):
             raise _failure(error, parts, run_dir) from error
         raise
     try:
-        result = report.write("completed" if test else "interrupted", test=test)
+        result = report.write(Status.COMPLETED if test else Status.INTERRUPTED, test=test)
     except OSError as error:
         raise _failure(error, parts, run_dir) from error
     parts.ranks.wait()

@@ -9,6 +9,7 @@ from pathlib import Path
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.files import write_atomically
 from dlrun.store.result import Result
+from dlrun.store.status import Status
 
 PARENT = Path("outputs/slurm")
 SCHEMA = 1
@@ -26,7 +27,7 @@ class Run:
 
     def owns(self, result: Result) -> bool:
         """Whether a result in its folder is this run's; one on other data stays there until the job begins."""
-        known = self.fingerprint and result.status == "completed"
+        known = self.fingerprint and result.status == Status.COMPLETED
         return result.hash == self.hash and (not known or result.data.get("fingerprint") == self.fingerprint)
 
 

@@ -12,11 +12,12 @@ from dlrun.slurm.manifest import Manifest, Run
 from dlrun.slurm.queue import queue
 from dlrun.store.result import Result, read_result
 from dlrun.store.scan import history_of
+from dlrun.store.status import Status
 from dlrun.sweeps.jobs import reason_of
 
-STATUSES = ("done", "running", "preempted", "queued", "failed", "lost")
+STATUSES = (Status.DONE, Status.RUNNING, Status.PREEMPTED, Status.QUEUED, Status.FAILED, Status.LOST)
 """In the order in which they are counted."""
-LISTED = ("running", "preempted", "queued", "lost", "failed", "done")
+LISTED = (Status.RUNNING, Status.PREEMPTED, Status.QUEUED, Status.LOST, Status.FAILED, Status.DONE)
 """In the order in which runs are listed: what is over last."""
 ACCURACIES = ("test_accuracy", "val_accuracy")
 LOOK_SECONDS = 1.0
@@ -30,7 +31,7 @@ class Seen:
     """One run as it stands."""
 
     run: Run
-    status: str
+    status: Status
     """`queued`, `running`, `done`, `failed`, `preempted` (begun, and waits in the queue to go on), or `lost`
     (no result, and no job of Slurm will make one: killed, or cancelled)."""
     job: str | None
@@ -42,7 +43,7 @@ class Seen:
     @property
     def over(self) -> bool:
         """Whether nothing more will happen without another `submit`."""
-        return self.status in ("done", "failed", "lost")
+        return self.status in (Status.DONE, Status.FAILED, Status.LOST)
 
 
 def look(manifest: Manifest, waiting: Mapping[str, str] | None = None) -> list[Seen]:
@@ -69,29 +70,29 @@ def _seen(run: Run, job: str | None, waiting: Mapping[str, str]) -> Seen:
     return Seen(run, status, job, epoch, accuracy, _note(status, result))
 
 
-def _note(status: str, result: Result | None) -> str:
-    failure = reason_of(result) if result and result.status == "failed" else ""
-    if status == "lost":
+def _note(status: Status, result: Result | None) -> str:
+    failure = reason_of(result) if result and result.status == Status.FAILED else ""
+    if status == Status.LOST:
         return f"{failure or 'no job has it'}: submit again"
-    return failure if status == "failed" else ""
+    return failure if status == Status.FAILED else ""
 
 
 def was_killed(result: Result) -> bool:
     """Whether the run's process was killed, which says nothing against its configuration."""
-    return result.status == "failed" and (result.error or {}).get("type") == "Killed"
+    return result.status == Status.FAILED and (result.error or {}).get("type") == "Killed"
 
 
-def _status(folder: Path, result: Result | None, state: str | None) -> str:
-    if result and result.status == "completed":
-        return "done"
-    if result and result.status == "failed" and not was_killed(result):
-        return "failed"
+def _status(folder: Path, result: Result | None, state: str | None) -> Status:
+    if result and result.status == Status.COMPLETED:
+        return Status.DONE
+    if result and result.status == Status.FAILED and not was_killed(result):
+        return Status.FAILED
     if state is None:
-        return "lost"
+        return Status.LOST
     begun = (folder / "config.yaml").exists()
     if not begun:
-        return "queued"
-    return "running" if state == "RUNNING" else "preempted"
+        return Status.QUEUED
+    return Status.RUNNING if state == "RUNNING" else Status.PREEMPTED
 
 
 def table(manifest: Manifest, seen: Sequence[Seen]) -> Table:
@@ -138,12 +139,12 @@ def wait(manifest: Manifest, folders: Sequence[str], tell: Callable[[str], None]
             waiting, asked = queue(), time.monotonic()
         seen = [one for one in look(manifest, waiting) if one.run.folder in folders]
         # A shared file system may show a result seconds after its job has left the queue.
-        over = all(one.over and (one.status != "lost" or one.run.folder in lost) for one in seen)
+        over = all(one.over and (one.status != Status.LOST or one.run.folder in lost) for one in seen)
         if (fresh or over) and summary(seen) != told:
             told = summary(seen)
             tell(told)
         if over:
             return
         if fresh:
-            lost = {one.run.folder for one in seen if one.status == "lost"}
+            lost = {one.run.folder for one in seen if one.status == Status.LOST}
         time.sleep(LOOK_SECONDS)

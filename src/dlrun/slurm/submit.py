@@ -19,6 +19,7 @@ from dlrun.slurm.status import was_killed
 from dlrun.slurm.work import work
 from dlrun.store.folders import hold
 from dlrun.store.result import Result, read_result
+from dlrun.store.status import Status
 from dlrun.sweeps.fingerprints import reading_data
 from dlrun.sweeps.jobs import Job, complete
 
@@ -135,7 +136,7 @@ def sort_out(jobs: Iterable[Job], sweep: Sweep, complete: Callable[[Job], Result
 
 def _failed(job: Job) -> bool:
     result = read_result(job.run_dir)
-    return result is not None and result.hash == job.hash and result.status == "failed" and not was_killed(result)
+    return result is not None and result.hash == job.hash and result.status == Status.FAILED and not was_killed(result)
 
 
 def _folders_in_queue() -> set[str]:

@@ -10,6 +10,7 @@ from dlrun.slurm.settings import Settings
 from dlrun.slurm.status import wait
 from dlrun.slurm.submit import Sorted, shown, submit
 from dlrun.store.result import read_result
+from dlrun.store.status import Status
 from dlrun.sweeps.jobs import Job, Outcome, complete, reason_of
 
 
@@ -48,8 +49,8 @@ def told(sort: Sorted, settings: Settings) -> str:
 def _outcome(job: Job, before: bool, run: Run | None) -> Outcome:
     result = complete(job)
     if result and (before or run is None or run.owns(result)):
-        return Outcome(job, "skipped" if before else "completed", result)
+        return Outcome(job, Status.SKIPPED if before else Status.COMPLETED, result)
     result = read_result(job.run_dir)
-    if result and result.status == "failed":
-        return Outcome(job, "failed", result, reason_of(result))
-    return Outcome(job, "interrupted", result, "its job has left the queue without a result")
+    if result and result.status == Status.FAILED:
+        return Outcome(job, Status.FAILED, result, reason_of(result))
+    return Outcome(job, Status.INTERRUPTED, result, "its job has left the queue without a result")

@@ -20,6 +20,7 @@ from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.files import read_regular, remove_drafts, sync_folder, write_atomically
 from dlrun.locks import Lock, NoLocks, is_locked
 from dlrun.store.result import Result, check_history, read_history
+from dlrun.store.status import Status
 from dlrun.text import VisibleFormatter
 
 log = logging.getLogger("dlrun")
@@ -210,7 +211,7 @@ def finished(run_dir: Path, hash: str) -> Result | None:
     except Damaged as error:
         log.warning("%s; it is made anew", error)
         return None
-    return result if result.status == "completed" and result.hash == hash else None
+    return result if result.status == Status.COMPLETED and result.hash == hash else None
 
 
 def outcome(run_dir: Path, settled: Settled) -> Result | None:
@@ -243,7 +244,7 @@ def outcome(run_dir: Path, settled: Settled) -> Result | None:
 
 def _has_gone_on(run_dir: Path, result: Result) -> bool:
     """Whether an interrupted run has ended more epochs since."""
-    open_ended = result.status != "completed" and result.history is None
+    open_ended = result.status != Status.COMPLETED and result.history is None
     return open_ended and len(read_history(run_dir)) > result.epochs
 
 

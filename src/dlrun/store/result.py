@@ -12,9 +12,9 @@ from typing import Any
 
 from dlrun.errors import Damaged, UsageError
 from dlrun.files import read_regular, write_atomically
+from dlrun.store.status import WRITTEN, Status
 
 SCHEMA = 1
-STATUSES = ("completed", "failed", "interrupted")
 LARGEST = 50_000_000
 """Bytes of the largest result or history that is read."""
 
@@ -23,7 +23,7 @@ LARGEST = 50_000_000
 class Result:
     """The content of `result.json`. Accuracies are fractions 0-1, losses nats, times seconds."""
 
-    status: str
+    status: Status
     """`completed`, `failed` or `interrupted`."""
     hash: str
     """Eight hex digits of all that determines the numbers."""
@@ -141,7 +141,9 @@ def reopen(run_dir: Path, hash: str, origin: dict[str, Any] | None) -> None:
     """
     result = read_result(run_dir)
     if result is not None:
-        going = dataclasses.replace(result, status="interrupted", hash=hash, origin=origin, history=None, error=None)
+        going = dataclasses.replace(
+            result, status=Status.INTERRUPTED, hash=hash, origin=origin, history=None, error=None
+        )
         going.write(run_dir)
 
 
@@ -159,9 +161,9 @@ def checked(values: Any, path: Path | str) -> dict[str, Any]:
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         raise UsageError(f"{path}: not a result of schema {SCHEMA}")
     missing = sorted(required - values.keys())
-    if missing or values["status"] not in STATUSES or not _well_typed(values):
+    if missing or values["status"] not in WRITTEN or not _well_typed(values):
         raise Damaged(f"{path}: damaged (missing or wrong: {', '.join(missing) or 'a field'})")
-    return {key: value for key, value in values.items() if key in known}
+    return {key: value for key, value in values.items() if key in known} | {"status": Status(values["status"])}
 
 
 def _well_typed(values: dict[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.store.folders import is_held, outcome, read_sealed
 from dlrun.store.result import Result, read_history
+from dlrun.store.status import Status
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,10 @@ class Run:
     """The file of records that it stands in; `folder` is then but a name."""
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         """`completed`, else `running` while a process works on it, else `failed` or `interrupted`."""
-        recorded = self.result.status if self.result is not None else "interrupted"
-        return "running" if self.held and recorded != "completed" else recorded
+        recorded = self.result.status if self.result is not None else Status.INTERRUPTED
+        return Status.RUNNING if self.held and recorded != Status.COMPLETED else recorded
 
     @property
     def rows(self) -> Sequence[Mapping[str, float]]:

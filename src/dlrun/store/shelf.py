@@ -9,6 +9,7 @@ from dlrun.config.settled import Settled, settle
 from dlrun.errors import UsageError
 from dlrun.store.folders import numbered, read_config
 from dlrun.store.result import Result, read_result
+from dlrun.store.status import Status
 
 Contents = Callable[[Settled], str | None]
 """The fingerprint of what the data hold now; None where they can't be read."""
@@ -77,7 +78,7 @@ class Shelf:
         return None
 
     def _is_moved(self, settled: Settled, result: Result) -> bool:
-        now = self.contents(settled) if result.status == "completed" else None
+        now = self.contents(settled) if result.status == Status.COMPLETED else None
         return now is not None and now == result.data.get("fingerprint")
 
     def _with_hash(self, hash: str) -> list[Path]:

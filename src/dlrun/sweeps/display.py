@@ -10,11 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from dlrun.output import duration, visible
+from dlrun.store.status import Status
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.progress import TimeLeft, left
 
-COLORS = {"failed": "red", "kept": "red", "interrupted": "yellow", "waiting": "dim", "pruned": "dim"}
+COLORS = {
+    Status.FAILED: "red",
+    Status.KEPT: "red",
+    Status.INTERRUPTED: "yellow",
+    Status.WAITING: "dim",
+    Status.PRUNED: "dim",
+}
 
 
 class Display:
@@ -35,7 +42,7 @@ class Display:
         self.total = total or len(jobs)
         self.waiting = {job.run_dir: job for job in jobs}
         self.time_left = TimeLeft(planned)
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[Status] = Counter()
         self.table: RenderableType = Text("starting …")
         self.live = Live(console=console, get_renderable=lambda: self.table) if console.is_terminal else None
 
@@ -48,8 +55,8 @@ class Display:
         if self.live is not None:
             self.table = Text("")
             self.live.stop()
-        if self.counts["skipped"]:
-            self.console.print(f"{self.counts['skipped']} of {self.total} were complete already", markup=False)
+        if self.counts[Status.SKIPPED]:
+            self.console.print(f"{self.counts[Status.SKIPPED]} of {self.total} were complete already", markup=False)
 
     def started(self, running: Running) -> None:
         """Take the job off the list of those that wait."""
@@ -64,7 +71,7 @@ class Display:
         self.waiting.pop(outcome.job.run_dir, None)
         self.counts[outcome.status] += 1
         self.time_left.learn(outcome)
-        if outcome.status not in ("skipped", "waiting"):
+        if outcome.status not in (Status.SKIPPED, Status.WAITING):
             self.console.print(Text(self._line(outcome), style=COLORS.get(outcome.status, "")), soft_wrap=True)
 
     def looked(self, running: Sequence[Running], slots: int) -> None:
@@ -89,8 +96,8 @@ class Display:
         return visible("  ".join(words))
 
     def _summary(self, running: int, overall: float | None) -> str:
-        good = sum(self.counts[status] for status in ("completed", "skipped", "elsewhere"))
-        bad = self.counts["failed"] + self.counts["kept"]
+        good = sum(self.counts[status] for status in (Status.COMPLETED, Status.SKIPPED, Status.ELSEWHERE))
+        bad = self.counts[Status.FAILED] + self.counts[Status.KEPT]
         waiting = max(self.total - sum(self.counts.values()) - running, 0)
         end = "" if overall is None else f", {duration(overall)} left"
         return f"{good} done, {bad} failed, {running} running, {waiting} waiting{end}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from dlrun.config.schema import Sweep
 from dlrun.errors import SHORTAGES
 from dlrun.locks import Lock
+from dlrun.store.status import Status
 from dlrun.sweeps.child import NO_ROOM
 from dlrun.sweeps.jobs import Job, Outcome, complete, own_result, reason_of, record_failure
 from dlrun.sweeps.processes import Process
@@ -54,20 +55,20 @@ def _ending(running: Running, settings: Sweep) -> Outcome:
     job, status = running.job, running.process.status
     result = complete(job)
     if result is not None:
-        return Outcome(job, "completed", result)
+        return Outcome(job, Status.COMPLETED, result)
     if running.why == "timeout":
         return _recorded(job, "TimedOut", f"stopped after {settings.timeout:g} minutes (sweep.timeout)")
     if running.why:
-        return Outcome(job, "pruned" if running.why == "pruned" else "interrupted", own_result(job))
+        return Outcome(job, Status.PRUNED if running.why == "pruned" else Status.INTERRUPTED, own_result(job))
     result = own_result(job)
-    if result is not None and result.status == "failed":
-        return Outcome(job, "failed", result, reason_of(result))
+    if result is not None and result.status == Status.FAILED:
+        return Outcome(job, Status.FAILED, result, reason_of(result))
     if status is not None and 0 <= status - NO_ROOM < len(SHORTAGES):
         # Nothing is recorded as the run's own failure.
         lack = os.strerror(SHORTAGES[status - NO_ROOM])
-        return Outcome(job, "failed", reason=f"{lack}; the same command goes on when there is room")
+        return Outcome(job, Status.FAILED, reason=f"{lack}; the same command goes on when there is room")
     if result is not None:
-        return Outcome(job, "interrupted", result, "a signal from outside stopped it", killed=True)
+        return Outcome(job, Status.INTERRUPTED, result, "a signal from outside stopped it", killed=True)
     if status is not None and status < 0:
         return replace(_recorded(job, "Killed", _killed_by(-status)), killed=True)
     return _recorded(job, "Ended", _last_words(job) or f"ended with exit status {status} and no result")
@@ -75,7 +76,7 @@ def _ending(running: Running, settings: Sweep) -> Outcome:
 
 def _recorded(job: Job, kind: str, message: str) -> Outcome:
     record_failure(job, kind, message)
-    return Outcome(job, "failed", own_result(job), message)
+    return Outcome(job, Status.FAILED, own_result(job), message)
 
 
 def _killed_by(number: int) -> str:
@@ -101,13 +102,13 @@ def _last_words(job: Job) -> str:
 
 def same_error_throughout(outcomes: Sequence[Outcome]) -> bool:
     """Whether the last jobs failed with one error, numbers and folders aside, that is not about one configuration."""
-    last = [outcome for outcome in outcomes if outcome.status in ("completed", "failed")][-SAME_ERRORS:]
+    last = [outcome for outcome in outcomes if outcome.status in (Status.COMPLETED, Status.FAILED)][-SAME_ERRORS:]
     return len(last) == SAME_ERRORS and len({_error(outcome) for outcome in last}) == 1 and _error(last[0]) != ""
 
 
 def _error(outcome: Outcome) -> str:
     kind = (outcome.result.error or {}).get("type", "?") if outcome.result else "?"
-    if outcome.status == "completed" or kind in OF_ONE_RUN:
+    if outcome.status == Status.COMPLETED or kind in OF_ONE_RUN:
         return ""
     folder = outcome.job.run_dir
     within = re.escape(folder.name) + r"\S*"  # a file of the run: another one for each

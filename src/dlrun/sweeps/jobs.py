@@ -13,6 +13,7 @@ from dlrun.errors import UsageError
 from dlrun.store.folders import hold, write_config
 from dlrun.store.result import Result, read_result
 from dlrun.store.scan import history_of
+from dlrun.store.status import Status
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Outcome:
     """What became of a job."""
 
     job: Job
-    status: str
+    status: Status
     """`completed`, `skipped` (was complete before), `elsewhere` (another sweep completed it), `failed`,
     `kept` (failed in an earlier call), `pruned`, `interrupted`, or `waiting` (never started)."""
     result: Result | None = None
@@ -71,7 +72,7 @@ class Outcome:
     @property
     def good(self) -> bool:
         """Whether the run has a complete result."""
-        return self.status in ("completed", "skipped", "elsewhere")
+        return self.status in (Status.COMPLETED, Status.SKIPPED, Status.ELSEWHERE)
 
 
 def own_result(job: Job) -> Result | None:
@@ -83,7 +84,7 @@ def own_result(job: Job) -> Result | None:
 def complete(job: Job) -> Result | None:
     """The result of a job that is done already."""
     result = own_result(job)
-    return result if result is not None and result.status == "completed" else None
+    return result if result is not None and result.status == Status.COMPLETED else None
 
 
 def reason_of(result: Result) -> str:
@@ -102,7 +103,7 @@ def record_failure(job: Job, kind: str, message: str) -> None:
         job.run_dir.mkdir(parents=True, exist_ok=True)
         with hold(job.run_dir):
             there = read_result(job.run_dir)
-            if there is None or (there.hash == job.hash and there.status != "completed"):
+            if there is None or (there.hash == job.hash and there.status != Status.COMPLETED):
                 _write_failure(job, kind, message)
     except (UsageError, OSError):
         return
@@ -119,7 +120,7 @@ def _write_failure(job: Job, kind: str, message: str) -> None:
 
 def _unfinished(job: Job, config: Config, error: dict[str, str]) -> Result:
     return Result(
-        status="failed",
+        status=Status.FAILED,
         hash=job.hash,
         name=config.name or job.run_dir.name,
         seed=config.seed,

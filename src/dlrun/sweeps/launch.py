@@ -16,6 +16,7 @@ from dlrun.errors import Interrupted, UsageError
 from dlrun.locks import Lock
 from dlrun.store.folders import hold, numbered, take
 from dlrun.store.scan import history_of
+from dlrun.store.status import Status
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.endings import Running, ending, same_error_throughout
 from dlrun.sweeps.fingerprints import Fingerprints
@@ -150,7 +151,7 @@ class _Session:
             self._look()
             self._fill()
         for job in [*(job for job, _ in self.again), *(self.source if self.is_listed else ())]:
-            self._end(Outcome(job, "waiting", reason=self.stopping))
+            self._end(Outcome(job, Status.WAITING, reason=self.stopping))
         return self.outcomes
 
     # --- starting
@@ -193,11 +194,11 @@ class _Session:
         if result is None:
             return None
         now = (job.run_dir / "result.json").stat().st_mtime >= self.began
-        if result.status == "completed":
+        if result.status == Status.COMPLETED:
             fits = self.fingerprints.fit(job.settled, result)
-            return Outcome(job, "elsewhere" if now else "skipped", result) if fits else None
-        if result.status == "failed" and (now or self.settings.failed == "keep"):
-            return Outcome(job, "kept", result, reason_of(result))
+            return Outcome(job, Status.ELSEWHERE if now else Status.SKIPPED, result) if fits else None
+        if result.status == Status.FAILED and (now or self.settings.failed == "keep"):
+            return Outcome(job, Status.KEPT, result, reason_of(result))
         return None
 
     def _start(self, job: Job, attempt: int, claim: Lock) -> None:
@@ -228,7 +229,7 @@ class _Session:
         self.outcomes.append(outcome)
         for watcher in self.watchers:
             watcher.ended(outcome)
-        if outcome.status == "failed" and not self.stopping:
+        if outcome.status == Status.FAILED and not self.stopping:
             if self.settings.on_failure == "stop":
                 self.stopping = "a job failed (sweep.on_failure=stop)"
             elif same_error_throughout(self.outcomes):
@@ -298,7 +299,7 @@ def _cleared(job: Job, claim: Lock) -> Lock | None:
         return None
     try:
         result = own_result(job)
-        if result is None or result.status != "completed":
+        if result is None or result.status != Status.COMPLETED:
             if result is not None:
                 (job.run_dir / "result.json").unlink()
             return claim

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from dlrun.config.schema import Config
+from dlrun.store.status import Status
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.jobs import Job, Outcome
 
@@ -42,7 +43,7 @@ class TimeLeft:
     def learn(self, outcome: Outcome) -> None:
         """Take an ended job into account."""
         config = outcome.job.config
-        if outcome.status == "completed":
+        if outcome.status == Status.COMPLETED:
             self.spent.setdefault(shape(config), []).append(outcome.seconds / config.epochs)
 
     def expected(self, job: Job) -> float | None:

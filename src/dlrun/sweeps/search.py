@@ -18,6 +18,7 @@ from dlrun.extras import command
 from dlrun.files import write_atomically
 from dlrun.store.scan import history_of
 from dlrun.store.shelf import Contents
+from dlrun.store.status import Status
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.folder import jobs_of
 from dlrun.sweeps.jobs import Job, Outcome
@@ -96,9 +97,9 @@ class Search:
         import optuna
 
         trials = self.open.pop(outcome.job.run_dir, [])
-        if outcome.status in ("interrupted", "waiting"):
+        if outcome.status in (Status.INTERRUPTED, Status.WAITING):
             return
-        states = {"pruned": optuna.trial.TrialState.PRUNED}
+        states = {Status.PRUNED: optuna.trial.TrialState.PRUNED}
         value = _value(outcome.job.run_dir) if outcome.good else None
         state = states.get(outcome.status, optuna.trial.TrialState.FAIL) if value is None else None
         for trial in trials:

@@ -14,6 +14,7 @@ from dlrun.output import counted, duration, terminal_width, visible, write
 from dlrun.report.leaderboard import failures, leaderboard
 from dlrun.sinks.console import make_console
 from dlrun.store import scan as runs
+from dlrun.store.status import Status
 from dlrun.sweeps.display import Display
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.launch import Watcher, launch
@@ -57,11 +58,11 @@ def run_sweep(
 
 def demand_success(outcomes: Sequence[Outcome], folder: Path) -> None:
     """Raise `RunFailed` (exit status 1) unless every run has a result."""
-    bad = [outcome for outcome in outcomes if not outcome.good and outcome.status != "pruned"]
+    bad = [outcome for outcome in outcomes if not outcome.good and outcome.status != Status.PRUNED]
     if not bad:
         return
-    kept = any(outcome.status == "kept" for outcome in bad)
-    never = sum(outcome.status == "waiting" for outcome in bad)
+    kept = any(outcome.status == Status.KEPT for outcome in bad)
+    never = sum(outcome.status == Status.WAITING for outcome in bad)
     words = [f"{len(bad) - never} of {counted(len(outcomes), 'run')} failed"]
     if never:
         words.append(f"{never} were not started: {next(one.reason for one in bad if one.status == 'waiting')}")
@@ -105,7 +106,7 @@ def write_plan(folder: Path, seconds: dict[str, float]) -> None:
 
 
 def _print_plan_error(console: Console, outcomes: Sequence[Outcome], planned: dict[str, float], wall: float) -> None:
-    ran = [outcome for outcome in outcomes if outcome.status == "completed" and outcome.job.hash in planned]
+    ran = [outcome for outcome in outcomes if outcome.status == Status.COMPLETED and outcome.job.hash in planned]
     if not ran:
         return
     expected = sum(planned[outcome.job.hash] for outcome in ran)

@@ -13,6 +13,7 @@ from dlrun.data.facts import images_in
 from dlrun.data.heldout import how_many
 from dlrun.store.result import Result
 from dlrun.tables.curves import Curve, curve
+from dlrun.store.status import Status
 from dlrun.tables.planned import Found
 from dlrun.tables.readings import Block, Held, block
 from dlrun.tables.table import METRICS, Lesson, Published, Reference, Row, Table
@@ -76,7 +77,7 @@ class Line:
     """Of an undecided row; None where no number would."""
     remarks: tuple[str, ...]
     """What a reader of the verdict should know."""
-    statuses: dict[str, int]
+    statuses: dict[Status, int]
     """How many seeds are `completed`, `failed`, `interrupted`, `missing`, `other data`."""
     epochs: int
     """Planned."""
@@ -176,7 +177,7 @@ def compare(
     confirmed = any(entry.confirms for entry in entries)
     here = [one for row in rows for one in by_row[_reference(row)]]
     changed = any(one.planned.changed for one in here)
-    completed = [one.result for one in here if one.status == "completed" and one.result]
+    completed = [one.result for one in here if one.status == Status.COMPLETED and one.result]
     main = [entry for entry in entries if entry.main and entry.comparable and not entry.row.reading_of]
     ranked = [entry for entry in main if entry.printed and entry.runs]
     return Comparison(
@@ -196,7 +197,7 @@ def compare(
             [entry.printed.centre for entry in ranked if entry.printed],
             [entry.runs.mean for entry in ranked if entry.runs],
         ),
-        failures=tuple(_failure(one) for one in here if one.status == "failed"),
+        failures=tuple(_failure(one) for one in here if one.status == Status.FAILED),
         made=_made(completed),
     )
 
@@ -261,7 +262,7 @@ def _entries(table: Table, row: Row, found: Sequence[Found]) -> list[_Entry]:
 
 
 def _entry(row: Row, metric: str, main: bool, published: Published, found: Sequence[Found]) -> _Entry:
-    done = [one for one in found if one.status == "completed" and one.result]
+    done = [one for one in found if one.status == Status.COMPLETED and one.result]
     measured = _measured(done, metric)
     runs = _runs(done, metric, measured)
     number = getattr(published, metric)
@@ -377,7 +378,7 @@ def precise(table: Table, row: Row, found: Sequence[Found]) -> bool:
 
 def _line(table: Table, entry: _Entry, p: float | None, confirmed: bool) -> Line:
     row, judged, runs, printed = entry.row, entry.judged, entry.runs, entry.printed
-    completed = [one for one in entry.found if one.status == "completed" and one.result]
+    completed = [one for one in entry.found if one.status == Status.COMPLETED and one.result]
     results = [one.result for one in completed if one.result]
     verdict = _verdict(entry, p)
     values = _by_seed((one, _value(one, entry.metric)) for one in completed)
@@ -438,11 +439,11 @@ def _other_precision(table: Table, results: Iterable[Result]) -> str | None:
     )
 
 
-def _statuses(runs: Sequence[Found]) -> dict[str, int]:
+def _statuses(runs: Sequence[Found]) -> dict[Status, int]:
     """How many seeds have which status; one that is completed anywhere is."""
-    found: dict[int, str] = {}
+    found: dict[int, Status] = {}
     for one in runs:
-        if one.status == "completed" or one.planned.seed not in found:
+        if one.status == Status.COMPLETED or one.planned.seed not in found:
             found[one.planned.seed] = one.status
     return dict(sorted(Counter(found.values()).items()))
 
@@ -617,7 +618,7 @@ def _lessons(table: Table, rows: Sequence[Row], by_row: dict[Reference, list[Fou
 
 
 def _in_lesson(table: Table, row: Row, found: Sequence[Found]) -> arithmetic.Measured | None:
-    done = [one for one in found if one.status == "completed" and one.result]
+    done = [one for one in found if one.status == Status.COMPLETED and one.result]
     runs = _runs(done, table.metric, _measured(done, table.metric))
     if runs is None:
         return None
@@ -635,7 +636,8 @@ def _lesson_line(
     p: float | None,
 ) -> LessonLine:
     counts = [
-        len(_measured([one for one in by_row[ref] if one.status == "completed"], table.metric)) for ref in lesson.rows
+        len(_measured([one for one in by_row[ref] if one.status == Status.COMPLETED], table.metric))
+        for ref in lesson.rows
     ]
     outcome = "the same runs" if p is None else "open"
     if found and p is not None:

@@ -10,6 +10,7 @@ from dlrun.errors import UsageError
 from dlrun.records.files import read
 from dlrun.records.record import Record, any_length
 from dlrun.store.shelf import Contents, same_data
+from dlrun.store.status import Status
 from dlrun.tables.planned import RUNS, Found, Planned, find, in_precision, with_seed
 
 
@@ -92,7 +93,9 @@ def gather(
         found = [one for one in found if one.planned.row.number not in rows]
         found += [one for one in looked if one.planned.row.number in rows]
     asked = {(one.row.number, one.seed) for one in planned}
-    return [one for one in found if one.status == "completed" or (one.planned.row.number, one.planned.seed) in asked]
+    return [
+        one for one in found if one.status == Status.COMPLETED or (one.planned.row.number, one.planned.seed) in asked
+    ]
 
 
 def _others(planned: Planned, precisions: Sequence[str]) -> list[Planned]:
@@ -113,7 +116,7 @@ def _more_seeds(planned: Sequence[Planned], records: Pool, precisions: Sequence[
 
 
 def _filled(found: Iterable[Found]) -> set[int]:
-    return {one.planned.row.number for one in found if one.status == "completed"}
+    return {one.planned.row.number for one in found if one.status == Status.COMPLETED}
 
 
 def _look(planned: Sequence[Planned], records: Pool, runs: Path) -> list[Found]:
@@ -142,7 +145,7 @@ def _standing(planned: Planned, kept: Sequence[Kept]) -> list[Found]:
         record = one.record.shortened(epochs)
         longer = None if exact else one.record.config.epochs
         run = (record.result.data["fingerprint"], record.environment, record.numbers)
-        status = "completed" if planned.settled.place in one.places else "other data"
+        status = Status.COMPLETED if planned.settled.place in one.places else Status.OTHER_DATA
         found.setdefault(run, Found(planned, status, record.result, record=record, source=one.source, longer=longer))
     return list(found.values())
 
@@ -157,11 +160,11 @@ def _contents(found: Iterable[tuple[Found, Sequence[Found]]]) -> dict[str, str]:
     chosen: dict[str, str] = {}
     for one, standing in found:
         data = repr(one.planned.config.data)
-        if one.status == "completed" and one.result is not None:
+        if one.status == Status.COMPLETED and one.result is not None:
             chosen[data] = one.result.data["fingerprint"]
         for stand in standing:
             assert stand.result is not None
-            if stand.status != "completed":
+            if stand.status != Status.COMPLETED:
                 continue
             counts[data][stand.result.data["fingerprint"]] += 1
             if stand.result.data["verified"]:
@@ -175,15 +178,15 @@ def _contents(found: Iterable[tuple[Found, Sequence[Found]]]) -> dict[str, str]:
 def _on_content(found: Found, contents: Mapping[str, str]) -> Found:
     assert found.result is not None
     same = contents.get(repr(found.planned.config.data)) == found.result.data["fingerprint"]
-    return found if same else replace(found, status="other data")
+    return found if same else replace(found, status=Status.OTHER_DATA)
 
 
 def _together(on_disk: Found, records: Sequence[Found]) -> list[Found]:
     """A folder's result and those of records, without the record of the folder's own run."""
-    good = [one for one in records if one.status == "completed"]
-    if on_disk.status == "completed":
+    good = [one for one in records if one.status == Status.COMPLETED]
+    if on_disk.status == Status.COMPLETED:
         return [on_disk, *(one for one in good if not _same(one, on_disk))]
-    if on_disk.status == "missing":
+    if on_disk.status == Status.MISSING:
         return good or list(records) or [on_disk]
     return good or [on_disk]
 

@@ -18,6 +18,7 @@ from dlrun.store.folders import slug
 from dlrun.store.result import Result
 from dlrun.store.scan import history_of
 from dlrun.store.shelf import Contents, Shelf
+from dlrun.store.status import Status
 from dlrun.tables.table import Row, Table
 
 RUNS = Path("outputs/runs")
@@ -172,7 +173,7 @@ class Found:
     """What is there for one planned run: a folder on the disk, or a record (see `dlrun.tables.evidence`)."""
 
     planned: Planned
-    status: str
+    status: Status
     """`completed`, `failed`, `interrupted`, `missing`, or `other data` (completed on another content)."""
     result: Result | None
     folder: Path | None = None
@@ -204,7 +205,7 @@ def find(planned: Sequence[Planned], runs: Path = RUNS) -> list[Found]:
     found = [_find(one, runs / one.folder.name) for one in planned]
     contents: dict[str, tuple[float, str]] = {}
     for one in found:
-        if one.status == "completed" and one.result is not None:
+        if one.status == Status.COMPLETED and one.result is not None:
             written = (runs / one.planned.folder.name / "result.json").stat().st_mtime
             latest = (written, one.result.data["fingerprint"])
             key = repr(one.planned.config.data)
@@ -215,15 +216,15 @@ def find(planned: Sequence[Planned], runs: Path = RUNS) -> list[Found]:
 def _find(planned: Planned, folder: Path) -> Found:
     if not (folder / "result.json").is_file():
         started = (folder / "config.yaml").is_file()
-        return Found(planned, "interrupted", None, folder) if started else Found(planned, "missing", None)
+        return Found(planned, Status.INTERRUPTED, None, folder) if started else Found(planned, Status.MISSING, None)
     result = Result.read(folder)
     if result.hash != planned.hash:
-        return Found(planned, "missing", None)
+        return Found(planned, Status.MISSING, None)
     return Found(planned, result.status, result, folder)
 
 
 def _on_same_data(found: Found, contents: Mapping[str, tuple[float, str]]) -> Found:
-    if found.status != "completed" or found.result is None:
+    if found.status != Status.COMPLETED or found.result is None:
         return found
     same = contents[repr(found.planned.config.data)][1] == found.result.data["fingerprint"]
-    return found if same else replace(found, status="other data")
+    return found if same else replace(found, status=Status.OTHER_DATA)

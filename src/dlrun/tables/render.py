@@ -7,6 +7,7 @@ from typing import Any
 
 from dlrun.output import Column, Record, Table, column, counted, write
 from dlrun.records.summary import ranges
+from dlrun.store.status import WRITTEN, Status
 from dlrun.tables.compare import Comparison, LessonLine, Line
 from dlrun.tables.readings import Block, PrintedRow, sentences
 
@@ -200,8 +201,8 @@ def _record(line: Line) -> dict[str, Any]:
     record = dataclasses.asdict(line)
     del record["curve"]
     statuses = record.pop("statuses")
-    for name in ("completed", "failed", "interrupted", "missing", "other data"):
-        record[name.replace(" ", "_")] = statuses.get(name, 0)
+    for status in (*WRITTEN, Status.MISSING, Status.OTHER_DATA):
+        record[status.replace(" ", "_")] = statuses.get(status, 0)
     for name, numbers in record.pop("beside").items():
         record |= {f"{name}_{key}": numbers[key] for key in ("published", "measured", "p")}
     return record

@@ -12,6 +12,7 @@ from dlrun.errors import UsageError
 from dlrun.output import Table, terminal_width, visible, write
 from dlrun.report import leaderboard
 from dlrun.store import scan as runs
+from dlrun.store.status import Status
 from dlrun.verbs.parser import Parser, add_records, records_and_words
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _recorded(found: "Found", number: int) -> runs.Run:
 
 def _measured_seeds(found: Sequence["Found"], usual: int) -> list["Found"]:
     """Without the seeds that no row has: they belong to other tables. Where there is none, so many as are usual."""
-    there = {one.planned.seed for one in found if one.status != "missing"}
+    there = {one.planned.seed for one in found if one.status != Status.MISSING}
     here = {one.planned.seed for one in found if one.folder is not None}
     first = () if there and not here else range(min(usual, max(here, default=usual) + 1))
     return [one for one in found if one.planned.seed in there.union(first)]

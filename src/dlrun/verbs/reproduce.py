@@ -17,6 +17,7 @@ from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
 from dlrun.store.result import Result
 from dlrun.store.shelf import Contents
+from dlrun.store.status import Status
 from dlrun.sweeps.fingerprints import reading_data
 from dlrun.tables.compare import compare, precise
 from dlrun.tables.evidence import Pool, gather, pool
@@ -133,7 +134,7 @@ def show(asked: Request, found: Sequence[Found]) -> int:
     print(f"\nThe same as a page that opens in a browser: dlrun report --table {visible(asked.table.name)}")
     if asked.check and any(line.verdict == "differs" for line in comparison.lines):
         return 1
-    return 0 if all(one.status == "completed" for one in found) else 1
+    return 0 if all(one.status == Status.COMPLETED for one in found) else 1
 
 
 def _with_more_seeds(asked: Request, found: Sequence[Found]) -> Request | None:
@@ -146,7 +147,7 @@ def _with_more_seeds(asked: Request, found: Sequence[Found]) -> Request | None:
         for row in asked.rows:
             own = [one for one in found if one.planned.row == row]
             seeds = {one.planned.seed for one in own}
-            complete = all(one.status == "completed" for one in own)
+            complete = all(one.status == Status.COMPLETED for one in own)
             if complete and len(seeds) < (asked.most or 0) and not precise(asked.table, row, own):
                 unused = min(set(range(len(seeds) + 1)) - seeds)
                 more += plan(asked.table, [row], {unused}, asked.own, data.now)
@@ -231,7 +232,7 @@ def to_run(asked: Request) -> list["Job"]:
     from dlrun.runs.run import check
     from dlrun.sweeps.jobs import Job
 
-    done = [one for one in asked.found() if one.status == "completed"]
+    done = [one for one in asked.found() if one.status == Status.COMPLETED]
     filled = {(one.planned.row.number, one.planned.seed) for one in done}
     on_disk = {one.folder for one in done}
     lacking = [one for one in asked.planned if (one.row.number, one.seed) not in filled]

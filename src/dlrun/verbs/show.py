@@ -21,6 +21,7 @@ from dlrun.store import scan as runs
 from dlrun.store.folders import read_config
 from dlrun.store.result import Result, read_result
 from dlrun.store.scan import Run, flat
+from dlrun.store.status import Status
 from dlrun.verbs.parser import Parser
 
 MOST_EPOCHS = 12
@@ -90,7 +91,7 @@ def _head(run: Run, damaged: Sequence[str]) -> dict[str, str]:
     facts = {"run": str(run.folder), "status": f"{run.status}, {run.epoch} of {planned}"}
     if result and result.error:
         facts["error"] = f"{result.error.get('type')}: {result.error.get('message')}"
-    if run.status != "completed":
+    if run.status != Status.COMPLETED:
         facts["log"] = str(run.folder / "run.log")
     if "revision" in run.fields:
         facts["note"] = f"{run.fields['revision']}: a new run of these settings gives other numbers"
@@ -167,9 +168,9 @@ def _next(run: Run, config: Config | None) -> list[str]:
         return hint(config, groups) if config else ""
 
     folder, log = shlex.quote(str(run.folder)), shlex.quote(str(run.folder / "run.log"))
-    if run.status == "running":
+    if run.status == Status.RUNNING:
         return [f"tail -f {log}"]
-    if run.status != "completed":
+    if run.status != Status.COMPLETED:
         return [f"dlrun resume {folder}{trusted(*BUILT)}"]
     return [
         f"dlrun predict {folder} IMAGE{trusted('model')}",

@@ -15,6 +15,7 @@ from dlrun.errors import UsageError
 from dlrun.output import counted, visible, write
 from dlrun.slurm import manifest, queue, status
 from dlrun.slurm.settings import Settings, asked
+from dlrun.store.status import Status
 from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _collect(name: str | None) -> int:
     print_answer(make_console(), [Path(run.folder) for run in found.runs])
     seen = status.look(found)
     print(visible(status.summary(seen)), file=sys.stderr)
-    return 0 if all(one.status == "done" for one in seen) else 1
+    return 0 if all(one.status == Status.DONE for one in seen) else 1
 
 
 def _collect_table(words: Sequence[str]) -> int:

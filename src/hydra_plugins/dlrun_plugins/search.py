@@ -41,6 +41,7 @@ class SearchSweeper(PointSweeper):
                 print(sentence)
 
     def _in_batches(self, search: "Search", size: int) -> None:
+        from dlrun.store.status import Status
         from dlrun.sweeps.jobs import Job, Outcome, complete
 
         assert self.launcher is not None
@@ -51,4 +52,4 @@ class SearchSweeper(PointSweeper):
                 self.launcher.launch([overrides_of(job) for job in missing], initial_job_idx=0)
             for job in batch:
                 result = complete(job)
-                search.ended(Outcome(job, "completed" if result else "failed", result))
+                search.ended(Outcome(job, Status.COMPLETED if result else Status.FAILED, result))
