@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from dlrun.runs.parts import Parts
-from dlrun.training.step import Step, batches, set_rate
+from dlrun.training.step import TrainingStep, batches, set_rate
 
 SHOWN = 6
 PARTS = ("fixed batch", "other batches", "making batches", "counting, schedule")
@@ -31,7 +31,7 @@ Batch = tuple[Tensor, Tensor, int]
 
 def operators(parts: Parts, steps: int) -> list[tuple[str, float]]:
     """Operators and their share of the time of all, the largest first."""
-    step = Step(parts.state, parts.settings, parts.prepare)
+    step = TrainingStep(parts.state, parts.settings, parts.prepare)
     made = list(first_batches(parts, steps))
     for batch in made[:10]:
         step(*batch)
@@ -52,7 +52,7 @@ def first_batches(parts: Parts, steps: int) -> Iterator[Batch]:
 def microseconds(parts: Parts, steps: int, repeats: int) -> list[float]:
     """Of a step, by `PARTS`: differences of the shortest of several turns, since noise only adds."""
     made = list(first_batches(parts, steps))
-    step = Step(parts.state, parts.settings, parts.prepare)
+    step = TrainingStep(parts.state, parts.settings, parts.prepare)
 
     def plain(some: Iterable[Batch]) -> None:
         for images, labels, _ in some:

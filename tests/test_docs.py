@@ -23,7 +23,7 @@ import pytest
 from dlrun.config import schema as config
 from dlrun.config.compose import configs_dir, options
 from dlrun.data.catalogue import ENTRIES
-from dlrun.slurm.settings import Settings
+from dlrun.slurm.settings import SlurmSettings
 from dlrun.verbs import VERBS
 
 ROOT = Path(__file__).parents[1]
@@ -263,7 +263,7 @@ def every_field() -> Iterator[tuple[str, str]]:
     specs += [("data.", spec) for spec in config.DATA.values()] + [("model.", config.Layers)]
     specs += [("optimizer.", spec) for spec in config.OPTIMIZERS.values()]
     specs += [("scheduler.", spec) for spec in config.SCHEDULERS.values()]
-    specs += [("augment.", config.Augment), ("hydra.launcher.", Settings)]
+    specs += [("augment.", config.Augment), ("hydra.launcher.", SlurmSettings)]
     for prefix, spec in specs:
         for name, item in config.fields_of(spec).items():
             chosen = name == "name" and prefix not in ("", "sweep.")

@@ -88,3 +88,19 @@ def test_below_the_sweeps_only_composing_knows_hydra() -> None:
     texts = {path.relative_to(SOURCE): path.read_text() for path in SOURCE.rglob("*.py") if part_of(path) in below}
     knowing = [str(path) for path, text in texts.items() if re.search(r"^\s*(import|from) hydra\b", text, re.MULTILINE)]
     assert knowing == ["config/compose.py"]
+
+
+def test_every_folder_is_a_package_that_says_what_it_holds() -> None:
+    folders = {path.parent for path in SOURCE.rglob("*.py")}
+    assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+    docs = {folder.name: ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) for folder in folders}
+    assert [name for name, text in docs.items() if not text] == []
+
+
+def test_a_class_that_others_use_has_a_name_of_its_own() -> None:
+    places: dict[str, list[str]] = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from dlrun.output import Column, Table, column, plain_text, visible, write
+from dlrun.output import Column, Table, column, plain_text, write
+from dlrun.text import visible
 
 EVIL = "=cmd|'/c calc'!A1\x1b[2J | a_b & 50%\n\u202egnp"
 TABLE = Table(

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from dlrun.cli import main
-from dlrun.records.files import Line, expanded, read
+from dlrun.records.files import RecordLine, read, record_files
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "docs" / "results" / "records"
 
 
-def shipped() -> Iterator[Line]:
-    return read(expanded([RECORDS]))
+def shipped() -> Iterator[RecordLine]:
+    return read(record_files([RECORDS]))
 
 
 def test_pages_are_made_of_the_records() -> None:

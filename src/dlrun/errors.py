@@ -79,6 +79,11 @@ class Interrupted(DlrunError):
         self.exit_status = 128 + signal
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of other people's code says, in one line; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory was short, of the GPU or the CPU; PyTorch says so in several ways."""
     words = ("t allocate memory", "not allocate memory", "not enough memory", "bad_alloc", "create a memory object")

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dlrun.text import visible as visible
+from dlrun.text import visible
 
 FORMATS = ("text", "md", "csv", "json", "latex")
 GAP = 2
@@ -24,7 +24,7 @@ GAP = 2
 LONGEST_WORD = 20
 """Characters of a word of text (a path, a name) that stay in one line."""
 
-Record = Mapping[str, Any]
+Fields = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Column:
     """One column: its heading, how people see a record in it, which plain fields programs get for it."""
 
     title: str
-    show: Callable[[Record], str]
+    show: Callable[[Fields], str]
     fields: tuple[str, ...]
     right: bool = False
 
@@ -42,7 +42,7 @@ class Table:
     """Columns over records (plain values by field name); `notes` are sentences printed below."""
 
     columns: Sequence[Column]
-    records: Sequence[Record]
+    records: Sequence[Fields]
     title: str = ""
     notes: Sequence[str] = ()
 

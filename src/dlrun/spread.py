@@ -9,7 +9,7 @@ from dlrun.statistics import t_quantile
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedMean:
     """n values as their mean and sample standard deviation (None for one value)."""
 
     n: int
@@ -17,7 +17,7 @@ class Spread:
     std: float | None
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread | None":
+    def of(cls, values: Sequence[float]) -> "SeedMean | None":
         """The spread of the values, None of none."""
         if not values:
             return None

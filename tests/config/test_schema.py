@@ -3,7 +3,7 @@
 import pytest
 
 from dlrun.config.fields import expectation, fields_of
-from dlrun.config.groups import GROUPS, Adam, Target
+from dlrun.config.groups import GROUPS, AdamOrAdamW, Target
 from dlrun.config.schema import Config, identity, parse, plain
 from dlrun.errors import ConfigError
 
@@ -18,7 +18,7 @@ MINIMAL = {
 def test_parse_fills_in_the_defaults() -> None:
     config = parse(MINIMAL)
     assert (config.epochs, config.batch_size, config.seed) == (10, 32, 0)
-    assert config.optimizer == Adam(name="adam", lr=0.001)
+    assert config.optimizer == AdamOrAdamW(name="adam", lr=0.001)
     assert config.scheduler.name == "constant"
     assert config.model.named == {"width": 64}
 

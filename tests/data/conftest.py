@@ -79,7 +79,7 @@ def official(write_idx: Callable[..., Path], tmp_path: Path, monkeypatch: pytest
             stored = path.read_bytes()
             content = hashlib.md5(gzip.decompress(stored)).hexdigest() if contents else None
             files[path.name] = File(hashlib.md5(stored).hexdigest(), content)
-        entry = catalogue.Entry(
+        entry = catalogue.CatalogueEntry(
             **{**vars(catalogue.ENTRIES[name]), "files": files, "mirrors": ("http://127.0.0.1:9/",)}
         )
         monkeypatch.setitem(catalogue.ENTRIES, name, entry)

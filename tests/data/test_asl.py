@@ -138,7 +138,7 @@ def test_a_partial_copy_needs_verify_false(tmp_path, asl_text):
 
 
 def test_other_pixels_are_a_checksum_mismatch(tmp_path, asl_text, monkeypatch):
-    monkeypatch.setattr(catalogue, "ASL", catalogue.Entry(**{**vars(catalogue.ASL), "pictures": (48, 48)}))
+    monkeypatch.setattr(catalogue, "ASL", catalogue.CatalogueEntry(**{**vars(catalogue.ASL), "pictures": (48, 48)}))
     files = write(tmp_path, asl_text(), asl_text())
     with pytest.raises(DataError, match=f"checksum mismatch: expected md5 {asl.PICTURES_MD5['train']}, found "):
         read(files, verify=True)

@@ -120,7 +120,7 @@ def test_links_are_not_followed(tmp_path, cifar10_members):
 
 def test_partial_copies_need_verify_false(tmp_path, write_tar, cifar10_members, monkeypatch):
     members = {name.rpartition("/")[2]: hashlib.md5(data).hexdigest() for name, data in cifar10_members.items()}
-    entry = catalogue.Entry(**{**vars(catalogue.CIFAR10), "members": members})
+    entry = catalogue.CatalogueEntry(**{**vars(catalogue.CIFAR10), "members": members})
     assert len(read(write_tar(tmp_path / "a.tar.gz", cifar10_members), True, entry).train.labels) == 20
     del cifar10_members["cifar-10-batches-py/data_batch_2"]
     path = write_tar(tmp_path / "b.tar.gz", cifar10_members)

@@ -50,7 +50,8 @@ def test_of_a_data_set_of_ones_own(tmp_path, monkeypatch):
 
 def test_neither_torch_nor_numpy_is_imported():
     code = (
-        "import sys; from dlrun.config.groups import Data; from dlrun.data.facts import facts, locate; "
+        "import sys; from dlrun.config.groups import Data; from dlrun.data.facts import facts; "
+        "from dlrun.data.places import locate; "
         "facts(Data('mnist')); import dlrun.verbs.data; "
         "print([name for name in ('torch', 'numpy', 'PIL') if name in sys.modules])"
     )

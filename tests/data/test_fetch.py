@@ -31,7 +31,7 @@ def mirror(official, monkeypatch):
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}/"
-    entry = catalogue.Entry(**{**vars(catalogue.ENTRIES["kmnist"]), "mirrors": (f"{address}dead/", address)})
+    entry = catalogue.CatalogueEntry(**{**vars(catalogue.ENTRIES["kmnist"]), "mirrors": (f"{address}dead/", address)})
     monkeypatch.setitem(catalogue.ENTRIES, "kmnist", entry)
     yield SimpleNamespace(requests=requests, folder=folder, address=address)
     server.shutdown()

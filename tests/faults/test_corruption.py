@@ -21,7 +21,7 @@ import torch
 
 from dlrun.config.schema import parse
 from dlrun.data import asl, catalogue
-from dlrun.data.catalogue import Entry, File
+from dlrun.data.catalogue import CatalogueEntry, File
 from dlrun.data.load import load
 from dlrun.errors import UsageError
 from dlrun.store import checkpoint
@@ -146,7 +146,7 @@ def test_a_checkpoint_made_up_with_the_right_checksum(run_dir: Path, tmp_path: P
 def official(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
     """Make the catalogue take small files for the official ones."""
     monkeypatch.delenv("DLRUN_DATA", raising=False)
-    entry = Entry(**{**vars(catalogue.ENTRIES[name]), "mirrors": (), **changes})
+    entry = CatalogueEntry(**{**vars(catalogue.ENTRIES[name]), "mirrors": (), **changes})
     monkeypatch.setitem(catalogue.ENTRIES, name, entry)
 
 

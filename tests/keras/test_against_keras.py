@@ -21,10 +21,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dlrun.config.groups import Adadelta, Adam, Layers, Optimizer, Rmsprop, Sgd
-from dlrun.models.build import build
+from dlrun.config.groups import Adadelta, AdamOrAdamW, Layers, Optimizer, Rmsprop, Sgd
+from dlrun.models.build import build_network
 from dlrun.models.layers import KerasBatchNorm
-from dlrun.optim.build import build as build_optimizer
+from dlrun.optim.build import build_optimizer
 
 PYTHON = os.environ.get("DLRUN_KERAS_PYTHON") or (sys.executable if importlib.util.find_spec("tensorflow") else None)
 pytestmark = [
@@ -59,8 +59,8 @@ CHOSEN = {
     "float64": {
         "sgd_exact": Sgd("sgd", momentum=0.875),
         "nesterov_exact": Sgd("sgd", momentum=0.875, nesterov=True),
-        "adam_exact": Adam("adam", **EXACT),
-        "adamw_exact": Adam("adamw", weight_decay=2**-6, **EXACT),
+        "adam_exact": AdamOrAdamW("adam", **EXACT),
+        "adamw_exact": AdamOrAdamW("adamw", weight_decay=2**-6, **EXACT),
         "rmsprop": Rmsprop("rmsprop"),
         "rmsprop_momentum": Rmsprop("rmsprop", momentum=0.9),
         "adadelta": Adadelta("adadelta"),
@@ -68,7 +68,7 @@ CHOSEN = {
     "float32": {
         "sgd": Sgd("sgd", momentum=0.9),
         "nesterov": Sgd("sgd", momentum=0.9, nesterov=True),
-        "adam": Adam("adam"),
+        "adam": AdamOrAdamW("adam"),
         "rmsprop": Rmsprop("rmsprop"),
     },
 }
@@ -76,7 +76,7 @@ CHOSEN = {
 
 def network(name: str, floats: str) -> nn.Module:
     torch.manual_seed(0)
-    return build(NETWORKS[name], (1, 28, 28), 10).to(getattr(torch, floats))
+    return build_network(NETWORKS[name], (1, 28, 28), 10).to(getattr(torch, floats))
 
 
 def weights(model: nn.Module) -> list[np.ndarray]:

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from dlrun.config.groups import Layers
 from dlrun.errors import ConfigError
-from dlrun.models.phrases import READERS, Activation, BatchNorm, Conv, Dense, Dropout, Phrase, Pool, plan
+from dlrun.models.phrases import (
+    READERS,
+    ActivationPhrase,
+    BatchNormPhrase,
+    ConvPhrase,
+    DensePhrase,
+    DropoutPhrase,
+    Phrase,
+    PoolPhrase,
+    plan,
+)
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "model"
 
@@ -38,28 +48,30 @@ def test_shapes_and_parameters_are_those_of_the_slides_summary() -> None:
 
 
 def test_a_conv_takes_its_words_in_any_order_and_defaults_from_the_scalars() -> None:
-    assert planned("conv 8 same stride 2 3x5 tanh", "flatten")[0] == Conv(
+    assert planned("conv 8 same stride 2 3x5 tanh", "flatten")[0] == ConvPhrase(
         "conv 8 same stride 2 3x5 tanh", (1, 28, 28), (8, 14, 14), (3, 5), 2, (0, 1, 1, 2), "tanh"
     )
     first = planned("conv 8", "flatten", kernel=5, padding="same", activation="elu")[0]
-    assert first == Conv("conv 8", (1, 28, 28), (8, 28, 28), (5, 5), 1, (2, 2, 2, 2), "elu")
+    assert first == ConvPhrase("conv 8", (1, 28, 28), (8, 28, 28), (5, 5), 1, (2, 2, 2, 2), "elu")
 
 
 def test_pools_step_by_their_size_unless_told_otherwise() -> None:
     assert shapes("pool 3", "flatten")[0] == (1, 9, 9)
     assert shapes("pool 3 stride 2", "flatten")[0] == (1, 13, 13)
-    assert planned("pool 2 same", "flatten", shape=(1, 7, 4))[0] == Pool(
+    assert planned("pool 2 same", "flatten", shape=(1, 7, 4))[0] == PoolPhrase(
         "pool 2 same", (1, 7, 4), (1, 4, 2), (2, 2), 2, (0, 1, 0, 0)
     )
 
 
 def test_the_last_dense_layer_is_added_without_activation() -> None:
-    assert planned("flatten", activation="sigmoid")[-1] == Dense("dense 10 none", (784,), (10,), "none")
+    assert planned("flatten", activation="sigmoid")[-1] == DensePhrase("dense 10 none", (784,), (10,), "none")
 
 
 def test_dropout_by_channel_or_by_value() -> None:
-    assert planned("dropout2d 0.25", "flatten")[0] == Dropout("dropout2d 0.25", (1, 28, 28), (1, 28, 28), 0.25, True)
-    assert planned("flatten", "dropout 0")[1] == Dropout("dropout 0", (784,), (784,), 0.0, False)
+    assert planned("dropout2d 0.25", "flatten")[0] == DropoutPhrase(
+        "dropout2d 0.25", (1, 28, 28), (1, 28, 28), 0.25, True
+    )
+    assert planned("flatten", "dropout 0")[1] == DropoutPhrase("dropout 0", (784,), (784,), 0.0, False)
 
 
 def test_batch_norm_counts_its_statistics() -> None:
@@ -74,23 +86,25 @@ def test_layers_without_bias_have_fewer_parameters() -> None:
 
 def test_an_activation_can_be_a_layer_of_its_own() -> None:
     shape = (1, 28, 28)
-    assert planned("leaky_relu 0.1", "flatten")[0] == Activation("leaky_relu 0.1", shape, shape, "leaky_relu", 0.1)
-    assert planned("leaky_relu", "flatten")[0] == Activation("leaky_relu", shape, shape, "leaky_relu", None)
-    assert planned("flatten", "relu")[1] == Activation("relu", (784,), (784,), "relu", None)
+    assert planned("leaky_relu 0.1", "flatten")[0] == ActivationPhrase(
+        "leaky_relu 0.1", shape, shape, "leaky_relu", 0.1
+    )
+    assert planned("leaky_relu", "flatten")[0] == ActivationPhrase("leaky_relu", shape, shape, "leaky_relu", None)
+    assert planned("flatten", "relu")[1] == ActivationPhrase("relu", (784,), (784,), "relu", None)
 
 
 def test_pools_of_means_and_of_whole_pictures() -> None:
     assert shapes("conv 6 same", "avgpool 2", "avgpool 3 stride 2 same", "globalpool", "dense 4") == [
         *[(6, 28, 28), (6, 14, 14), (6, 7, 7), (6,), (4,), (10,)]
     ]
-    assert planned("avgpool 2", "flatten")[0] == Pool(
+    assert planned("avgpool 2", "flatten")[0] == PoolPhrase(
         "avgpool 2", (1, 28, 28), (1, 14, 14), (2, 2), 2, (0, 0, 0, 0), mean=True
     )
 
 
 def test_normalizations_and_their_numbers() -> None:
     phrases = planned("conv 8", "bn 0.8", "groupnorm 4", "layernorm", "flatten")
-    assert phrases[1] == BatchNorm("bn 0.8", (8, 26, 26), (8, 26, 26), 0.8)
+    assert phrases[1] == BatchNormPhrase("bn 0.8", (8, 26, 26), (8, 26, 26), 0.8)
     assert [phrase.parameters for phrase in phrases[1:4]] == [16, 16, 16]
     assert [phrase.statistics for phrase in phrases[1:4]] == [16, 0, 0]
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dlrun.config.groups import Adadelta, Adam, Optimizer, Rmsprop, Sgd, Target
+from dlrun.config.groups import Adadelta, AdamOrAdamW, Optimizer, Rmsprop, Sgd, Target
 from dlrun.errors import ConfigError
-from dlrun.optim.build import build
+from dlrun.optim.build import build_optimizer
 
 Update = Callable[[float, list[float]], float]
 GRADIENTS = [0.3, -0.02, 1e-7, 0.5]
@@ -53,8 +53,8 @@ def adadelta(w: float, gradients: list[float]) -> float:
 CASES: dict[str, tuple[Optimizer, Update]] = {
     "sgd": (Sgd("sgd", momentum=0.9), sgd),
     "nesterov": (Sgd("sgd", momentum=0.9, nesterov=True), lambda w, g: sgd(w, g, nesterov=True)),
-    "adam": (Adam("adam"), adam),
-    "adamw": (Adam("adamw", weight_decay=0.1), lambda w, g: adam(w, g, decay=0.1)),
+    "adam": (AdamOrAdamW("adam"), adam),
+    "adamw": (AdamOrAdamW("adamw", weight_decay=0.1), lambda w, g: adam(w, g, decay=0.1)),
     "rmsprop": (Rmsprop("rmsprop"), rmsprop),
     "rmsprop_momentum": (Rmsprop("rmsprop", momentum=0.9), lambda w, g: rmsprop(w, g, momentum=0.9)),
     "adadelta": (Adadelta("adadelta"), adadelta),
@@ -78,7 +78,7 @@ def test_updates_against_their_closed_forms(name: str) -> None:
     config, expected = CASES[name]
     params = parameters()
     firsts = [p.detach().clone() for p in params]
-    optimizer = build(config, params)
+    optimizer = build_optimizer(config, params)
     for gradient in GRADIENTS:
         step(optimizer, params, gradient)
     for p, first in zip(params, firsts, strict=True):
@@ -90,7 +90,7 @@ def test_updates_against_their_closed_forms(name: str) -> None:
 def test_a_saved_state_goes_on_with_the_same_bits(name: str) -> None:
     config, _ = CASES[name]
     one, other = parameters(), parameters()
-    first, second = build(config, one), build(config, other)
+    first, second = build_optimizer(config, one), build_optimizer(config, other)
     for gradient in GRADIENTS:
         step(first, one, gradient)
     file = io.BytesIO()
@@ -111,7 +111,7 @@ def test_the_rate_of_every_step_is_read_from_the_groups_as_number_or_tensor(name
     moved = []
     for rate in (0.0, torch.tensor(0.0)):
         params = parameters()
-        optimizer = build(config, params)
+        optimizer = build_optimizer(config, params)
         step(optimizer, params, 0.5)
         before = [p.detach().clone() for p in params]
         optimizer.param_groups[0]["lr"] = rate
@@ -123,13 +123,14 @@ def test_the_rate_of_every_step_is_read_from_the_groups_as_number_or_tensor(name
 
 
 @pytest.mark.parametrize(
-    "config", [Sgd("sgd", weight_decay=0.1), Adam("adam", weight_decay=0.1), Rmsprop("rmsprop", weight_decay=0.1)]
+    "config",
+    [Sgd("sgd", weight_decay=0.1), AdamOrAdamW("adam", weight_decay=0.1), Rmsprop("rmsprop", weight_decay=0.1)],
 )
 def test_weight_decay_is_an_l2_penalty(config: Optimizer) -> None:
     decayed, penalised = parameters(), parameters()
-    step(build(config, decayed), decayed, 0.0)
+    step(build_optimizer(config, decayed), decayed, 0.0)
     plain = type(config)(config.name)
-    optimizer = build(plain, penalised)
+    optimizer = build_optimizer(plain, penalised)
     for p in penalised:
         p.grad = 0.1 * p.detach()
     optimizer.step()
@@ -140,7 +141,7 @@ def test_weight_decay_is_an_l2_penalty(config: Optimizer) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_parameters_without_gradient_stay(name: str) -> None:
     params = parameters()
-    optimizer = build(CASES[name][0], params)
+    optimizer = build_optimizer(CASES[name][0], params)
     params[1].grad = torch.ones_like(params[1])
     optimizer.step()
     assert params[0].item() == 0.7
@@ -149,18 +150,18 @@ def test_parameters_without_gradient_stay(name: str) -> None:
 def test_frozen_parameters_are_left_out() -> None:
     params = parameters()
     params[0].requires_grad_(False)
-    assert build(Adam("adam"), params).param_groups[0]["params"] == params[1:]
+    assert build_optimizer(AdamOrAdamW("adam"), params).param_groups[0]["params"] == params[1:]
     with pytest.raises(ConfigError, match="no trainable parameters"):
-        build(Adam("adam"), params[:1])
+        build_optimizer(AdamOrAdamW("adam"), params[:1])
 
 
 def test_nesterov_without_momentum_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"set optimizer\.momentum=0\.9"):
-        build(Sgd("sgd", nesterov=True), parameters())
+        build_optimizer(Sgd("sgd", nesterov=True), parameters())
 
 
 def test_a_target_is_called_with_the_parameters() -> None:
-    made = build(Target("torch.optim.NAdam", {"lr": 0.5}), parameters())
+    made = build_optimizer(Target("torch.optim.NAdam", {"lr": 0.5}), parameters())
     assert isinstance(made, torch.optim.NAdam)
     assert made.param_groups[0]["lr"] == 0.5
 
@@ -179,7 +180,7 @@ def test_a_target_is_called_with_the_parameters() -> None:
 )
 def test_targets_that_do_not_work(name: str, arguments: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        build(Target(name, arguments), parameters())
+        build_optimizer(Target(name, arguments), parameters())
 
 
 @pytest.mark.cuda
@@ -188,7 +189,7 @@ def test_the_gpu_computes_the_same(name: str) -> None:
     found: list[Tensor] = []
     for device in ("cpu", "cuda"):
         params = [nn.Parameter(p.detach().float().to(device)) for p in parameters()]
-        optimizer = build(CASES[name][0], params)
+        optimizer = build_optimizer(CASES[name][0], params)
         for gradient in GRADIENTS:
             step(optimizer, params, gradient)
         found.append(params[1].detach().cpu())

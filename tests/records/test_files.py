@@ -8,7 +8,7 @@ from helpers import record_of_a_run
 
 from dlrun.config.compose import compose
 from dlrun.errors import Damaged, UsageError
-from dlrun.records.files import Merged, expanded, own, read
+from dlrun.records.files import Merged, own, read, record_files
 
 TYPED = ["data=mnist", "model=fc_64", "precision=float32", "epochs=2"]
 
@@ -116,11 +116,11 @@ def test_folders_stand_for_their_files_and_what_is_missing_is_named(tmp_path, co
     folder = tmp_path / "records"
     folder.mkdir()
     with pytest.raises(UsageError, match="a folder without files of records"):
-        expanded([folder])
+        record_files([folder])
     first, second = write(folder / "a.jsonl", []), write(folder / "b.jsonl", [])
     (folder / "notes.txt").touch()
-    assert expanded([folder, first]) == [first, second]
+    assert record_files([folder, first]) == [first, second]
     with pytest.raises(UsageError, match=r"nope\.jsonl: no such file of records"):
-        expanded([folder / "nope.jsonl"])
+        record_files([folder / "nope.jsonl"])
     monkeypatch.chdir(tmp_path)
     assert [path.as_posix() for path in own()] == ["records/a.jsonl", "records/b.jsonl"]

@@ -16,8 +16,9 @@ from dlrun.errors import UsageError
 from dlrun.output import Table
 from dlrun.report.leaderboard import failures, leaderboard
 from dlrun.store.folders import hold, write_config
+from dlrun.store.plain_yaml import parse_yaml
 from dlrun.store.result import Result
-from dlrun.store.scan import find, parse_yaml, read
+from dlrun.store.scan import find, read
 
 Make = Callable[..., Path]
 

@@ -14,7 +14,7 @@ from dlrun.config.settled import settle
 from dlrun.errors import RunFailed
 from dlrun.runs.run import run
 from dlrun.sinks.checkpoints import Checkpoints
-from dlrun.sinks.histograms import BYTES_EACH, MOST_BYTES, counted, epochs_to_log
+from dlrun.sinks.histograms import BYTES_EACH, MOST_BYTES, epochs_to_log, in_buckets
 from dlrun.sinks.hyperparameters import hyperparameters
 
 SMALL = (
@@ -229,10 +229,10 @@ def test_histograms_are_bounded_in_number_and_bytes(epochs: int, tensors: int) -
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_every_finite_value_is_counted_or_every_so_manieth(values: list[float], count: int) -> None:
-    histogram = counted(torch.tensor(values))
+def test_every_finite_value_is_counted_or_one_in_so_many(values: list[float], count: int) -> None:
+    histogram = in_buckets(torch.tensor(values))
     assert histogram is not None
     assert sum(histogram.counts) == count
     assert len(histogram.limits) == len(histogram.counts)
     for nothing in ([], [float("nan")], [float("inf"), float("-inf")]):
-        assert counted(torch.tensor(nothing)) is None
+        assert in_buckets(torch.tensor(nothing)) is None

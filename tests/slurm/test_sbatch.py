@@ -10,7 +10,7 @@ from helpers import result_of_a_run
 from dlrun.cli import main
 from dlrun.errors import ConfigError, UsageError
 from dlrun.slurm.manifest import read
-from dlrun.slurm.settings import Settings, asked
+from dlrun.slurm.settings import SlurmSettings, asked
 from dlrun.store.folders import hold
 from dlrun.store.result import Result
 from dlrun.sweeps.folder import jobs_of
@@ -85,12 +85,12 @@ def test_the_users_own_launcher_keeps_the_clusters_values(slurm, tmp_path):
     own.write_text("defaults: [slurm]\npartition: small\nsetup: ['module load python']\n")
     settings, rest = asked(["hydra/launcher=mine", "hydra.launcher.time=5", "seed=0,1"])
     assert settings is not None
-    assert (settings.partition, settings.time, settings.cpus) == ("small", 5, Settings().cpus)
+    assert (settings.partition, settings.time, settings.cpus) == ("small", 5, SlurmSettings().cpus)
     assert rest == ["seed=0,1"]
 
 
 def test_yaml_and_class_agree():
-    assert asked(["hydra/launcher=slurm"])[0] == Settings()
+    assert asked(["hydra/launcher=slurm"])[0] == SlurmSettings()
 
 
 @pytest.mark.parametrize(

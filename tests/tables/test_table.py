@@ -286,7 +286,7 @@ def test_all_that_a_source_may_print(mine):
     assert (row.published.n, row.published.std, row.published.ddof, row.published.cut) == (30, 0.0007, 0, True)
     assert (row.published.images, row.published.val_accuracy) == (9984, 0.91)
     assert (row.digits, row.margin, row.margin_reason, row.parameters) == (5, 0.004, "a user would notice", 6370)
-    assert row.source == tables.Source("Another paper", "Table 2")
+    assert row.source == tables.Citation("Another paper", "Table 2")
     assert [(one.curve, one.test_accuracy) for one in row.more] == [((0.5, 0.8, 0.9), 0.9)]
 
 

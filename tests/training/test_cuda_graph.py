@@ -20,7 +20,7 @@ from dlrun.training.distributed import ALONE, Ranks
 from dlrun.training.events import EpochEnded
 from dlrun.training.loop import shuffled, train
 from dlrun.training.state import State
-from dlrun.training.step import Step, batches
+from dlrun.training.step import TrainingStep, batches
 
 NETWORK = "model.layers=[conv 8, bn, pool 2, dropout 0.25, flatten, dense 32, dropout 0.5]"
 CASES = {
@@ -58,7 +58,7 @@ def tensors(made: Parts) -> list[Tensor]:
     return [t.detach().clone() for t in (*weights, *optimizer, made.state.totals.loss, made.state.totals.correct)]
 
 
-def steps(made: Parts, step: Step, count: int) -> None:
+def steps(made: Parts, step: TrainingStep, count: int) -> None:
     order = shuffled(len(made.train), 0, 1).to(made.state.device)
     for _, batch in zip(range(count), batches(made.train, order, 64, made.prepare), strict=False):
         step(*batch)
@@ -68,7 +68,7 @@ def steps(made: Parts, step: Step, count: int) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_a_snapshot_puts_back_all_that_steps_change(case: str) -> None:
     made = parts(*CASES[case])
-    step = Step(made.state, made.settings, made.prepare)
+    step = TrainingStep(made.state, made.settings, made.prepare)
     steps(made, step, 2)
     before, snapshot = tensors(made), Snapshot(made.state)
     steps(made, step, 3)
@@ -86,15 +86,15 @@ def test_a_snapshot_from_before_the_first_step_leaves_the_optimizer_as_it_begins
     snapshot = Snapshot(made.state)
     for _ in range(2):
         snapshot.restore()
-        steps(made, Step(made.state, made.settings, made.prepare), 3)
+        steps(made, TrainingStep(made.state, made.settings, made.prepare), 3)
     untouched = parts("optimizer=adam")
-    steps(untouched, Step(untouched.state, untouched.settings, untouched.prepare), 3)
+    steps(untouched, TrainingStep(untouched.state, untouched.settings, untouched.prepare), 3)
     assert all(torch.equal(*pair) for pair in zip(tensors(made), tensors(untouched), strict=True))
 
 
 def test_without_a_gpu_the_step_is_a_plain_one() -> None:
     made = parts()
-    assert type(step_for(made.state, made.settings, made.prepare)) is Step
+    assert type(step_for(made.state, made.settings, made.prepare)) is TrainingStep
 
 
 def trained(made: Parts, stop: Callable[[], bool] = lambda: False) -> list[EpochEnded]:
@@ -137,7 +137,7 @@ def test_the_step_is_recorded_and_its_random_numbers_differ(case: str, caplog: p
 def test_a_profiled_run_takes_every_step(tmp_path: Path) -> None:
     made = parts(device="cuda")
     with profiled(made.state.optimizer, tmp_path / "profile"):
-        assert type(step_for(made.state, made.settings, made.prepare)) is Step
+        assert type(step_for(made.state, made.settings, made.prepare)) is TrainingStep
     assert isinstance(step_for(made.state, made.settings, made.prepare), ReplayedStep)
 
 
@@ -222,7 +222,7 @@ def test_the_log_says_which_way_was_taken_on_a_gpu(monkeypatch: pytest.MonkeyPat
     off = dataclasses.replace(made.settings, no_graph="cuda_graphs=false")
     told: list[str] = []
     monkeypatch.setattr("dlrun.training.cuda_graph.log.info", lambda text, *words: told.append(text % words))
-    assert type(step_for(made.state, off, made.prepare)) is Step
+    assert type(step_for(made.state, off, made.prepare)) is TrainingStep
     assert told == ["every step is launched anew, not replayed as a CUDA graph: cuda_graphs=false"]
     made.state.optimizer = torch.optim.Rprop(made.state.model.parameters())
     assert why_not_replayed(made.state, made.settings, ALONE) == "Rprop may wait for the GPU"

@@ -15,7 +15,7 @@ from dlrun.training.events import EpochEnded, Event, Metrics, StepsTaken, Stoppe
 from dlrun.training.loop import evaluate, order_of, shuffled, train
 from dlrun.training.precision import Precision
 from dlrun.training.state import State, Totals
-from dlrun.training.step import Settings
+from dlrun.training.step import LoopSettings
 
 CPU = torch.device("cpu")
 
@@ -38,9 +38,9 @@ def state(lr: float = 0.1) -> State:
     return State(model, optimizer, Precision("float32", "cpu").scaler(), None, Totals.zero(CPU))
 
 
-def settings(**changes: Any) -> Settings:
+def settings(**changes: Any) -> LoopSettings:
     values = {"epochs": 2, "batch_size": 16, "eval_batch_size": 20, "seed": 0, "precision": Precision("float32", "cpu")}
-    return Settings(**{**values, **changes})  # type: ignore[arg-type]
+    return LoopSettings(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def events(

@@ -142,7 +142,7 @@ class Sgd(Optimizer):
 
 
 @dataclass
-class Adam(Optimizer):
+class AdamOrAdamW(Optimizer):
     """Adam as Keras computes it: epsilon is added before the bias correction (Kingma & Ba, section 2)."""
 
     lr: float = option(0.001, "learning rate", above=0)
@@ -172,8 +172,8 @@ class Adadelta(Optimizer):
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": Sgd,
-    "adam": Adam,
-    "adamw": Adam,
+    "adam": AdamOrAdamW,
+    "adamw": AdamOrAdamW,
     "rmsprop": Rmsprop,
     "adadelta": Adadelta,
 }

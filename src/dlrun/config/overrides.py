@@ -8,7 +8,7 @@ from dlrun.config.groups import GROUPS
 from dlrun.errors import ConfigError
 
 
-def read_overrides(values: Any, where: str) -> tuple[str, ...]:
+def overrides_from(values: Any, where: str) -> tuple[str, ...]:
     """Overrides as one types them, from a mapping of keys to values or a list of `key=value`."""
     if isinstance(values, dict):
         return tuple(f"{_key(key, where)}={hydra_value(value)}" for key, value in values.items())

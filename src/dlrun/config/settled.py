@@ -52,6 +52,22 @@ class Settled:
         return replace(self, config=replace(self.config, **changes))
 
 
+class OfOneRun:
+    """What stands for one run by its settled config: a job, a row of a table with a seed."""
+
+    settled: Settled
+
+    @property
+    def config(self) -> Config:
+        """What is trained."""
+        return self.settled.config
+
+    @property
+    def hash(self) -> str:
+        """What it is known by."""
+        return self.settled.hash
+
+
 def settle(config: Config, ranks: int = 1) -> Settled:
     """Settle a checked config and hash it.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dlrun.config.groups import Target
-from dlrun.errors import ConfigError, DlrunError, did_you_mean, is_out_of_memory
+from dlrun.errors import ConfigError, DlrunError, did_you_mean, first_line, is_out_of_memory
 
 log = logging.getLogger("dlrun")
 
@@ -58,7 +58,7 @@ def explained(make: Any, target: Target, group: str, filled: int = 0) -> Iterato
         if unknown:
             raise ConfigError(unknown) from error
         log.error("%s %s failed", group, target.target, exc_info=True)  # in full for run.log alone
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = first_line(error)
         inside = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if "-packages" not in frame.filename]
         place = f" ({Path(inside[-1].filename).name}, line {inside[-1].lineno})" if inside else ""
         if inside or not isinstance(error, TypeError | ValueError):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlrun.data import content
-from dlrun.data.catalogue import Entry
+from dlrun.data.catalogue import CatalogueEntry
 from dlrun.data.decoded import Decoded, Pictures
 from dlrun.data.places import asl_members
 from dlrun.errors import DataError
@@ -75,7 +75,7 @@ def _numbers(text: bytes, name: str, row: int) -> npt.NDArray[np.uint8]:
     return values.astype(np.uint8).reshape(lines, FIELDS)
 
 
-def read(files: Mapping[str, Path], entry: Entry, verify: bool) -> Decoded:
+def read(files: Mapping[str, Path], entry: CatalogueEntry, verify: bool) -> Decoded:
     """The data set in two CSV files (`train`, `test`; gzip or not), or in Kaggle's `zip` of them.
 
     Raises:
@@ -105,7 +105,7 @@ def _skips_nine(labels: npt.NDArray[np.int64], name: str) -> bool:
     raise DataError(f"{name}: labels {sorted(there)} are neither Kaggle's (0-24 without 9) nor NVIDIA's (0-23)")
 
 
-def _check(pictures: Pictures, name: str, expected: str, entry: Entry, split: int) -> None:
+def _check(pictures: Pictures, name: str, expected: str, entry: CatalogueEntry, split: int) -> None:
     rows = (entry.pictures or (0, 0))[split]
     if len(pictures.images) != rows:
         raise DataError(

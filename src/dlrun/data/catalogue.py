@@ -13,7 +13,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """What is known of a data set before a single file of it is read."""
 
     title: str
@@ -41,7 +41,7 @@ class Entry:
 
 DIGITS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
-MNIST = Entry(
+MNIST = CatalogueEntry(
     title="MNIST, handwritten digits",
     format="idx",
     classes=DIGITS,
@@ -59,7 +59,7 @@ MNIST = Entry(
     folder="MNIST/raw",
 )
 
-FASHION_MNIST = Entry(
+FASHION_MNIST = CatalogueEntry(
     title="Fashion-MNIST, pieces of clothing",
     format="idx",
     classes=(
@@ -87,7 +87,7 @@ FASHION_MNIST = Entry(
     folder="FashionMNIST/raw",
 )
 
-KMNIST = Entry(
+KMNIST = CatalogueEntry(
     title="Kuzushiji-MNIST, old Japanese characters",
     format="idx",
     classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
@@ -104,7 +104,7 @@ KMNIST = Entry(
     folder="KMNIST/raw",
 )
 
-CIFAR10 = Entry(
+CIFAR10 = CatalogueEntry(
     title="CIFAR-10, ten kinds of objects in colour",
     format="cifar",
     shape=(3, 32, 32),
@@ -136,7 +136,7 @@ CIFAR10 = Entry(
     },
 )
 
-CIFAR100 = Entry(
+CIFAR100 = CatalogueEntry(
     title="CIFAR-100, a hundred kinds of objects in colour",
     format="cifar",
     shape=(3, 32, 32),
@@ -275,7 +275,7 @@ CIFAR100_COARSE = (
 )
 """The names of CIFAR-100's 20 superclasses."""
 
-ASL = Entry(
+ASL = CatalogueEntry(
     title="Sign Language MNIST, letters of American Sign Language",
     format="asl",
     classes=tuple("ABCDEFGHIKLMNOPQRSTUVWXY"),
@@ -285,13 +285,13 @@ ASL = Entry(
     page="https://www.kaggle.com/datasets/datamunge/sign-language-mnist",
 )
 
-ENTRIES: dict[str, Entry] = {
+ENTRIES: dict[str, CatalogueEntry] = {
     "mnist": MNIST,
     "fashion_mnist": FASHION_MNIST,
     "kmnist": KMNIST,
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,
     "asl": ASL,
-    "image_folder": Entry(title="your own pictures, one folder a class", format="folder"),
-    "synthetic": Entry(title="noisy random patterns, for trials without data", format="synthetic"),
+    "image_folder": CatalogueEntry(title="your own pictures, one folder a class", format="folder"),
+    "synthetic": CatalogueEntry(title="noisy random patterns, for trials without data", format="synthetic"),
 }

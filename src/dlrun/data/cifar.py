@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dlrun.data import content
-from dlrun.data.catalogue import CIFAR100_COARSE, Entry
+from dlrun.data.catalogue import CIFAR100_COARSE, CatalogueEntry
 from dlrun.data.decoded import Decoded, Pictures
 from dlrun.errors import DataError
 
@@ -110,7 +110,7 @@ def _refuse_huge_memos(data: bytes) -> None:
             raise ValueError(f"a memo numbered {argument}")
 
 
-def read(files: Mapping[str, Path], entry: Entry, verify: bool, labels: str | None) -> Decoded:
+def read(files: Mapping[str, Path], entry: CatalogueEntry, verify: bool, labels: str | None) -> Decoded:
     """The data set in unpacked batch files (by member name), or in one archive of them (`archive`).
 
     Args:
@@ -135,7 +135,7 @@ def read(files: Mapping[str, Path], entry: Entry, verify: bool, labels: str | No
 
 
 def _complete(
-    found: Iterator[tuple[str, tuple[str, bytes]]], entry: Entry, verify: bool, where: Path
+    found: Iterator[tuple[str, tuple[str, bytes]]], entry: CatalogueEntry, verify: bool, where: Path
 ) -> list[tuple[str, tuple[str, bytes]]]:
     """The batches in the catalogue's order, whatever the archive's."""
     batches = dict(found)
@@ -152,7 +152,7 @@ def unpacked(files: Mapping[str, Path]) -> Iterator[tuple[str, tuple[str, bytes]
         yield name, (str(path), content.read(path))
 
 
-def members(archive: Path, entry: Entry) -> Iterator[tuple[str, tuple[str, bytes]]]:
+def members(archive: Path, entry: CatalogueEntry) -> Iterator[tuple[str, tuple[str, bytes]]]:
     """Name, place and bytes of the batches in a tar archive; nothing is unpacked to disk.
 
     Raises:

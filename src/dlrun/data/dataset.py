@@ -47,6 +47,15 @@ class Dataset:
     """Images that it brings to be held out (`validation=own`); the fingerprint covers them, too."""
 
 
+def place_in_class(labels: Tensor) -> Tensor:
+    """How many before it have its label, of each of the labels, int64 (N,) on the CPU."""
+    order, sizes = labels.argsort(stable=True), labels.bincount()
+    starts = sizes.cumsum(0) - sizes
+    places = torch.empty_like(labels)
+    places[order] = torch.arange(len(labels)) - starts.repeat_interleave(sizes)
+    return places
+
+
 def limited(split: Split, limit: int | None) -> Split:
     """Only the first `limit` images (None: all)."""
     return split if limit is None else Split(split.images[:limit], split.labels[:limit])

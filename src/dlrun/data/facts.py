@@ -7,8 +7,6 @@ from dlrun.data.catalogue import CIFAR100_COARSE, ENTRIES
 from dlrun.data.listing import classes_in, pictures_in
 from dlrun.data.places import locate
 
-__all__ = ["Facts", "facts", "images_in", "locate"]
-
 
 @dataclass(frozen=True)
 class Facts:

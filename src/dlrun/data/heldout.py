@@ -69,12 +69,10 @@ def _of_each_class(shuffled: "Tensor", count: int, order: "Tensor") -> "Tensor":
     """The first images of each class in a random order, as many as its quota says."""
     import torch
 
-    sizes = shuffled.bincount()
-    by_class = shuffled.argsort(stable=True)
-    starts = sizes.cumsum(0) - sizes
-    place_in_class = torch.empty_like(shuffled)
-    place_in_class[by_class] = torch.arange(len(shuffled)) - starts.repeat_interleave(sizes)
-    return order[place_in_class < torch.tensor(quotas(sizes.tolist(), count))[shuffled]]
+    from dlrun.data.dataset import place_in_class
+
+    quota = torch.tensor(quotas(shuffled.bincount().tolist(), count))
+    return order[place_in_class(shuffled) < quota[shuffled]]
 
 
 def quotas(sizes: Sequence[int], count: int) -> list[int]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlrun.data import content
-from dlrun.data.catalogue import Entry, File
+from dlrun.data.catalogue import CatalogueEntry, File
 from dlrun.data.decoded import Decoded, Pictures
 from dlrun.errors import DataError
 
@@ -36,7 +36,7 @@ def parse(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-def read(files: Mapping[str, Path], entry: Entry, verify: bool) -> Decoded:
+def read(files: Mapping[str, Path], entry: CatalogueEntry, verify: bool) -> Decoded:
     """The data set in four idx files, named as in `entry.files`, gzip or not.
 
     Raises:

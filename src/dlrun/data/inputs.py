@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dlrun.data.dataset import Dataset
-from dlrun.data.rim import spread
+from dlrun.data.rim import range_of_rims
 from dlrun.errors import DataError
 
 MOST_VALUES = 3 << 26
@@ -45,7 +45,7 @@ class Inputs:
         """
         images = dataset.train.images
         splits = [split for split in (dataset.train, dataset.test, dataset.val) if split]
-        rim = spread(*(split.images.cpu().numpy() for split in splits))
+        rim = range_of_rims(*(split.images.cpu().numpy() for split in splits))
         described = {
             "classes": dataset.classes,
             "shape": images.shape[1:],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dlrun.config.groups import Data
 from dlrun.data import content
-from dlrun.data.catalogue import ENTRIES, Entry
+from dlrun.data.catalogue import ENTRIES, CatalogueEntry
 from dlrun.data.listing import classes_in
 from dlrun.errors import DataError
 from dlrun.files import cache_home, expanded
@@ -58,7 +58,7 @@ def locate(config: Data) -> Source:
     return found
 
 
-def _advice(config: Data, entry: Entry) -> str:
+def _advice(config: Data, entry: CatalogueEntry) -> str:
     if entry.format == "folder":
         return "Set data.root to a folder of pictures, with one folder a class"
     if config.root is None:
@@ -102,7 +102,7 @@ def _candidates(name: str, searched: Sequence[Path], explicit: bool) -> Iterator
         yield DEBIAN[name]
 
 
-def _belongs(entry: Entry, root: Path) -> bool:
+def _belongs(entry: CatalogueEntry, root: Path) -> bool:
     """Whether files directly in a root are this data set's: all idx data sets name theirs alike."""
     if entry.format == "folder":
         return False
@@ -113,12 +113,12 @@ def _belongs(entry: Entry, root: Path) -> bool:
     return path is not None and content.md5(content.read(path)) in (known.md5, known.content_md5)
 
 
-def _files(entry: Entry, folder: Path) -> Mapping[str, Path] | None:
+def _files(entry: CatalogueEntry, folder: Path) -> Mapping[str, Path] | None:
     finders = {"idx": _idx, "cifar": _cifar, "asl": _asl, "folder": _pictures}
     return finders[entry.format](entry, folder) if folder.is_dir() else None
 
 
-def _idx(entry: Entry, folder: Path) -> Mapping[str, Path] | None:
+def _idx(entry: CatalogueEntry, folder: Path) -> Mapping[str, Path] | None:
     return _all_of({name: _packed_or_not(folder, name) for name in entry.files})
 
 
@@ -126,7 +126,7 @@ def _packed_or_not(folder: Path, name: str) -> Path | None:
     return _first(folder / name, folder / name.removesuffix(".gz"))
 
 
-def _cifar(entry: Entry, folder: Path) -> Mapping[str, Path] | None:
+def _cifar(entry: CatalogueEntry, folder: Path) -> Mapping[str, Path] | None:
     batches = {name: folder / name for name in entry.members if (folder / name).is_file()}
     # A folder of several data sets may well hold a file named `train`; one batch is no data set.
     if list(entry.members)[-1] in batches and len(batches) > 1:
@@ -134,7 +134,7 @@ def _cifar(entry: Entry, folder: Path) -> Mapping[str, Path] | None:
     return next(({"archive": path} for path in _archives(entry, folder)), None)
 
 
-def _archives(entry: Entry, folder: Path) -> Iterator[Path]:
+def _archives(entry: CatalogueEntry, folder: Path) -> Iterator[Path]:
     """Archives of batches, the official one first; outside its own folder the name must fit."""
     official = next(iter(entry.files))
     if (folder / official).is_file():
@@ -145,7 +145,7 @@ def _archives(entry: Entry, folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _asl(entry: Entry, folder: Path) -> Mapping[str, Path] | None:
+def _asl(entry: CatalogueEntry, folder: Path) -> Mapping[str, Path] | None:
     found = _all_of(
         {
             split: _first(*(folder / f"{stem}{suffix}" for stem in stems for suffix in (".csv", ".csv.gz")))
@@ -172,7 +172,7 @@ def asl_members(archive: Path) -> dict[str, str]:
     return {split: members[0] for split, members in tables.items()} if all(tables.values()) else {}
 
 
-def _pictures(_entry: Entry, folder: Path) -> Mapping[str, Path] | None:
+def _pictures(_entry: CatalogueEntry, folder: Path) -> Mapping[str, Path] | None:
     return {} if classes_in(folder) else None
 
 

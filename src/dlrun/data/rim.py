@@ -16,7 +16,7 @@ def brightness_of_rims(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]
     return np.asarray(sums / (255 * sum(side.shape[1] for side in sides)))
 
 
-def spread(*splits: npt.NDArray[np.uint8]) -> tuple[float, ...]:
+def range_of_rims(*splits: npt.NDArray[np.uint8]) -> tuple[float, ...]:
     """Of all grey pictures the darkest, the middle and the lightest rim; empty for pictures in colour."""
     if splits[0].shape[1] != 1:
         return ()

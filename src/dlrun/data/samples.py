@@ -5,22 +5,18 @@ from torch import Tensor
 
 from dlrun.config.groups import Augment
 from dlrun.data.augment import augment
-from dlrun.data.dataset import Split
+from dlrun.data.dataset import Split, place_in_class
 from dlrun.randomness import undisturbed_random
 
 
-def spread(labels: Tensor, count: int) -> Tensor:
+def through_classes(labels: Tensor, count: int) -> Tensor:
     """Indices, int64 (<= count,), that go through the classes in turn, on the labels' device."""
     first = labels[:20_000].cpu()
-    order = first.argsort(stable=True)
-    sizes = first.bincount()
-    starts = sizes.cumsum(0) - sizes
-    place_in_class = torch.empty_like(first)
-    place_in_class[order] = torch.arange(len(first)) - starts.repeat_interleave(sizes)
-    return (place_in_class * len(sizes) + first).argsort()[:count].to(labels.device)
+    classes = len(first.bincount())
+    return (place_in_class(first) * classes + first).argsort()[:count].to(labels.device)
 
 
-def how_many(split: Split, most: int, pixels: int) -> int:
+def how_many_on_sheet(split: Split, most: int, pixels: int) -> int:
     """How many of its pictures go on a sheet of at most so many pixels: `most`, of large ones fewer, never none."""
     height, width = split.images.shape[2:]
     return max(1, min(most, len(split), pixels // (height * width)))

@@ -14,21 +14,21 @@ from torch import Tensor, nn
 
 from dlrun.config.groups import Layers, Target
 from dlrun.config.targets import explained, imported
-from dlrun.errors import ConfigError
+from dlrun.errors import ConfigError, first_line
 from dlrun.models import layers as own
 from dlrun.models import torchvision_ops
 from dlrun.models.phrases import (
-    Activation,
-    BatchNorm,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalPool,
-    GroupNorm,
-    LayerNorm,
+    ActivationPhrase,
+    BatchNormPhrase,
+    ConvPhrase,
+    DensePhrase,
+    DropoutPhrase,
+    FlattenPhrase,
+    GlobalPoolPhrase,
+    GroupNormPhrase,
+    LayerNormPhrase,
     Phrase,
-    Pool,
+    PoolPhrase,
     Shape,
     plan,
 )
@@ -52,7 +52,7 @@ SIZES = (32, 64, 75, 96, 128, 160, 224, 299)
 """Picture sizes to try for a network that can't take the data's."""
 
 
-def build(model: Layers | Target, shape: Sequence[int], classes: int) -> nn.Module:
+def build_network(model: Layers | Target, shape: Sequence[int], classes: int) -> nn.Module:
     """The network, newly initialised from the default generator, on the CPU.
 
     It maps float pictures (N, C, H, W) of that shape to logits (N, classes).
@@ -109,20 +109,20 @@ def _modules(phrases: Sequence[Phrase], model: Layers) -> Iterable[tuple[str, nn
     waiting: list[tuple[str, nn.Module]] = []
     for phrase, after in itertools.zip_longest(phrases, phrases[1:]):
         yield from _of_phrase(phrase, model)
-        if isinstance(phrase, Pool):
+        if isinstance(phrase, PoolPhrase):
             yield from waiting
             waiting = []
-        if isinstance(phrase, Conv | Dense | Activation) and phrase.activation != "none":
+        if isinstance(phrase, ConvPhrase | DensePhrase | ActivationPhrase) and phrase.activation != "none":
             activation = (phrase.activation, _activation(phrase))
-            if isinstance(after, Pool) and not after.mean and phrase.activation in RISING:
+            if isinstance(after, PoolPhrase) and not after.mean and phrase.activation in RISING:
                 waiting = [activation]
             else:
                 yield activation
 
 
-def _activation(phrase: Conv | Dense | Activation) -> nn.Module:
+def _activation(phrase: ConvPhrase | DensePhrase | ActivationPhrase) -> nn.Module:
     module = ACTIVATIONS[phrase.activation]()
-    if isinstance(phrase, Activation):
+    if isinstance(phrase, ActivationPhrase):
         # What stands before it may need its own output for the gradient, as another activation does.
         if isinstance(module, nn.ReLU | nn.ELU | nn.LeakyReLU):
             module.inplace = False
@@ -133,29 +133,29 @@ def _activation(phrase: Conv | Dense | Activation) -> nn.Module:
 
 def _of_phrase(phrase: Phrase, model: Layers) -> Iterable[tuple[str, nn.Module]]:
     match phrase:
-        case Conv():
+        case ConvPhrase():
             yield from _conv(phrase)
-        case Pool():
+        case PoolPhrase():
             yield from _pool(phrase)
-        case BatchNorm():
+        case BatchNormPhrase():
             yield "bn", _batch_norm(phrase, _keras_constants(model))
-        case GroupNorm():
+        case GroupNormPhrase():
             yield "groupnorm", nn.GroupNorm(phrase.groups, phrase.in_shape[0], _epsilon(model))
-        case LayerNorm():
+        case LayerNormPhrase():
             yield "layernorm", own.ChannelLayerNorm(phrase.in_shape[0], _epsilon(model))
-        case GlobalPool():
+        case GlobalPoolPhrase():
             yield "globalpool", own.GlobalPool()
-        case Dropout(by_channel=True):
+        case DropoutPhrase(by_channel=True):
             yield "dropout", own.ChannelDropout(phrase.rate)
-        case Dropout():
+        case DropoutPhrase():
             yield "dropout", own.Dropout(phrase.rate)
-        case Flatten():
+        case FlattenPhrase():
             yield "flatten", own.Flatten()
-        case Dense():
+        case DensePhrase():
             yield "dense", nn.Linear(phrase.in_shape[0], phrase.out_shape[0], phrase.bias)
 
 
-def _conv(conv: Conv) -> Iterable[tuple[str, nn.Module]]:
+def _conv(conv: ConvPhrase) -> Iterable[tuple[str, nn.Module]]:
     top, bottom, left, right = conv.padding
     symmetric = top == bottom and left == right
     if not symmetric:
@@ -164,7 +164,7 @@ def _conv(conv: Conv) -> Iterable[tuple[str, nn.Module]]:
     yield "conv", nn.Conv2d(conv.in_shape[0], conv.out_shape[0], conv.kernel, conv.stride, padding, bias=conv.bias)
 
 
-def _pool(pool: Pool) -> Iterable[tuple[str, nn.Module]]:
+def _pool(pool: PoolPhrase) -> Iterable[tuple[str, nn.Module]]:
     top, bottom, left, right = pool.padding
     if pool.mean:
         yield "avgpool", own.MeanPool(pool.kernel, pool.stride, (left, right, top, bottom))
@@ -177,7 +177,7 @@ def _pool(pool: Pool) -> Iterable[tuple[str, nn.Module]]:
     yield "pool", nn.MaxPool2d(pool.kernel, pool.stride)
 
 
-def _rounding_up_pads(pool: Pool) -> bool:
+def _rounding_up_pads(pool: PoolPhrase) -> bool:
     """Whether PyTorch's symmetric padding, rounded up, gives just these windows, without a copy."""
     if not any(pool.padding):
         return False
@@ -193,7 +193,7 @@ def _epsilon(model: Layers) -> float:
     return 1e-3 if _keras_constants(model) else 1e-5
 
 
-def _batch_norm(bn: BatchNorm, as_in_keras: bool) -> nn.Module:
+def _batch_norm(bn: BatchNormPhrase, as_in_keras: bool) -> nn.Module:
     channels = bn.in_shape[0]
     if as_in_keras:
         return own.KerasBatchNorm(channels, **({} if bn.momentum is None else {"momentum": bn.momentum}))
@@ -290,7 +290,7 @@ def _check_output(network: nn.Module, target: str, shape: Shape, classes: int) -
         for size in SIZES:
             if size > max(height, width) and _takes(network, (channels, size, size)):
                 raise ConfigError(f"{problem}; data.size={size} works") from error
-        raise ConfigError(f"{problem} with {channels} channels: {_first_line(error)}") from error
+        raise ConfigError(f"{problem} with {channels} channels: {first_line(error)}") from error
     found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     if found != (1, classes):
         raise ConfigError(f"model {target}: gives {found} for one picture, expected logits of shape (1, {classes})")
@@ -311,7 +311,3 @@ def _takes(network: nn.Module, shape: Shape) -> bool:
     except Exception:
         return False
     return True
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

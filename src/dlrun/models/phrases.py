@@ -45,7 +45,7 @@ class Phrase:
 
 
 @dataclass(frozen=True)
-class Conv(Phrase):
+class ConvPhrase(Phrase):
     """2-D convolution; `padding` is (top, bottom, left, right)."""
 
     kernel: tuple[int, int]
@@ -62,7 +62,7 @@ class Conv(Phrase):
 
 
 @dataclass(frozen=True)
-class Pool(Phrase):
+class PoolPhrase(Phrase):
     """2-D pooling; `padding` as of Conv, with values that never win and don't count towards a mean."""
 
     kernel: tuple[int, int]
@@ -73,12 +73,12 @@ class Pool(Phrase):
 
 
 @dataclass(frozen=True)
-class GlobalPool(Phrase):
+class GlobalPoolPhrase(Phrase):
     """(C, H, W) to the mean of each channel, (C,) (Lin et al. 2013)."""
 
 
 @dataclass(frozen=True)
-class BatchNorm(Phrase):
+class BatchNormPhrase(Phrase):
     """Batch normalization over the channels or units (Ioffe & Szegedy 2015).
 
     `momentum` is the share of the running averages that a batch leaves, as Keras counts (PyTorch's is 1 less it);
@@ -99,7 +99,7 @@ class BatchNorm(Phrase):
 
 
 @dataclass(frozen=True)
-class GroupNorm(Phrase):
+class GroupNormPhrase(Phrase):
     """Normalization of each picture by itself, over `groups` groups of channels (Wu & He 2018)."""
 
     groups: int
@@ -111,7 +111,7 @@ class GroupNorm(Phrase):
 
 
 @dataclass(frozen=True)
-class LayerNorm(Phrase):
+class LayerNormPhrase(Phrase):
     """Normalization of each picture by itself, over all its values (Ba et al. 2016), a factor and offset a channel."""
 
     @property
@@ -121,7 +121,7 @@ class LayerNorm(Phrase):
 
 
 @dataclass(frozen=True)
-class Activation(Phrase):
+class ActivationPhrase(Phrase):
     """An activation as a layer of its own; `slope` is that of leaky_relu below 0."""
 
     activation: str
@@ -129,7 +129,7 @@ class Activation(Phrase):
 
 
 @dataclass(frozen=True)
-class Dropout(Phrase):
+class DropoutPhrase(Phrase):
     """Dropout of values or, `by_channel`, of whole channels; `rate` is the share dropped, 0 <= rate < 1."""
 
     rate: float
@@ -137,12 +137,12 @@ class Dropout(Phrase):
 
 
 @dataclass(frozen=True)
-class Flatten(Phrase):
+class FlattenPhrase(Phrase):
     """(C, H, W) to (H*W*C,), in Keras' order: the channel runs fastest."""
 
 
 @dataclass(frozen=True)
-class Dense(Phrase):
+class DensePhrase(Phrase):
     """Fully connected layer."""
 
     activation: str
@@ -173,7 +173,7 @@ def plan(layers: Layers, shape: Sequence[int], classes: int) -> tuple[Phrase, ..
             f"model.layers: the last phrase {layers.layers[-1]!r} leaves the shape {_shown(reached)}; "
             "write flatten after it"
         )
-    return (*planned, Dense(f"dense {classes} none", reached, (classes,), "none"))
+    return (*planned, DensePhrase(f"dense {classes} none", reached, (classes,), "none"))
 
 
 def _read(text: str, where: str, layers: Layers, shape: Shape) -> Phrase:
@@ -291,7 +291,7 @@ def _conv(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     activation = words.one_of(ACTIVATIONS, layers.activation)
     _, *size = words.picture(shape)
     after, sides = words.fit(size, kernel, stride, padding)
-    return Conv(text, shape, (filters, *after), kernel, stride, _four(sides), activation, bias)
+    return ConvPhrase(text, shape, (filters, *after), kernel, stride, _four(sides), activation, bias)
 
 
 def _pool(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
@@ -308,49 +308,49 @@ def _window(text: str, words: _Words, shape: Shape, mean: bool) -> Phrase:
     padding = words.one_of(("same",), "valid")
     channels, *size = words.picture(shape)
     after, sides = words.fit(size, (window, window), stride, padding)
-    return Pool(text, shape, (channels, *after), (window, window), stride, _four(sides), mean)
+    return PoolPhrase(text, shape, (channels, *after), (window, window), stride, _four(sides), mean)
 
 
 def _globalpool(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     channels, *_ = words.picture(shape)
-    return GlobalPool(text, shape, (channels,))
+    return GlobalPoolPhrase(text, shape, (channels,))
 
 
 def _bn(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     momentum = words.share("the share of the old average that is kept") if words.left else None
-    return BatchNorm(text, shape, shape, momentum)
+    return BatchNormPhrase(text, shape, shape, momentum)
 
 
 def _groupnorm(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     groups = words.whole("the number of groups")
     if shape[0] % groups:
         raise words.fail(f"{shape[0]} channels can't be put into {groups} groups of one size")
-    return GroupNorm(text, shape, shape, groups)
+    return GroupNormPhrase(text, shape, shape, groups)
 
 
 def _layernorm(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
-    return LayerNorm(text, shape, shape)
+    return LayerNormPhrase(text, shape, shape)
 
 
 def _activation(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     name = text.split()[0]
     slope = words.share("the slope below 0") if name == "leaky_relu" and words.left else None
-    return Activation(text, shape, shape, name, slope)
+    return ActivationPhrase(text, shape, shape, name, slope)
 
 
 def _dropout(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
-    return Dropout(text, shape, shape, words.share("the share to drop"), by_channel=False)
+    return DropoutPhrase(text, shape, shape, words.share("the share to drop"), by_channel=False)
 
 
 def _dropout2d(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
-    return Dropout(text, words.picture(shape), shape, words.share("the share to drop"), by_channel=True)
+    return DropoutPhrase(text, words.picture(shape), shape, words.share("the share to drop"), by_channel=True)
 
 
 def _flatten(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     units = 1
     for length in shape:
         units *= length
-    return Flatten(text, shape, (units,))
+    return FlattenPhrase(text, shape, (units,))
 
 
 def _dense(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
@@ -359,7 +359,7 @@ def _dense(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     activation = words.one_of(ACTIVATIONS, layers.activation)
     if len(shape) != 1:
         raise words.fail(f"its input has the shape {_shown(shape)}; write flatten before it")
-    return Dense(text, shape, (units,), activation, bias)
+    return DensePhrase(text, shape, (units,), activation, bias)
 
 
 READERS: dict[str, Callable[[str, _Words, Layers, Shape], Phrase]] = {

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlrun.config.groups import Adadelta, Adam, Optimizer, Rmsprop, Sgd, Target
+from dlrun.config.groups import Adadelta, AdamOrAdamW, Optimizer, Rmsprop, Sgd, Target
 from dlrun.config.targets import explained, imported
 from dlrun.errors import ConfigError
 from dlrun.optim import keras
 
 
-def build(optimizer: Optimizer | Target, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+def build_optimizer(optimizer: Optimizer | Target, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
     """The optimizer of these parameters, on the device where they are.
 
     Raises:
@@ -26,7 +26,7 @@ def build(optimizer: Optimizer | Target, parameters: Iterable[Tensor]) -> torch.
             return _called(optimizer, trained)
         case Sgd():
             return _sgd(optimizer, trained)
-        case Adam():
+        case AdamOrAdamW():
             return keras.Adam(
                 trained,
                 lr=optimizer.lr,

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from dlrun.optim import keras
-from dlrun.store import saved as check
-from dlrun.store.saved import Wrong
+from dlrun.store import check
+from dlrun.store.check import Wrong
 
 KEPT: Mapping[type, tuple[set[str], set[str]]] = {
     keras.SGD: ({"momentum_buffer"}, set()),

@@ -14,7 +14,7 @@ OWN = Path("records")
 
 
 @dataclass(frozen=True)
-class Line:
+class RecordLine:
     """A record and where it stands."""
 
     record: Record
@@ -27,7 +27,7 @@ class Line:
     """Bytes of the file before it."""
 
 
-def expanded(paths: Iterable[Path]) -> list[Path]:
+def record_files(paths: Iterable[Path]) -> list[Path]:
     """The files meant, each once: of a folder those in it whose names end in .jsonl.
 
     Raises:
@@ -49,7 +49,7 @@ def own() -> list[Path]:
     return sorted(OWN.glob("*.jsonl")) if OWN.is_dir() else []
 
 
-def read(paths: Iterable[Path]) -> Iterator[Line]:
+def read(paths: Iterable[Path]) -> Iterator[RecordLine]:
     """Every record of some files, one at a time.
 
     Raises:
@@ -62,7 +62,7 @@ def read(paths: Iterable[Path]) -> Iterator[Line]:
             line = text.rstrip(b"\r\n")
             if line:
                 empty = False
-                yield Line(_record(line, path, number), path, number, line, start)
+                yield RecordLine(_record(line, path, number), path, number, line, start)
             start += len(text)
         if empty:
             raise UsageError(f"{path}: there is no record in it")
@@ -115,7 +115,7 @@ class Merged:
         self.disagreeing: set[bytes] = set()
         """Digests of hash, content of the data and seed of the runs whose results differ from each other."""
 
-    def add(self, line: Line) -> None:
+    def add(self, line: RecordLine) -> None:
         """Take a line in, unless its run is there already."""
         record, digest = line.record, hashlib.sha256(line.text).digest()
         place = _Place(record.experiment, record.result.seed, digest, line.path, line.start, len(line.text))

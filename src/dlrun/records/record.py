@@ -20,10 +20,10 @@ from dlrun.config.naming import called
 from dlrun.config.schema import Config, as_meant, contains_shorter, decisive, parse
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, Damaged, UsageError
-from dlrun.output import visible
 from dlrun.store.folders import outcome, read_config
 from dlrun.store.result import Result, checked, read_history
 from dlrun.store.status import Status
+from dlrun.text import visible
 
 SCHEMA = 1
 LONGEST = 4_000_000

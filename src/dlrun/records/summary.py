@@ -9,9 +9,9 @@ from typing import Any
 
 from dlrun.config.overrides import hydra_value
 from dlrun.output import Column, Table, column, counted, plain_text
-from dlrun.records.files import Line
+from dlrun.records.files import RecordLine
 from dlrun.records.record import Record
-from dlrun.spread import Spread
+from dlrun.spread import SeedMean
 
 MOST = 20
 """Disagreements that are written out."""
@@ -29,7 +29,7 @@ class _Group:
     places: set[str] = field(default_factory=set)
 
 
-def summary(lines: Iterable[Line]) -> Table:
+def summary(lines: Iterable[RecordLine]) -> Table:
     """A table of all configurations; results of one seed are averaged first."""
     groups: dict[tuple[str, str], _Group] = {}
     for line in lines:
@@ -84,7 +84,7 @@ def _order(group: _Group) -> tuple[str, str, str, str]:
 
 def _row(group: _Group) -> Mapping[str, Any]:
     settings, result = group.first.settings, group.first.result
-    spread = Spread.of([fmean(value for value, _ in found.values()) for found in group.results.values()])
+    spread = SeedMean.of([fmean(value for value, _ in found.values()) for found in group.results.values()])
     assert spread is not None
     return {
         "data": result.data["name"],
@@ -102,7 +102,7 @@ def _row(group: _Group) -> Mapping[str, Any]:
 
 
 def _accuracy(record: Mapping[str, Any]) -> str:
-    return Spread(record["n"], record["test_accuracy"], record["test_accuracy_std"]).text(4)
+    return SeedMean(record["n"], record["test_accuracy"], record["test_accuracy_std"]).text(4)
 
 
 def _disagreements(groups: Sequence[_Group]) -> list[str]:

@@ -1,1 +1,1 @@
-"""What many runs add up to: leaderboards, pages, and the writing of tables in every format."""
+"""What many runs add up to: leaderboards and pages."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dlrun.sinks.event_file import EventFile
-from dlrun.spread import Spread
+from dlrun.spread import SeedMean
 from dlrun.store.result import read_history
 
 CURVES = {"mean": 0.0, "mean+std": 1.0, "mean-std": -1.0}
@@ -79,7 +79,7 @@ def _write_curve(epochs: Sequence[Sequence[Mapping[str, float]]], split: str, di
     file = EventFile(folder)
     for number, rows in enumerate(epochs, start=1):
         for metric in METRICS:
-            spread = Spread.of([row[f"{split}_{metric}"] for row in rows])
+            spread = SeedMean.of([row[f"{split}_{metric}"] for row in rows])
             if spread is not None:
                 file.scalar(f"{metric}/epoch", spread.mean + distance * (spread.std or 0.0), number)
     file.close()

@@ -12,8 +12,8 @@ from dlrun.config.groups import DATA
 from dlrun.config.schema import Checkpoint, Config, Sweep
 from dlrun.data.facts import images_in
 from dlrun.errors import UsageError, did_you_mean
-from dlrun.output import Column, Record, Table, column, duration, plain_text
-from dlrun.spread import Spread
+from dlrun.output import Column, Fields, Table, column, duration, plain_text
+from dlrun.spread import SeedMean
 from dlrun.statistics import LEVEL, Measured, Runs, jitter, pair, spread
 from dlrun.store.scan import Run
 from dlrun.store.status import WRITTEN, Status
@@ -51,7 +51,7 @@ class Group:
 
     fields: Mapping[str, Any]
     runs: Sequence[Run]
-    accuracy: Spread | None
+    accuracy: SeedMean | None
     """Test accuracy after the last epoch over the completed runs."""
     others: Sequence[tuple[Run, Run]] = ()
     """Runs that do not count, each with the one of its seed that does."""
@@ -125,7 +125,7 @@ def _group(by_seed: Sequence[Sequence[Run]], changed: Collection[str]) -> Group:
         fields.pop(f"{group}.name", None)
     fields |= runs[-1].names
     results = [run.result for run in runs if run.result and run.status == Status.COMPLETED]
-    return Group(fields, runs, Spread.of([one.test["accuracy"] for one in results if one.test]), others)
+    return Group(fields, runs, SeedMean.of([one.test["accuracy"] for one in results if one.test]), others)
 
 
 def varying(groups: Sequence[Group]) -> list[str]:
@@ -154,7 +154,7 @@ def _differs(groups: Sequence[Group], name: str) -> bool:
 def _record(group: Group, tied: bool) -> dict[str, Any]:
     done = [run.result for run in group.completed() if run.result is not None]
     bests = [result.best for result in done if result.best]
-    top = Spread.of([one["accuracy"] for one in bests])
+    top = SeedMean.of([one["accuracy"] for one in bests])
     return {
         **group.fields,
         "n": len(done),
@@ -197,7 +197,7 @@ def _measured(group: Group) -> Measured:
 
 
 def _mean(values: Iterable[float]) -> float | None:
-    spread = Spread.of(list(values))
+    spread = SeedMean.of(list(values))
     return spread.mean if spread else None
 
 
@@ -213,13 +213,13 @@ def _status(group: Group) -> str:
 # --- columns ----------------------------------------------------------------------------------------------
 
 
-def _with_spread(record: Record, name: str) -> str:
+def _with_spread(record: Fields, name: str) -> str:
     if record[name] is None:
         return ""
-    return Spread(record["n"], record[name], record[f"{name}_std"]).text(4)
+    return SeedMean(record["n"], record[name], record[f"{name}_std"]).text(4)
 
 
-def _accuracy(record: Record) -> str:
+def _accuracy(record: Fields) -> str:
     return ("≈ " if record["tied_with_best"] else "") + _with_spread(record, "test_accuracy")
 
 
@@ -307,7 +307,7 @@ def _named(name: str, known: Sequence[str]) -> str:
     raise UsageError(f"column {name}: no such field{did_you_mean(name, [*known, *METRICS])}")
 
 
-def _usual(fields: list[str], records: Sequence[Record]) -> list[str]:
+def _usual(fields: list[str], records: Sequence[Fields]) -> list[str]:
     settled = all(set(record["status"].split()) == {str(record["n"]), Status.COMPLETED} for record in records)
     return fields + [name for name in SHOWN if not (settled and name == "status")]
 
@@ -332,7 +332,7 @@ def _order(value: Any) -> tuple[bool, float, str]:
     return (not is_number, float(value) if is_number else 0.0, "" if is_number else plain_text(value))
 
 
-def _notes(records: Sequence[Record], groups: Sequence[Group]) -> list[str]:
+def _notes(records: Sequence[Fields], groups: Sequence[Group]) -> list[str]:
     notes = []
     if any(record["tied_with_best"] for record in records):
         notes.append("≈ not told apart from the best (Welch's test at 5 %)")

@@ -20,16 +20,17 @@ from markupsafe import Markup
 
 from dlrun import __version__
 from dlrun.files import write_atomically
-from dlrun.output import Column, Record, Table, column, duration, plain_text, visible
+from dlrun.output import Column, Fields, Table, column, duration, plain_text
 from dlrun.report import leaderboard
 from dlrun.report.dots import Dots
 from dlrun.report.embedded import pictures
-from dlrun.report.page_tables import Sheet, sheet
-from dlrun.report.tiles import Entry, accuracies, tiles
-from dlrun.spread import Spread
+from dlrun.report.page_tables import Sheet, sheet_of
+from dlrun.report.tiles import LabelledRuns, accuracies, tiles
+from dlrun.spread import SeedMean
 from dlrun.store.scan import Run
 from dlrun.tables.compare import Comparison
 from dlrun.tables.render import curves_table, lessons_table, readings_table, rows_table
+from dlrun.text import visible
 
 CURVES = 300
 """Configurations whose curves are in the page: more are no picture any more."""
@@ -126,7 +127,7 @@ def _name(run: Run) -> str:
 # --- what belongs together --------------------------------------------------------------------------------
 
 
-def _entries(board: Table, runs: Sequence[Run]) -> list[Entry]:
+def _entries(board: Table, runs: Sequence[Run]) -> list[LabelledRuns]:
     """An entry for each row of the leaderboard, called by what varies, in its order."""
     by_folder = {str(run.folder): run for run in runs}
     names = [item for item in board.columns if item.fields[0] not in leaderboard.METRICS]
@@ -134,11 +135,11 @@ def _entries(board: Table, runs: Sequence[Run]) -> list[Entry]:
     for record in board.records:
         members = [by_folder[folder] for folder in record["folders"]]
         words = [_word(item, record) for item in names]
-        entries.append(Entry(", ".join(filter(None, words)) or _name(members[0]), members))
+        entries.append(LabelledRuns(", ".join(filter(None, words)) or _name(members[0]), members))
     return entries
 
 
-def _word(item: Column, record: Record) -> str:
+def _word(item: Column, record: Fields) -> str:
     """A varying field in a label: names speak for themselves, numbers need their field's name."""
     value = record.get(item.fields[0])
     if value is None or isinstance(value, str):
@@ -146,18 +147,18 @@ def _word(item: Column, record: Record) -> str:
     return f"{item.title} {item.show(record)}"
 
 
-def _rows_of(runs: Sequence[Run], labels: Mapping[Path, str]) -> list[Entry]:
+def _rows_of(runs: Sequence[Run], labels: Mapping[Path, str]) -> list[LabelledRuns]:
     rows: dict[str, list[Run]] = {}
     for run in runs:
         rows.setdefault(labels.get(run.folder, _name(run)), []).append(run)
     ordered = [label for label in dict.fromkeys(labels.values()) if label in rows]
-    return [Entry(label, rows[label]) for label in dict.fromkeys([*ordered, *rows])]
+    return [LabelledRuns(label, rows[label]) for label in dict.fromkeys([*ordered, *rows])]
 
 
 # --- tables -----------------------------------------------------------------------------------------------
 
 
-def _board(board: Table, entries: Sequence[Entry]) -> Sheet:
+def _board(board: Table, entries: Sequence[LabelledRuns]) -> Sheet:
     """The leaderboard with its dot plot, headed by the run's name where nothing varies."""
     columns = list(board.columns)
     records = [{**record, "label": entry.label} for record, entry in zip(board.records, entries, strict=True)]
@@ -167,13 +168,13 @@ def _board(board: Table, entries: Sequence[Entry]) -> Sheet:
     place = next(number for number, item in enumerate(columns) if item.fields[0] == "test_accuracy")
     table = Table(columns, records, notes=board.notes)
     if len(entries) == 1:
-        return sheet("board", "Result", table)
-    return sheet("board", "Leaderboard", table, dots, place, key="mean over seeds, 95 % interval")
+        return sheet_of("board", "Result", table)
+    return sheet_of("board", "Leaderboard", table, dots, place, key="mean over seeds, 95 % interval")
 
 
-def _dots_of(entry: Entry) -> Dots:
+def _dots_of(entry: LabelledRuns) -> Dots:
     values = accuracies(entry.runs)
-    spread = Spread.of(values)
+    spread = SeedMean.of(values)
     return Dots(spread.mean, spread.half_width, values) if spread else Dots()
 
 
@@ -186,16 +187,17 @@ def _compared(comparison: Comparison) -> Sheet:
     dots = [Dots(one.mean, one.half_width, list(one.measured.values()), one.published) for one in lines]
     ordered = Table([*ahead, *columns.values()], table.records, notes=table.notes[1:])
     key = "measured, interval for one more run"
-    return sheet("board", "Published and measured", ordered, dots, place=3, header=1, key=key)
+    return sheet_of("board", "Published and measured", ordered, dots, place=3, header=1, key=key)
 
 
 def _further(comparison: Comparison) -> list[Sheet]:
     """What stands below the rows, as far as there is any."""
     found = [
-        sheet(f"readings-{one.table}", f"Readings of {one.table}", readings_table(one)) for one in comparison.readings
+        sheet_of(f"readings-{one.table}", f"Readings of {one.table}", readings_table(one))
+        for one in comparison.readings
     ]
     if any(line.curve for line in comparison.lines):
-        found.insert(0, sheet("epochs", "Epoch by epoch", curves_table(comparison), header=1))
+        found.insert(0, sheet_of("epochs", "Epoch by epoch", curves_table(comparison), header=1))
     return [*found, *([_lessons(comparison)] if comparison.lessons else [])]
 
 
@@ -203,10 +205,10 @@ def _lessons(comparison: Comparison) -> Sheet:
     table = lessons_table(comparison)
     columns = {item.fields[0]: item for item in table.columns}
     ahead = [columns.pop(name) for name in ("claim", "outcome")]
-    return sheet("lessons", "Lessons", Table([*ahead, *columns.values()], table.records))
+    return sheet_of("lessons", "Lessons", Table([*ahead, *columns.values()], table.records))
 
 
-def _runs(entries: Sequence[Entry], folder: Path | None) -> Sheet:
+def _runs(entries: Sequence[LabelledRuns], folder: Path | None) -> Sheet:
     records = [_run_record(run, entry.label) for entry in entries for run in entry.runs]
     columns = [
         column("configuration", "label"),
@@ -220,7 +222,7 @@ def _runs(entries: Sequence[Entry], folder: Path | None) -> Sheet:
         column("folder", "name"),
     ]
     links = [_link(run.source or run.folder, folder) for entry in entries for run in entry.runs]
-    return sheet("runs", "Runs", Table(columns, records), links=links, linked=len(columns) - 1)
+    return sheet_of("runs", "Runs", Table(columns, records), links=links, linked=len(columns) - 1)
 
 
 def _run_record(run: Run, label: str) -> dict[str, Any]:
@@ -241,7 +243,7 @@ def _run_record(run: Run, label: str) -> dict[str, Any]:
     }
 
 
-def _best(record: Record) -> str:
+def _best(record: Fields) -> str:
     return "" if record["best"] is None else f"{record['best']:.4f} (epoch {record['best_epoch']})"
 
 
@@ -257,7 +259,7 @@ def _failures(runs: Sequence[Run], folder: Path | None) -> Sheet | None:
     links = [_link(Path(record["log"]), folder) for record in table.records]
     linked = len(table.columns) - 1
     return (
-        sheet("failures", "Failed runs", Table(table.columns, table.records), links=links, linked=linked)
+        sheet_of("failures", "Failed runs", Table(table.columns, table.records), links=links, linked=linked)
         if links
         else None
     )
@@ -266,7 +268,7 @@ def _failures(runs: Sequence[Run], folder: Path | None) -> Sheet | None:
 # --- curves -----------------------------------------------------------------------------------------------
 
 
-def _curves(entries: Sequence[Entry], printed: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
+def _curves(entries: Sequence[LabelledRuns], printed: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
     """Every run's columns; `printed` adds a curve to an entry, by its label."""
     found = []
     for entry in entries:
@@ -308,7 +310,7 @@ def _short(value: float | None) -> float | None:
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainedWith:
     """What one entry was trained with: the command, and the fields in which the entries differ."""
 
     label: str
@@ -321,10 +323,10 @@ def _varying(runs: Sequence[Run]) -> list[str]:
     return [name for name in names if len({plain_text(run.fields.get(name)) for run in runs}) > 1]
 
 
-def _settings(entry: Entry, varying: Sequence[str]) -> Settings:
+def _settings(entry: LabelledRuns, varying: Sequence[str]) -> TrainedWith:
     run = entry.runs[0]
     own = [(name, plain_text(run.fields[name])) for name in varying if name in run.fields and name != "seed"]
-    return Settings(entry.label, command(run), own)
+    return TrainedWith(entry.label, command(run), own)
 
 
 def command(run: Run) -> str:
@@ -336,7 +338,7 @@ def _environments(runs: Sequence[Run]) -> Sheet:
     counts = Counter(_environment(run) for run in runs if run.result)
     records = [{**dict(one), "runs": number} for one, number in counts.most_common()]
     titles = dict.fromkeys(name for record in records for name in record)
-    return sheet("environments", "Environment", Table([column(title) for title in titles], records))
+    return sheet_of("environments", "Environment", Table([column(title) for title in titles], records))
 
 
 def _environment(run: Run) -> tuple[tuple[str, str], ...]:

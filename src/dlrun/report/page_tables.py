@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlrun.output import Column, Record, Table
+from dlrun.output import Column, Fields, Table
 from dlrun.report.dots import Axis, Dots, axis
 from dlrun.store.status import Status
 
@@ -36,7 +36,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class SheetLine:
     """One row."""
 
     cells: Sequence[Cell]
@@ -52,7 +52,7 @@ class Sheet:
     id: str
     title: str
     heads: Sequence[Head]
-    lines: Sequence[Line]
+    lines: Sequence[SheetLine]
     notes: Sequence[str]
     header: int
     place: int | None
@@ -66,7 +66,7 @@ class Sheet:
         return any(line.dots and line.dots.published is not None for line in self.lines)
 
 
-def sheet(
+def sheet_of(
     id: str,
     title: str,
     table: Table,
@@ -94,11 +94,11 @@ def sheet(
         if links:
             cells[linked] = Cell(cells[linked].text, cells[linked].key, link=links[number])
         row = dots[number] if dots else None
-        lines.append(Line(cells, row, in_words(row) if row else ""))
+        lines.append(SheetLine(cells, row, in_words(row) if row else ""))
     return Sheet(id, title, heads, lines, table.notes, header, place if scale else None, scale, key)
 
 
-def _cell(item: Column, record: Record) -> Cell:
+def _cell(item: Column, record: Fields) -> Cell:
     text, value = item.show(record), record.get(item.fields[0])
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     tone = _tone(text) if item.fields[0] in BADGES else ""

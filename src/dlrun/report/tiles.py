@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlrun.output import counted, duration
-from dlrun.spread import Spread
+from dlrun.spread import SeedMean
 from dlrun.store.scan import Run
 from dlrun.store.status import Status
 from dlrun.tables.compare import NOT_COMPARABLE, Comparison
 
 
 @dataclass(frozen=True)
-class Entry:
+class LabelledRuns:
     """Runs that belong together (seeds of one configuration, of one row), by what they are called."""
 
     label: str
@@ -34,7 +34,7 @@ class Tile:
     note: str = ""
 
 
-def tiles(runs: Sequence[Run], entries: Sequence[Entry], comparison: Comparison | None) -> list[Tile]:
+def tiles(runs: Sequence[Run], entries: Sequence[LabelledRuns], comparison: Comparison | None) -> list[Tile]:
     """The numbers at the top: how good, how many, how large, how long."""
     first = _verdict_tiles(comparison) if comparison else _accuracy_tiles(entries)
     counts = Counter(run.status for run in runs)
@@ -74,9 +74,9 @@ def _verdict_tiles(comparison: Comparison) -> list[Tile]:
     return tiles
 
 
-def _accuracy_tiles(entries: Sequence[Entry]) -> list[Tile]:
+def _accuracy_tiles(entries: Sequence[LabelledRuns]) -> list[Tile]:
     best = max(entries, key=lambda entry: _mean(entry.runs), default=None)
-    spread = Spread.of(accuracies(best.runs)) if best else None
+    spread = SeedMean.of(accuracies(best.runs)) if best else None
     if best is None or spread is None:
         return []
     if len(entries) == 1:
@@ -85,5 +85,5 @@ def _accuracy_tiles(entries: Sequence[Entry]) -> list[Tile]:
 
 
 def _mean(runs: Sequence[Run]) -> float:
-    spread = Spread.of(accuracies(runs))
+    spread = SeedMean.of(accuracies(runs))
     return spread.mean if spread else -1.0

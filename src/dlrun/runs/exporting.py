@@ -143,7 +143,7 @@ def _pictures(count: int, shape: tuple[int, ...]) -> Tensor:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters talk much of what is their own affair."""
+    """What the exporters say of themselves is not shown."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -18,10 +18,9 @@ from dlrun.data.foreign import Fitted, fitted
 from dlrun.data.inputs import Inputs
 from dlrun.data.prepare import Prepare, prepare_for
 from dlrun.errors import Damaged, UsageError, is_out_of_memory
-from dlrun.models.build import build
+from dlrun.models.build import build_network
 from dlrun.runs.trust import check_trust, without_download
-from dlrun.store import checkpoint
-from dlrun.store import saved as check
+from dlrun.store import check, checkpoint
 from dlrun.store.checkpoint import CheckpointError
 from dlrun.store.folders import outcome, read_config
 from dlrun.store.status import Status
@@ -91,7 +90,7 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
     if not best:
         _refuse_another(content, given, path)
     inputs = _inputs(content, path)
-    model = build(config.model, inputs.shape, len(inputs.classes))
+    model = build_network(config.model, inputs.shape, len(inputs.classes))
     _load_weights(model, content, path, best)
     return Loaded(
         config=config,

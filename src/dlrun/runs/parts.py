@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dlrun.data.inputs import Inputs
     from dlrun.data.prepare import Prepare
     from dlrun.training.state import State
-    from dlrun.training.step import Settings
+    from dlrun.training.step import LoopSettings
 
 log = logging.getLogger("dlrun")
 
@@ -45,7 +45,7 @@ class Parts:
     prepare: "Prepare"
     prepare_evaluated: "Prepare"
     state: "State"
-    settings: "Settings"
+    settings: "LoopSettings"
     threads: int
     parameters: dict[str, int]
     ranks: Ranks
@@ -165,13 +165,13 @@ def _state(
     config: Config, shape: tuple[int, ...], classes: int, device: "torch.device", precision: Precision
 ) -> "State":
     """Network, optimizer and average as they are before the first step, drawn from torch's generator."""
-    from dlrun.models.build import build as build_model
+    from dlrun.models.build import build_network
     from dlrun.optim.average import Average
-    from dlrun.optim.build import build as build_optimizer
+    from dlrun.optim.build import build_optimizer
     from dlrun.optim.quick_start import without_compiler
     from dlrun.training.state import State, Totals
 
-    model = build_model(config.model, shape, classes).to(device)
+    model = build_network(config.model, shape, classes).to(device)
     if not config.compile:
         without_compiler()
     optimizer = build_optimizer(config.optimizer, list(model.parameters()))
@@ -183,10 +183,10 @@ def _state(
     return State(model, optimizer, precision.scaler(), average, Totals.zero(device))
 
 
-def _settings(config: Config, precision: Precision) -> "Settings":
-    from dlrun.training.step import Settings
+def _settings(config: Config, precision: Precision) -> "LoopSettings":
+    from dlrun.training.step import LoopSettings
 
-    return Settings(
+    return LoopSettings(
         epochs=config.epochs,
         batch_size=config.batch_size,
         eval_batch_size=config.eval_batch_size,
@@ -230,8 +230,7 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
         DataError: The data are not those it was trained on.
         UsageError: It is of another run.
     """
-    from dlrun.store import checkpoint
-    from dlrun.store import saved as check
+    from dlrun.store import check, checkpoint
 
     folder = run_dir / "checkpoints"
     saved = checkpoint.load_last(folder)
@@ -269,7 +268,7 @@ def _check_progress(parts: Parts) -> None:
         Wrong: They don't.
     """
     from dlrun.sinks.history import columns
-    from dlrun.store import saved as check
+    from dlrun.store import check
 
     state, steps = parts.state, parts.steps_per_epoch
     check.whole(state.epoch, "counters.epoch", low=1, high=parts.config.epochs + 1)

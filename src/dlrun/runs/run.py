@@ -12,6 +12,7 @@ from dlrun.config.groups import Layers, Target
 from dlrun.config.schema import Config
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import DataError, DlrunError, Interrupted, RunFailed, UsageError, is_out_of_memory, is_shortage
+from dlrun.output import counted
 from dlrun.runs.outcome import Report, device_name, explain
 from dlrun.runs.parts import Parts, build, resume
 from dlrun.runs.trust import go_on
@@ -20,11 +21,10 @@ from dlrun.store.result import Result, reopen
 from dlrun.store.status import Status
 from dlrun.training.distributed import ALONE, Agreed, Ranks
 from dlrun.training.events import Event, Metrics, Sink
-from dlrun.training.precision import in_words
 from dlrun.training.signals import Noticed, noticing_signals
 
 if TYPE_CHECKING:
-    from dlrun.sinks.shown import Pictures
+    from dlrun.sinks.shown import PictureSink
     from dlrun.sinks.tensorboard import Subject
 
 log = logging.getLogger("dlrun")
@@ -36,7 +36,8 @@ def check(config: Config) -> None:
     Raises:
         ConfigError, DataError: The first mistake found.
     """
-    from dlrun.data.facts import facts, locate
+    from dlrun.data.facts import facts
+    from dlrun.data.places import locate
     from dlrun.models.phrases import plan
 
     if isinstance(config.data, Target):
@@ -252,13 +253,13 @@ def _test(parts: Parts, stop: Callable[[], bool]) -> Metrics | None:
     return evaluate(model, parts.test, parts.prepare_evaluated, parts.settings, stop, parts.ranks)
 
 
-def _pictures(parts: Parts, run_dir: Path, stack: contextlib.ExitStack) -> "Pictures | None":
+def _pictures(parts: Parts, run_dir: Path, stack: contextlib.ExitStack) -> "PictureSink | None":
     config = parts.config
     if config.tensorboard == "off" and not config.profile:
         return None
-    from dlrun.sinks.shown import Pictures
+    from dlrun.sinks.shown import PictureSink
 
-    pictures = Pictures(run_dir, config, parts.state, parts.settings, _subject(parts), parts.factor)
+    pictures = PictureSink(run_dir, config, parts.state, parts.settings, _subject(parts), parts.factor)
     stack.callback(pictures.close)
     return pictures
 
@@ -272,7 +273,7 @@ def _subject(parts: Parts) -> "Subject":
     facts = {
         "data": f"{parts.dataset.name}, {parts.counts()}",
         "parameters": str(parts.parameters["total"]),
-        "device": f"{device_name(parts.state.device)}, {in_words(parts.threads)}",
+        "device": f"{device_name(parts.state.device)}, {counted(parts.threads, 'thread')}",
     }
     return Subject(
         train=parts.train,

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from PIL.Image import Image, fromarray
 from torch import nn
 
-from dlrun import drawing as sheets
+from dlrun import drawing
 from dlrun.data.dataset import Split
-from dlrun.data.samples import how_many
+from dlrun.data.samples import how_many_on_sheet
 from dlrun.files import write_atomically
 from dlrun.sinks.mistakes import mistakes_sheet
 from dlrun.training.evaluation import Predictions, precision_and_recall
@@ -82,7 +82,7 @@ def write(
 def _pages(outcome: Predictions, test: Split, classes: Sequence[str], model: nn.Module) -> dict[str, Image]:
     """What is made of pictures: Pillow lays them out in a tenth of the time that matplotlib takes."""
     pages = {}
-    most = how_many(test, SHOWN_MISTAKES, SHOWN_PIXELS)
+    most = how_many_on_sheet(test, SHOWN_MISTAKES, SHOWN_PIXELS)
     mistakes = mistakes_sheet(outcome, test, classes, most, columns=5, tile=112)
     if mistakes is not None:
         pages["mistakes"] = mistakes
@@ -135,7 +135,7 @@ def confusion_matrix(figure: Figure, counts: np.ndarray, classes: Sequence[str])
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     _name_ticks(axes, classes)
-    if len(classes) <= sheets.MOST_NUMBERED:
+    if len(classes) <= drawing.MOST_NUMBERED:
         for row, column in zip(*counts.nonzero(), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=7)
@@ -162,7 +162,7 @@ def filters(kernels: np.ndarray) -> Image:
     """The kernels of the first convolution, float (filters, C, H, W), each scaled to its own range."""
     low, high = (limit(kernels, axis=(1, 2, 3), keepdims=True) for limit in (np.min, np.max))
     pixels = (255 * (kernels - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
-    return sheets.sheet(pixels, columns=8, tile=48)
+    return drawing.sheet(pixels, columns=8, tile=48)
 
 
 def first_kernels(model: nn.Module) -> np.ndarray | None:
@@ -194,7 +194,7 @@ def _short(name: str) -> str:
 
 
 def _save_page(page: Image, folder: Path, name: str) -> None:
-    content = sheets.png(page)
+    content = drawing.png(page)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{page.width}" height="{page.height}">'
     image = f'<image width="100%" height="100%" href="data:image/png;base64,{base64.b64encode(content).decode()}"/>'
     write_atomically(folder / f"{name}.png", content)
@@ -206,7 +206,7 @@ def _save(figure: Figure, folder: Path, name: str) -> None:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     # All of it is opaque, and without the alpha channel there is less to compress.
-    write_atomically(folder / f"{name}.png", sheets.png(fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")))
-    drawing = io.BytesIO()
-    figure.savefig(drawing, format="svg", metadata={"Date": None})
-    write_atomically(folder / f"{name}.svg", drawing.getvalue())
+    write_atomically(folder / f"{name}.png", drawing.png(fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")))
+    vector = io.BytesIO()
+    figure.savefig(vector, format="svg", metadata={"Date": None})
+    write_atomically(folder / f"{name}.svg", vector.getvalue())

@@ -10,7 +10,7 @@ from dlrun.sinks.event_file import Histogram
 
 BUCKETS = 32
 SAMPLE = 1 << 15
-"""Values of a tensor that are counted; of larger tensors every so-manieth one."""
+"""Values of a tensor that are counted; of larger tensors one in so many."""
 MOST_SNAPSHOTS = 30
 BYTES_EACH, MOST_BYTES = 650, 2_000_000
 
@@ -38,7 +38,7 @@ def tagged(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield f"gradients/{name}", parameter.grad
 
 
-def counted(values: Tensor) -> Histogram | None:
+def in_buckets(values: Tensor) -> Histogram | None:
     """The values in buckets of equal width from the least to the greatest; None where none is finite.
 
     On the CPU, since PyTorch has no deterministic histogram for GPUs.
@@ -48,7 +48,7 @@ def counted(values: Tensor) -> Histogram | None:
     low, high = (limit.item() for limit in sample.aminmax()) if len(sample) else (math.nan, math.nan)
     if not math.isfinite(high - low):
         finite = sample[sample.isfinite()]
-        return counted(finite) if 0 < len(finite) < len(sample) else None
+        return in_buckets(finite) if 0 < len(finite) < len(sample) else None
     if high <= low:
         limits, counts = [low, low], [0.0, float(len(sample))]
     else:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from PIL.Image import Image
 
-from dlrun import drawing as sheets
+from dlrun import drawing
 from dlrun.data.dataset import Split
 from dlrun.training.evaluation import Predictions
 
@@ -20,10 +20,10 @@ def mistakes_sheet(
     """At most so many mistakes with predicted class, its probability and true class; None of none.
 
     Args:
-        columns, tile: As of `sheets.sheet`.
+        columns, tile: As of `drawing.sheet`.
     """
     chosen = outcome.mistakes(most)
     if not len(chosen):
         return None
     images = test.images[chosen.to(test.images.device)].cpu().numpy()
-    return sheets.sheet(images, outcome.captions(chosen, classes), columns, tile)
+    return drawing.sheet(images, outcome.captions(chosen, classes), columns, tile)

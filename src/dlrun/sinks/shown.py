@@ -15,13 +15,13 @@ from dlrun.store.result import read_history
 from dlrun.training.evaluation import Predictions, examine, judged
 from dlrun.training.events import Event, StepsTaken
 from dlrun.training.state import State
-from dlrun.training.step import Settings
+from dlrun.training.step import LoopSettings
 
 RATES = 400
 """Points of the learning-rate curve."""
 
 
-class Pictures:
+class PictureSink:
     """Listens for TensorBoard while the run goes on, and draws figures when it is finished.
 
     Args:
@@ -33,7 +33,7 @@ class Pictures:
         run_dir: Path,
         config: Config,
         state: State,
-        settings: Settings,
+        settings: LoopSettings,
         subject: Subject,
         factor: Callable[[int], float],
     ) -> None:

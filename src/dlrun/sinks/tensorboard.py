@@ -12,13 +12,13 @@ from pathlib import Path
 from PIL.Image import Image
 from torch import Tensor
 
-from dlrun import drawing as sheets
+from dlrun import drawing
 from dlrun.config.groups import Augment
 from dlrun.data.dataset import Split
-from dlrun.data.samples import augmented, how_many, spread
+from dlrun.data.samples import augmented, how_many_on_sheet, through_classes
 from dlrun.randomness import undisturbed_random
 from dlrun.sinks.event_file import EventFile
-from dlrun.sinks.histograms import counted, epochs_to_log, tagged
+from dlrun.sinks.histograms import epochs_to_log, in_buckets, tagged
 from dlrun.sinks.hyperparameters import FIRST, METRICS
 from dlrun.sinks.mistakes import mistakes_sheet
 from dlrun.sinks.network_graph import graph_of
@@ -109,18 +109,18 @@ class TensorBoard:
 
     def _histograms(self, epoch: int) -> None:
         for tag, values in tagged(self.state.model):
-            histogram = counted(values)
+            histogram = in_buckets(values)
             if histogram is not None:
                 self.train.histogram(tag, histogram, epoch)
 
     def _samples(self) -> None:
         train, classes = self.subject.train, self.subject.classes
-        chosen = spread(train.labels, how_many(train, SAMPLES, SAMPLE_PIXELS))
+        chosen = through_classes(train.labels, how_many_on_sheet(train, SAMPLES, SAMPLE_PIXELS))
         images, names = train.images[chosen], [classes[label] for label in train.labels[chosen].tolist()]
-        self._picture(self.train, "samples", sheets.sheet(images.cpu().numpy(), names), 0)
+        self._picture(self.train, "samples", drawing.sheet(images.cpu().numpy(), names), 0)
         if self.subject.augment != Augment():
             changed = augmented(images, self.subject.augment)
-            self._picture(self.train, "augmented_samples", sheets.sheet(changed.cpu().numpy(), names), 0)
+            self._picture(self.train, "augmented_samples", drawing.sheet(changed.cpu().numpy(), names), 0)
 
     def _graph(self) -> None:
         image = self.subject.prepare(self.subject.train.images[:1])
@@ -143,9 +143,9 @@ class TensorBoard:
             self.test.scalar("accuracy/epoch", outcome.accuracy, epoch)
         if self.full:
             confusion = outcome.confusion()
-            self._picture(self.test, "confusion_matrix", sheets.matrix(confusion.numpy(), self.subject.classes), epoch)
+            self._picture(self.test, "confusion_matrix", drawing.matrix(confusion.numpy(), self.subject.classes), epoch)
             test = self.subject.test
-            most = how_many(test, SAMPLES, SAMPLE_PIXELS)
+            most = how_many_on_sheet(test, SAMPLES, SAMPLE_PIXELS)
             wrong = mistakes_sheet(outcome, test, self.subject.classes, most)
             if wrong is not None:
                 self._picture(self.test, "mistakes", wrong, epoch)
@@ -162,7 +162,7 @@ class TensorBoard:
             file.flush()
 
     def _picture(self, file: EventFile, tag: str, page: Image, step: int) -> None:
-        file.image(tag, sheets.png(page), page.size, step)
+        file.image(tag, drawing.png(page), page.size, step)
 
 
 def _table(confusion: Tensor, classes: tuple[str, ...]) -> str:

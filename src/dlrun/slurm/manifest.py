@@ -16,7 +16,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class Run:
+class SubmittedRun:
     """One run: all it takes to train it on a node."""
 
     folder: str
@@ -47,7 +47,7 @@ class Manifest:
     name: str
     words: list[str]
     """What was typed after `dlrun slurm submit`; empty for the launcher."""
-    runs: list[Run] = field(default_factory=list)
+    runs: list[SubmittedRun] = field(default_factory=list)
     jobs: list[Submitted] = field(default_factory=list)
     schema: int = SCHEMA
 
@@ -56,7 +56,7 @@ class Manifest:
         """Where the manifest, the batch scripts and the logs of the jobs lie."""
         return PARENT / self.name
 
-    def add(self, runs: Iterable[Run]) -> None:
+    def add(self, runs: Iterable[SubmittedRun]) -> None:
         """Take runs in; one that is there already is replaced."""
         by_folder = {run.folder: run for run in (*self.runs, *runs)}
         self.runs = list(by_folder.values())
@@ -83,7 +83,7 @@ def read(name: str) -> Manifest:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["schema"] != SCHEMA:
             raise ValueError("schema")
-        values["runs"] = [Run(**one) for one in values["runs"]]
+        values["runs"] = [SubmittedRun(**one) for one in values["runs"]]
         values["jobs"] = [Submitted(**one) for one in values["jobs"]]
         return Manifest(**values)
     except FileNotFoundError:

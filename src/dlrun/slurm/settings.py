@@ -17,7 +17,7 @@ TARGET = "hydra_plugins.dlrun_plugins.slurm.SlurmLauncher"
 
 
 @dataclass
-class Settings:
+class SlurmSettings:
     """One Slurm job, which may hold several runs."""
 
     partition: str | None = option(None, "partition (null: the cluster's default)")
@@ -56,19 +56,19 @@ class Settings:
         return found
 
 
-def settings_from(values: Mapping[str, Any]) -> Settings:
+def settings_from(values: Mapping[str, Any]) -> SlurmSettings:
     """The settings of a composed `hydra.launcher` node, checked.
 
     Raises:
         ConfigError: An unknown field, a wrong type, a value out of range.
     """
     plain = {key: value for key, value in values.items() if key != "_target_"}
-    settings: Settings = fill(Settings, plain, FIELD)
+    settings: SlurmSettings = fill(SlurmSettings, plain, FIELD)
     settings.further()
     return settings
 
 
-def asked(words: Sequence[str], always: bool = False) -> tuple[Settings | None, list[str]]:
+def asked(words: Sequence[str], always: bool = False) -> tuple[SlurmSettings | None, list[str]]:
     """What was typed, parted: the settings where a Slurm launcher was chosen (else None), and the rest.
 
     Args:

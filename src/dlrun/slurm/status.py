@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlrun.output import Table, column, counted
-from dlrun.slurm.manifest import Manifest, Run
+from dlrun.slurm.manifest import Manifest, SubmittedRun
 from dlrun.slurm.queue import queue
 from dlrun.store.result import Result, read_result
 from dlrun.store.scan import history_of
@@ -30,7 +30,7 @@ ASK_SECONDS = 10.0
 class Seen:
     """One run as it stands."""
 
-    run: Run
+    run: SubmittedRun
     status: Status
     """`queued`, `running`, `done`, `failed`, `preempted` (begun, and waits in the queue to go on), or `lost`
     (no result, and no job of Slurm will make one: killed, or cancelled)."""
@@ -59,7 +59,7 @@ def look(manifest: Manifest, waiting: Mapping[str, str] | None = None) -> list[S
     return [_seen(run, manifest.job_of(run.folder), known) for run in manifest.runs]
 
 
-def _seen(run: Run, job: str | None, waiting: Mapping[str, str]) -> Seen:
+def _seen(run: SubmittedRun, job: str | None, waiting: Mapping[str, str]) -> Seen:
     folder = Path(run.folder)
     found = read_result(folder)
     result = found if found and run.owns(found) else None

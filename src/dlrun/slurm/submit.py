@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
 from dlrun.extras import command
-from dlrun.slurm.manifest import Manifest, Run, Submitted, names, read
+from dlrun.slurm.manifest import Manifest, Submitted, SubmittedRun, names, read
 from dlrun.slurm.queue import queue
-from dlrun.slurm.settings import Settings
+from dlrun.slurm.settings import SlurmSettings
 from dlrun.slurm.status import was_killed
 from dlrun.slurm.work import work
 from dlrun.store.folders import hold
@@ -55,7 +55,7 @@ class Sorted:
     missing: list[Job]
 
 
-def submit(jobs: Sequence[Job], settings: Settings, sweep: Sweep, manifest: Manifest) -> Sorted:
+def submit(jobs: Sequence[Job], settings: SlurmSettings, sweep: Sweep, manifest: Manifest) -> Sorted:
     """Submit those of the jobs that have neither a result nor a place in the queue.
 
     Data are read and parsed here first, so that a thousand jobs find them in the cache. When Slurm refuses,
@@ -154,10 +154,10 @@ def _load_data(jobs: Iterable[Job]) -> dict[str, str]:
     }
 
 
-def _run(job: Job, fingerprint: str) -> Run:
+def _run(job: Job, fingerprint: str) -> SubmittedRun:
     """The job as it is submitted: what `precision=auto` came to here also holds on the node."""
     fixed = [text for text in job.overrides if not text.startswith("precision=")]
-    return Run(shown(job.run_dir), [*fixed, f"precision={job.config.precision}"], job.hash, fingerprint)
+    return SubmittedRun(shown(job.run_dir), [*fixed, f"precision={job.config.precision}"], job.hash, fingerprint)
 
 
 def shown(folder: Path) -> str:
@@ -165,14 +165,14 @@ def shown(folder: Path) -> str:
     return Path(os.path.relpath(folder)).as_posix()
 
 
-def _on_node(sweep: Sweep, settings: Settings) -> dict[str, Any]:
+def _on_node(sweep: Sweep, settings: SlurmSettings) -> dict[str, Any]:
     """The sweep's settings for inside a job: by default a run after the other, or `per_gpu` on each GPU."""
     slots = sweep.slots or (settings.gpus * sweep.per_gpu if settings.gpus else 1)
     inside = Sweep(slots=slots, per_gpu=sweep.per_gpu, retries=sweep.retries, timeout=sweep.timeout)
     return dataclasses.asdict(replace(inside, on_failure=sweep.on_failure))
 
 
-def _executor(settings: Settings, manifest: Manifest) -> "SlurmExecutor":
+def _executor(settings: SlurmSettings, manifest: Manifest) -> "SlurmExecutor":
     try:
         import submitit
     except ImportError:
@@ -185,7 +185,7 @@ def _executor(settings: Settings, manifest: Manifest) -> "SlurmExecutor":
     return executor
 
 
-def _parameters(settings: Settings, name: str) -> dict[str, Any]:
+def _parameters(settings: SlurmSettings, name: str) -> dict[str, Any]:
     """The settings in submitit's words."""
     wanted = {
         "job_name": f"dlrun-{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}",
@@ -208,7 +208,7 @@ def _parameters(settings: Settings, name: str) -> dict[str, Any]:
     return {key: value for key, value in wanted.items() if value is not None}
 
 
-def _sbatch(executor: "SlurmExecutor", groups: Sequence[Sequence[Run]], sweep: dict[str, Any]) -> list[str]:
+def _sbatch(executor: "SlurmExecutor", groups: Sequence[Sequence[SubmittedRun]], sweep: dict[str, Any]) -> list[str]:
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     plain = [

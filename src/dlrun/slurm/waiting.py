@@ -4,17 +4,18 @@ from collections.abc import Sequence
 
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted
-from dlrun.output import counted, visible
-from dlrun.slurm.manifest import Run, begun
-from dlrun.slurm.settings import Settings
+from dlrun.output import counted
+from dlrun.slurm.manifest import SubmittedRun, begun
+from dlrun.slurm.settings import SlurmSettings
 from dlrun.slurm.status import wait
 from dlrun.slurm.submit import Sorted, shown, submit
 from dlrun.store.result import read_result
 from dlrun.store.status import Status
 from dlrun.sweeps.jobs import Job, Outcome, complete, reason_of
+from dlrun.text import visible
 
 
-def run_on_slurm(jobs: Sequence[Job], settings: Settings, sweep: Sweep, name: str) -> list[Outcome]:
+def run_on_slurm(jobs: Sequence[Job], settings: SlurmSettings, sweep: Sweep, name: str) -> list[Outcome]:
     """Submit the jobs that are missing, wait until all are over, and say what became of each.
 
     Raises:
@@ -35,7 +36,7 @@ def run_on_slurm(jobs: Sequence[Job], settings: Settings, sweep: Sweep, name: st
     return [_outcome(job, job in sort.done, runs.get(shown(job.run_dir))) for job in jobs]
 
 
-def told(sort: Sorted, settings: Settings) -> str:
+def told(sort: Sorted, settings: SlurmSettings) -> str:
     """What was submitted and what was not, in one line."""
     runs = len(sort.missing)
     jobs = -(-runs // settings.runs_per_job)
@@ -46,7 +47,7 @@ def told(sort: Sorted, settings: Settings) -> str:
     return ", ".join(parts)
 
 
-def _outcome(job: Job, before: bool, run: Run | None) -> Outcome:
+def _outcome(job: Job, before: bool, run: SubmittedRun | None) -> Outcome:
     result = complete(job)
     if result and (before or run is None or run.owns(result)):
         return Outcome(job, Status.SKIPPED if before else Status.COMPLETED, result)

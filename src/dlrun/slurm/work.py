@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from dlrun.config.fields import fill
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, UsageError
-from dlrun.slurm.manifest import Run
+from dlrun.slurm.manifest import SubmittedRun
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.launch import launch
 from dlrun.sweeps.slots import cores
@@ -24,7 +24,7 @@ def work(runs: Sequence[Mapping[str, Any]], sweep: Mapping[str, Any]) -> None:
     """Train the runs of this job; a run that is complete is left alone, one that was interrupted goes on.
 
     Args:
-        runs: The fields of `dlrun.slurm.manifest.Run`, plain values.
+        runs: The fields of `dlrun.slurm.manifest.SubmittedRun`, plain values.
         sweep: The fields of `dlrun.config.schema.Sweep`, plain values.
 
     Raises:
@@ -37,7 +37,7 @@ def work(runs: Sequence[Mapping[str, Any]], sweep: Mapping[str, Any]) -> None:
     settings: Sweep = fill(Sweep, sweep, "sweep.")
     try:
         at_once = min(len(runs), settings.slots or 1)
-        outcomes = launch([_job(Run(**run), at_once) for run in runs], settings)
+        outcomes = launch([_job(SubmittedRun(**run), at_once) for run in runs], settings)
     except Interrupted as error:
         print(error, flush=True)
         sys.exit(error.exit_status)
@@ -52,7 +52,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise Interrupted(f"stopped by {signal.Signals(number).name} between runs", number)
 
 
-def _job(run: Run, at_once: int) -> Job:
+def _job(run: SubmittedRun, at_once: int) -> Job:
     job = Job.of(tuple(run.overrides), Path(run.folder))
     if job.hash != run.hash:
         raise UsageError(f"{run.folder}: the configs have changed since this was submitted; submit again")

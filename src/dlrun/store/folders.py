@@ -19,6 +19,7 @@ from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.files import read_regular, remove_drafts, sync_folder, write_atomically
 from dlrun.locks import Lock, NoLocks, is_locked
+from dlrun.store.plain_yaml import parse_yaml
 from dlrun.store.result import Result, check_history, read_history
 from dlrun.store.status import Status
 from dlrun.text import VisibleFormatter
@@ -104,7 +105,7 @@ def write_config(run_dir: Path, config: Config, overrides: Sequence[str]) -> Non
     """
     for name, values in (("overrides.yaml", list(overrides)), ("config.yaml", plain(config))):
         body = _dumped(values, readable=True)
-        if yaml.load(body, _Loader) != values:
+        if parse_yaml(body.decode()) != values:
             body = _dumped(values, readable=False)  # PyYAML leaves some line breaks of Unicode as they are
         seal = SEAL + hashlib.sha256(body).hexdigest().encode() + b"\n"
         write_atomically(run_dir / name, seal + body + seal)
@@ -122,15 +123,6 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses aliases, which can unfold without end."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not read")
-        return super().compose_node(parent, index)
-
-
 def read_yaml(path: Path) -> Any:
     """Plain values of a YAML file of a run folder.
 
@@ -139,7 +131,7 @@ def read_yaml(path: Path) -> Any:
         UsageError: It is missing or too large.
     """
     try:
-        return yaml.load(read_sealed(path), _Loader)
+        return parse_yaml(read_sealed(path))
     # PyYAML's constructors let KeyError, AttributeError and more through on wrong scalars (`!!bool x`).
     except (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise Damaged(f"{path}: can't be read ({type(error).__name__})") from None

@@ -1,21 +1,17 @@
 """The runs below some folders as they lie on the disk, finished or not; damaged ones are named."""
 
 import contextlib
-import functools
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dlrun.config.naming import called
 from dlrun.config.schema import as_meant, parse, revised
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, UsageError
-from dlrun.store.folders import is_held, outcome, read_sealed
+from dlrun.store.folders import is_held, outcome, read_yaml
 from dlrun.store.result import Result, read_history
 from dlrun.store.status import Status
 
@@ -124,45 +120,10 @@ def _read(folder: Path) -> Run:
 
 
 def _config(path: Path) -> Mapping[str, Any]:
-    try:
-        values = parse_yaml(read_sealed(path))
-    # PyYAML's constructors let KeyError, AttributeError and more through on wrong scalars (`!!bool x`).
-    except (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: can't be read ({type(error).__name__})") from None
+    values = read_yaml(path)
     if not isinstance(values, dict) or not values:
         raise UsageError(f"{path}: not a config")
     return as_meant(values)
-
-
-def parse_yaml(text: str) -> Any:
-    """`yaml.safe_load`; top-level entries are parsed apart and remembered, since a sweep's runs share most.
-
-    Raises:
-        yaml.YAMLError: The text is no YAML, or has aliases (dlrun writes none; they can unfold without end).
-    """
-    entries = re.split(r"^(?=[A-Za-z_])", text, flags=re.MULTILINE)
-    parts = [_entry(entry) for entry in entries if entry]
-    if not all(isinstance(part, dict) for part in parts):
-        _refuse_aliases(text)
-        return yaml.load(text, _Loader)
-    return {key: value for part in parts for key, value in part.items()}
-
-
-def _refuse_aliases(text: str) -> None:
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _Loader)):
-        raise yaml.YAMLError("aliases are not read")
-
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-@functools.lru_cache(maxsize=10_000)
-def _entry(text: str) -> Any:
-    try:
-        _refuse_aliases(text)
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError:
-        return None
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _log_to(path: Path) -> None:
 
 
 def leave(task: Task) -> None:
-    """Do the task and end this process, without the parent's or Python's closing rites; never returns."""
+    """Do the task and end this process, without the clean-up of the parent or of Python; never returns."""
     status = 1
     try:
         status = work(task)

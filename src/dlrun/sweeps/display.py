@@ -9,11 +9,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from dlrun.output import duration, visible
+from dlrun.output import duration
 from dlrun.store.status import Status
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.progress import TimeLeft, left
+from dlrun.text import visible
 
 COLORS = {
     Status.FAILED: "red",

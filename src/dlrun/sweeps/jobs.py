@@ -7,7 +7,7 @@ from pathlib import Path
 from dlrun.config.compose import compose
 from dlrun.config.naming import called
 from dlrun.config.schema import Config
-from dlrun.config.settled import Settled, settle
+from dlrun.config.settled import OfOneRun, Settled, settle
 from dlrun.environment import versions
 from dlrun.errors import UsageError
 from dlrun.store.folders import hold, write_config
@@ -17,7 +17,7 @@ from dlrun.store.status import Status
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(OfOneRun):
     """One run to be: what was typed for it, its folder, and what that comes to."""
 
     overrides: tuple[str, ...]
@@ -41,16 +41,6 @@ class Job:
             ConfigError: It does not compose.
         """
         return cls(overrides, run_dir, settle(compose(overrides)))
-
-    @property
-    def config(self) -> Config:
-        """What is trained."""
-        return self.settled.config
-
-    @property
-    def hash(self) -> str:
-        """What it is known by."""
-        return self.settled.hash
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ from rich.console import Console
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, RunFailed
 from dlrun.files import write_atomically
-from dlrun.output import counted, duration, terminal_width, visible, write
+from dlrun.output import counted, duration, terminal_width, write
 from dlrun.report.leaderboard import failures, leaderboard
 from dlrun.sinks.console import make_console
-from dlrun.store import scan as runs
+from dlrun.store import scan
 from dlrun.store.status import Status
 from dlrun.sweeps.display import Display
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.launch import Watcher, launch
+from dlrun.text import visible
 
 PLAN = "plan.json"
 
@@ -73,7 +74,7 @@ def demand_success(outcomes: Sequence[Outcome], folder: Path) -> None:
 
 def print_answer(console: Console, folders: Sequence[Path]) -> None:
     """Print the leaderboard of the runs in these folders, and the failures."""
-    found, damaged = runs.read(folder for folder in folders if (folder / "result.json").exists())
+    found, damaged = scan.read(folder for folder in folders if (folder / "result.json").exists())
     for sentence in damaged:
         console.print(visible(f"left out: {sentence}"), markup=False)
     if not found:

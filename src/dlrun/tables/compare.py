@@ -12,11 +12,11 @@ from dlrun.config.schema import Config
 from dlrun.data.facts import images_in
 from dlrun.data.heldout import how_many
 from dlrun.store.result import Result
-from dlrun.tables.curves import Curve, curve
 from dlrun.store.status import Status
+from dlrun.tables.curves import Curve, curve
 from dlrun.tables.planned import Found
 from dlrun.tables.readings import Block, Held, block
-from dlrun.tables.table import METRICS, Lesson, Published, Reference, Row, Table
+from dlrun.tables.table import METRICS, Lesson, Published, PublishedTable, Reference, Row
 
 NOT_COMPARABLE = "not comparable"
 UNCONFIRMED = "one seed, and no other row of this table shows that its spread is what is expected"
@@ -41,7 +41,7 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class Line:
+class RowLine:
     """One published number of one row beside its measurements. Accuracies are fractions 0-1."""
 
     row: int
@@ -139,7 +139,7 @@ class Comparison:
     seeds: int
     changes: tuple[str, ...]
     """The user's overrides, where they make a row another experiment than the published one."""
-    lines: tuple[Line, ...]
+    lines: tuple[RowLine, ...]
     lessons: tuple[LessonLine, ...]
     readings: tuple[Block, ...]
     """Of rows that name their reading."""
@@ -159,7 +159,7 @@ class Comparison:
 
 
 def compare(
-    table: Table,
+    table: PublishedTable,
     rows: Sequence[Row],
     found: Sequence[Found],
     own: Sequence[str] = (),
@@ -246,7 +246,7 @@ class _Entry:
         return self.judged is not None and self.judged.runs.n >= 3 and not self.judged.spread.unstable
 
 
-def _entries(table: Table, row: Row, found: Sequence[Found]) -> list[_Entry]:
+def _entries(table: PublishedTable, row: Row, found: Sequence[Found]) -> list[_Entry]:
     """One for every published accuracy that is not a training accuracy; where there is none, for the table's metric."""
     ordered = sorted(METRICS, key=lambda name: name != table.metric)
     entries: list[_Entry] = []
@@ -357,7 +357,7 @@ def _held_out(config: Config) -> int | None:
     return how_many(config, images) if images else None
 
 
-def _adjusted(table: Table, entries: Sequence[_Entry]) -> dict[int, float]:
+def _adjusted(table: PublishedTable, entries: Sequence[_Entry]) -> dict[int, float]:
     """The p-value of every judged entry after Holm over all that is printed in the table, measured or not."""
     judged = [entry for entry in entries if entry.judged]
     unmeasured = sum(_printed_numbers(table, row) for row in table.rows) - len(judged)
@@ -365,24 +365,24 @@ def _adjusted(table: Table, entries: Sequence[_Entry]) -> dict[int, float]:
     return {id(entry): p for entry, p in zip(judged, arithmetic.holm(values), strict=False)}
 
 
-def _printed_numbers(table: Table, row: Row) -> int:
+def _printed_numbers(table: PublishedTable, row: Row) -> int:
     """Numbers of a row that get a verdict from chance."""
     return 0 if row.deterministic else sum(entry.printed is not None for entry in _entries(table, row, ()))
 
 
-def precise(table: Table, row: Row, found: Sequence[Found]) -> bool:
+def precise(table: PublishedTable, row: Row, found: Sequence[Found]) -> bool:
     """Whether more seeds would not decide the row: it is precise enough, or what is published is not."""
     entries = [entry for entry in _entries(table, row, found) if entry.runs]
     return bool(entries) and all(entry.judged is None or arithmetic.enough(entry.judged) for entry in entries)
 
 
-def _line(table: Table, entry: _Entry, p: float | None, confirmed: bool) -> Line:
+def _line(table: PublishedTable, entry: _Entry, p: float | None, confirmed: bool) -> RowLine:
     row, judged, runs, printed = entry.row, entry.judged, entry.runs, entry.printed
     completed = [one for one in entry.found if one.status == Status.COMPLETED and one.result]
     results = [one.result for one in completed if one.result]
     verdict = _verdict(entry, p)
     values = _by_seed((one, _value(one, entry.metric)) for one in completed)
-    return Line(
+    return RowLine(
         row=row.number,
         label=row.label,
         metric=entry.metric,
@@ -431,7 +431,7 @@ def _numbers(done: Sequence[Found], part: str, key: str) -> list[float]:
     return [_one_of(several) for several in _by_seed(values).values()]
 
 
-def _other_precision(table: Table, results: Iterable[Result]) -> str | None:
+def _other_precision(table: PublishedTable, results: Iterable[Result]) -> str | None:
     return (
         next((result.precision for result in results if result.precision not in table.precisions[:1]), None)
         if table.precisions
@@ -565,7 +565,7 @@ def _held(entry: _Entry) -> Held:
     judged, likelihoods = entry.judged, {}
     if judged:
         likelihoods[entry.metric] = judged.log_likelihood
-        done = [one for one in entry.found if one.status == "completed"]
+        done = [one for one in entry.found if one.status == Status.COMPLETED]
         for name in PLAIN:
             if _is_printed(entry.published, name):
                 values = _numbers(done, *PLAIN[name])
@@ -587,7 +587,9 @@ def _held(entry: _Entry) -> Held:
 # --- lessons ----------------------------------------------------------------------------------------------
 
 
-def _lessons(table: Table, rows: Sequence[Row], by_row: dict[Reference, list[Found]]) -> tuple[LessonLine, ...]:
+def _lessons(
+    table: PublishedTable, rows: Sequence[Row], by_row: dict[Reference, list[Found]]
+) -> tuple[LessonLine, ...]:
     """The lessons all of whose own rows were asked for and run as published."""
     asked = {_reference(row): row for row in (*rows, *table.others)}
     changed = {reference for reference, runs in by_row.items() if any(one.planned.changed for one in runs)}
@@ -617,7 +619,7 @@ def _lessons(table: Table, rows: Sequence[Row], by_row: dict[Reference, list[Fou
     )
 
 
-def _in_lesson(table: Table, row: Row, found: Sequence[Found]) -> arithmetic.Measured | None:
+def _in_lesson(table: PublishedTable, row: Row, found: Sequence[Found]) -> arithmetic.Measured | None:
     done = [one for one in found if one.status == Status.COMPLETED and one.result]
     runs = _runs(done, table.metric, _measured(done, table.metric))
     if runs is None:
@@ -629,7 +631,7 @@ def _in_lesson(table: Table, row: Row, found: Sequence[Found]) -> arithmetic.Mea
 
 
 def _lesson_line(
-    table: Table,
+    table: PublishedTable,
     lesson: Lesson,
     by_row: dict[Reference, list[Found]],
     found: arithmetic.Pair | None,

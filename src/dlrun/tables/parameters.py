@@ -6,10 +6,10 @@ from dlrun.config.groups import Layers
 from dlrun.config.schema import Config
 from dlrun.errors import ConfigError
 from dlrun.tables.planned import Planned
-from dlrun.tables.table import Table
+from dlrun.tables.table import PublishedTable
 
 
-def check_parameters(table: Table, planned: Iterable[Planned]) -> None:
+def check_parameters(table: PublishedTable, planned: Iterable[Planned]) -> None:
     """Compare them for every row that prints one and is run as published.
 
     Raises:
@@ -36,6 +36,6 @@ def parameters(config: Config) -> int:
 
         phrases = plan(config.model, known.shape, len(known.classes))
         return sum(phrase.parameters + phrase.statistics for phrase in phrases)
-    from dlrun.models.build import build, count_parameters  # Imports torch.
+    from dlrun.models.build import build_network, count_parameters  # Imports torch.
 
-    return count_parameters(build(config.model, known.shape, len(known.classes)))["total"]
+    return count_parameters(build_network(config.model, known.shape, len(known.classes)))["total"]

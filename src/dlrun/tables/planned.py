@@ -11,7 +11,7 @@ from dlrun.config.compose import compose
 from dlrun.config.groups import Target
 from dlrun.config.overrides import key_of, merged
 from dlrun.config.schema import Config
-from dlrun.config.settled import Settled, settle
+from dlrun.config.settled import OfOneRun, Settled, settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.records.record import Record
 from dlrun.store.folders import slug
@@ -19,7 +19,7 @@ from dlrun.store.result import Result
 from dlrun.store.scan import history_of
 from dlrun.store.shelf import Contents, Shelf
 from dlrun.store.status import Status
-from dlrun.tables.table import Row, Table
+from dlrun.tables.table import PublishedTable, Row
 
 RUNS = Path("outputs/runs")
 MOST_SEEDS = 1000
@@ -30,7 +30,7 @@ COMPUTED = ("precision", "deterministic", "compile", "profile", "eval_batch_size
 
 
 @dataclass(frozen=True)
-class Planned:
+class Planned(OfOneRun):
     """One run that a table asks for."""
 
     row: Row
@@ -41,16 +41,6 @@ class Planned:
     folder: Path
     changed: bool
     """Whether the user's overrides make it another experiment than the published one."""
-
-    @property
-    def config(self) -> Config:
-        """What is trained."""
-        return self.settled.config
-
-    @property
-    def hash(self) -> str:
-        """What it is known by."""
-        return self.settled.hash
 
     @property
     def name(self) -> str:
@@ -86,7 +76,7 @@ def seeds_typed(text: str) -> tuple[int, ...]:
 
 
 def plan(
-    table: Table,
+    table: PublishedTable,
     rows: Sequence[Row],
     seeds: int | Collection[int],
     own: Sequence[str] = (),

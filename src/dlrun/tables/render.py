@@ -5,10 +5,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dlrun.output import Column, Record, Table, column, counted, write
+from dlrun.output import Column, Fields, Table, column, counted, write
 from dlrun.records.summary import ranges
 from dlrun.store.status import WRITTEN, Status
-from dlrun.tables.compare import Comparison, LessonLine, Line
+from dlrun.tables.compare import Comparison, LessonLine, RowLine
 from dlrun.tables.readings import Block, PrintedRow, sentences
 
 MOST_REPEATS = 5
@@ -97,12 +97,12 @@ def _rows(numbers: Sequence[str]) -> str:
     return f"{'row' if len(numbers) == 1 else 'rows'} {', '.join(numbers)}"
 
 
-def _passes(record: Record) -> str:
+def _passes(record: Fields) -> str:
     never = f"not in {len(record['measured'])}"
     return ", ".join(str(epoch) if epoch else never for epoch in record["passes"].values())
 
 
-def _course(record: Record, name: str) -> str:
+def _course(record: Fields, name: str) -> str:
     values = record[name]
     return ", ".join(f"{epoch}: {values[epoch - 1]:.{record['digits']}f}" for epoch in _milestones(len(values)))
 
@@ -113,11 +113,11 @@ def _milestones(last: int) -> list[int]:
     return [*(epoch for epoch in rounded if epoch < last), *([last] if last else [])]
 
 
-def _largest(record: Record) -> str:
+def _largest(record: Fields) -> str:
     return "" if record["largest"] is None else f"{_points(record['largest'])} in epoch {record['largest_epoch']}"
 
 
-def _apart(record: Record) -> str:
+def _apart(record: Fields) -> str:
     """Epochs that differ, as ranges; of fewer than three seeds nothing is known."""
     if record["apart"] is None:
         return ""
@@ -188,7 +188,7 @@ def _columns_beside(comparison: Comparison) -> list[Column]:
 
 
 def _beside(title: str, published: str, measured: str, p: str, digits: int | None = None) -> list[Column]:
-    def shown(name: str) -> Callable[[Record], str]:
+    def shown(name: str) -> Callable[[Fields], str]:
         return lambda record: _fraction(record.get(name), record["digits"] if digits is None else digits)
 
     return [
@@ -197,7 +197,7 @@ def _beside(title: str, published: str, measured: str, p: str, digits: int | Non
     ]
 
 
-def _record(line: Line) -> dict[str, Any]:
+def _record(line: RowLine) -> dict[str, Any]:
     record = dataclasses.asdict(line)
     del record["curve"]
     statuses = record.pop("statuses")
@@ -213,7 +213,7 @@ def _lesson_record(line: LessonLine) -> dict[str, Any]:
     return {**dataclasses.asdict(line), "first": first, "second": second}
 
 
-def _label(record: Record) -> str:
+def _label(record: Fields) -> str:
     remarks = []
     if record["metric"] == "best_accuracy":
         remarks.append(f"best epoch, selected on {record['selected_on']}")
@@ -229,13 +229,13 @@ def _fraction(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def _published(record: Record) -> str:
+def _published(record: Fields) -> str:
     spread = "" if record["published_std"] is None else f" ± {record['published_std']:.{record['digits']}f}"
     runs = f" (n = {record['published_n']})" if record["published_n"] > 1 else ""
     return _fraction(record["published"], record["digits"]) + spread + runs
 
 
-def _measured(record: Record) -> str:
+def _measured(record: Fields) -> str:
     spread = "" if record["std"] is None else f" ± {record['std']:.{record['digits']}f}"
     return _fraction(record["mean"], record["digits"]) + spread
 
@@ -256,7 +256,7 @@ def _points(value: float | None, sign: str = "+") -> str:
     return "" if value is None else f"{100 * value:{sign}.2f}"
 
 
-def _verdict(record: Record) -> str:
+def _verdict(record: Fields) -> str:
     """The verdict, and which seeds have no completed run."""
     names = {
         "failed": "failed",
@@ -268,14 +268,14 @@ def _verdict(record: Record) -> str:
     return "; ".join([*filter(None, [record["verdict"], _deciding(record)]), *lacking])
 
 
-def _deciding(record: Record) -> str:
+def _deciding(record: Fields) -> str:
     if record["verdict"] != "undecided":
         return ""
     seeds = record["seeds_that_decide"]
     return "no number of seeds decides" if seeds is None else f"{seeds} seeds would decide"
 
 
-def _claimed(record: Record) -> str:
+def _claimed(record: Fields) -> str:
     if record["direction"] == "not better":
         return f"{record['first']} < {record['second']} + {_points(record['margin'], sign='')} points"
     return f"{record['first']} {'>' if record['direction'] == 'higher' else '<'} {record['second']}"

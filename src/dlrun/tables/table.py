@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from dlrun.config.compose import config_folders
-from dlrun.config.overrides import merged, read_overrides, shortened
+from dlrun.config.overrides import merged, overrides_from, shortened
 from dlrun.errors import ConfigError, UsageError, did_you_mean
 
 METRICS = ("test_accuracy", "best_accuracy", "val_accuracy")
@@ -56,7 +56,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Source:
+class Citation:
     """Where numbers are printed."""
 
     document: str
@@ -79,7 +79,7 @@ class Row:
     """Name of the table that it stands in."""
     digits: int = 4
     """Decimals of its printed fractions."""
-    source: Source | None = None
+    source: Citation | None = None
     """Where the row has one of its own."""
     margin: float | None = None
     """A difference below it does not matter (None: what half of the published error rate allows)."""
@@ -117,7 +117,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Table:
+class PublishedTable:
     """A published table: rows, what they rest on, and what the source concludes from them."""
 
     name: str
@@ -158,7 +158,7 @@ def available() -> dict[str, Path]:
     return found
 
 
-def load(name: str) -> Table:
+def load(name: str) -> PublishedTable:
     """Read and check the table of that name.
 
     Raises:
@@ -171,7 +171,7 @@ def load(name: str) -> Table:
     return read(tables[name])
 
 
-def read(path: Path) -> Table:
+def read(path: Path) -> PublishedTable:
     """Read and check one table file.
 
     Raises:
@@ -183,7 +183,7 @@ def read(path: Path) -> Table:
         raise ConfigError(f"{_shown(path)}: {error}") from None
 
 
-def _table(path: Path, values: Any) -> Table:
+def _table(path: Path, values: Any) -> PublishedTable:
     rows, top = _own_rows(path, values)
     source = _source(top["source"], "source.")
     found = _Rows(path.stem, rows)
@@ -191,7 +191,7 @@ def _table(path: Path, values: Any) -> Table:
     _check_readings(rows)
     lessons = tuple(_lesson(number, item, found) for number, item in enumerate(top.get("lessons", []), start=1))
     named = {reference for lesson in lessons for reference in lesson.rows if reference.table != path.stem}
-    return Table(
+    return PublishedTable(
         name=path.stem,
         path=path,
         title=top["title"],
@@ -224,7 +224,7 @@ def _others(found: "_Rows", named: Iterable[Reference], after: int) -> tuple[Row
 def _own_rows(path: Path, values: Any) -> tuple[tuple[Row, ...], dict[str, Any]]:
     """The rows as the file has them, other rows not looked at, and the file's top."""
     top = _keys(values, _TOP, ("title", "source", "digits", "rows"), "")
-    common = read_overrides(top.get("common", {}), "common")
+    common = overrides_from(top.get("common", {}), "common")
     defaults = {"digits": _between(top["digits"], 0, 8, "digits"), **_margin(top)}
     rows = tuple(
         replace(_row(number, item, common, defaults), table=path.stem) for number, item in enumerate(top["rows"], 1)
@@ -299,7 +299,7 @@ def _row(number: int, values: Any, common: tuple[str, ...], defaults: Mapping[st
         for key, instead in (("overrides", "same_as"), ("published", "reading_of")):
             if (key in row) == (instead in row):
                 raise ConfigError(f"{key}: missing" if key not in row else f"{instead}: takes the place of {key}")
-        overrides = merged(common, read_overrides(row["overrides"], "overrides")) if "overrides" in row else ()
+        overrides = merged(common, overrides_from(row["overrides"], "overrides")) if "overrides" in row else ()
         first, *more = _printed(row.get("published"))
         return Row(
             number,
@@ -333,9 +333,9 @@ def _margin(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"margin": _fraction(margin["value"], "margin.value"), "margin_reason": margin["reason"]}
 
 
-def _source(values: Any, where: str) -> Source:
+def _source(values: Any, where: str) -> Citation:
     source = _keys(values, {"document": str, "heading": str}, ("document", "heading"), where)
-    return Source(source["document"], source["heading"])
+    return Citation(source["document"], source["heading"])
 
 
 def _precisions(values: Sequence[Any]) -> tuple[str, ...]:
@@ -541,7 +541,7 @@ def _parse(path: Path) -> Any:
         raise ConfigError(f"no YAML ({type(error).__name__})") from None
 
 
-def choose(table: Table, rows: str | None) -> tuple[Row, ...]:
+def choose(table: PublishedTable, rows: str | None) -> tuple[Row, ...]:
     """The rows that `--rows` asks for, all of them by default, in the order of the table.
 
     Raises:

@@ -16,7 +16,7 @@ from dlrun.optim import keras
 from dlrun.randomness import random_state, set_random_state
 from dlrun.training.distributed import ALONE, Ranks
 from dlrun.training.state import State
-from dlrun.training.step import Settings, Step
+from dlrun.training.step import LoopSettings, TrainingStep
 
 log = logging.getLogger("dlrun")
 
@@ -26,17 +26,17 @@ TOLERANCE = 0.05
 """By how much, of its own length, a recorded step may differ from a plain one: rounding, not other random numbers."""
 
 
-def step_for(state: State, settings: Settings, prepare: Prepare, ranks: Ranks = ALONE) -> Step:
+def step_for(state: State, settings: LoopSettings, prepare: Prepare, ranks: Ranks = ALONE) -> TrainingStep:
     """The step to train with: replayed where that is possible. The log says what was chosen on a GPU, and why."""
     reason = why_not_replayed(state, settings, ranks)
     if reason:
         if state.device.type == "cuda":
             log.info("every step is launched anew, not replayed as a CUDA graph: %s", reason)
-        return Step(state, settings, prepare, ranks)
+        return TrainingStep(state, settings, prepare, ranks)
     return ReplayedStep(state, settings, prepare, ranks)
 
 
-def why_not_replayed(state: State, settings: Settings, ranks: Ranks) -> str:
+def why_not_replayed(state: State, settings: LoopSettings, ranks: Ranks) -> str:
     """Why no CUDA graph can hold the step; empty where one can: on one GPU, where nothing in it waits.
 
     A profile counts the calls of the optimizer's step (`sinks/profile.py`), so then every step is taken.
@@ -53,7 +53,7 @@ def why_not_replayed(state: State, settings: Settings, ranks: Ranks) -> str:
     return next((reason for reason, holds in reasons.items() if holds), "")
 
 
-class ReplayedStep(Step):
+class ReplayedStep(TrainingStep):
     """A step that is recorded on the first full batch; smaller batches are trained on as ever."""
 
     graph: torch.cuda.CUDAGraph | None = None

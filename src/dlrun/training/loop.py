@@ -19,10 +19,10 @@ from dlrun.training.cuda_graph import step_for
 from dlrun.training.distributed import ALONE, Ranks
 from dlrun.training.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
 from dlrun.training.state import Best, State, Totals
-from dlrun.training.step import Settings, Step, batches, set_rate
+from dlrun.training.step import LoopSettings, TrainingStep, batches, set_rate
 
 
-def order_of(available: int, settings: Settings, epoch: int) -> Tensor:
+def order_of(available: int, settings: LoopSettings, epoch: int) -> Tensor:
     """The images of an epoch in their order, int64 (n,): a function of the settings and the epoch alone."""
     order = shuffled(available, settings.seed, epoch) if settings.shuffle else torch.arange(available)
     return order[: settings.images_per_epoch(available)]
@@ -44,7 +44,7 @@ def train(
     prepare: Prepare,
     prepare_evaluated: Prepare,
     factor: Callable[[int], float],
-    settings: Settings,
+    settings: LoopSettings,
     stop: Callable[[], bool] = lambda: False,
     ranks: Ranks = ALONE,
 ) -> Iterator[Event]:
@@ -81,7 +81,7 @@ def train(
 
 
 def _train_epoch(
-    step: Step,
+    step: TrainingStep,
     data: Split,
     prepare: Prepare,
     factor: Callable[[int], float],
@@ -122,7 +122,7 @@ def _steps_taken(state: State, steps_per_epoch: int, ranks: Ranks) -> StepsTaken
 
 
 def _end_epoch(
-    state: State, settings: Settings, metrics: Metrics, images: int, seconds: float, ranks: Ranks
+    state: State, settings: LoopSettings, metrics: Metrics, images: int, seconds: float, ranks: Ranks
 ) -> EpochEnded:
     """Close the epoch in `state`, which then stands at the beginning of the next one."""
     if not math.isfinite(metrics.loss):
@@ -156,7 +156,7 @@ def evaluate(
     model: nn.Module,
     split: Split,
     prepare: Prepare,
-    settings: Settings,
+    settings: LoopSettings,
     stop: Callable[[], bool] = lambda: False,
     ranks: Ranks = ALONE,
 ) -> Metrics | None:

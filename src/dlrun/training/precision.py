@@ -32,11 +32,6 @@ class Precision:
         return torch.amp.GradScaler(self.device_type, enabled=self.name == "float16")
 
 
-def in_words(threads: int) -> str:
-    """`1 thread`, `2 threads`."""
-    return f"{threads} {'thread' if threads == 1 else 'threads'}"
-
-
 def set_threads(threads: int | None) -> int:
     """Let PyTorch use so many CPU threads (None: as many as it chose) and return the number in use.
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from dlrun.optim.average import Average
 from dlrun.optim.restore import restorable
 from dlrun.randomness import random_state, set_random_state
-from dlrun.store import saved as check
-from dlrun.store.saved import Wrong
+from dlrun.store import check
+from dlrun.store.check import Wrong
 from dlrun.training.distributed import ALONE, Ranks
 from dlrun.training.events import Metrics
 

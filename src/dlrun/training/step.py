@@ -19,7 +19,7 @@ from dlrun.training.state import State
 
 
 @dataclass(frozen=True)
-class Settings:
+class LoopSettings:
     """What the loop needs to know besides its parts."""
 
     epochs: int
@@ -87,10 +87,10 @@ def batches(
                 yield some_images, some_labels, len(some_labels)
 
 
-class Step:
+class TrainingStep:
     """One training step: augment, forward, backward, update, count."""
 
-    def __init__(self, state: State, settings: Settings, prepare: Prepare, ranks: Ranks = ALONE) -> None:
+    def __init__(self, state: State, settings: LoopSettings, prepare: Prepare, ranks: Ranks = ALONE) -> None:
         self.state, self.settings, self.prepare, self.ranks = state, settings, prepare, ranks
         self.model = ranks.wrapped(state.model)
         self.parameters = [p for group in state.optimizer.param_groups for p in group["params"]]

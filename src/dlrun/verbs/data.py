@@ -15,10 +15,11 @@ from pathlib import Path
 
 from dlrun.config.groups import DATA, Data, ImageFolder, Target
 from dlrun.config.overrides import hydra_value
-from dlrun.data.catalogue import ENTRIES, Entry
+from dlrun.data.catalogue import ENTRIES, CatalogueEntry
 from dlrun.data.places import find, locate, roots
 from dlrun.errors import DataError, UsageError, did_you_mean
-from dlrun.output import Table, column, terminal_width, visible, write
+from dlrun.output import Table, column, terminal_width, write
+from dlrun.text import visible
 from dlrun.verbs import data_show
 from dlrun.verbs.parser import Parser
 
@@ -79,7 +80,7 @@ def _list(root: Path | None) -> int:
     return 0
 
 
-def _described(entry: Entry) -> tuple[str, str, str]:
+def _described(entry: CatalogueEntry) -> tuple[str, str, str]:
     if entry.pictures is None:
         return "any", "any", "any"
     train, test = entry.pictures

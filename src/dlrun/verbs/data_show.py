@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from dlrun.config.overrides import hydra_value
 from dlrun.errors import ConfigError
-from dlrun.output import Table, column, visible, write
+from dlrun.output import Table, column, write
+from dlrun.text import visible
 
 if TYPE_CHECKING:
     from dlrun.config.groups import Augment
@@ -80,17 +81,17 @@ def _numbers(dataset: "Dataset") -> str:
 def _write_sheet(dataset: "Dataset", changes: "Augment", path: Path) -> None:
     from PIL import Image
 
-    from dlrun import drawing as sheets
-    from dlrun.data.samples import augmented, how_many, spread
+    from dlrun import drawing
+    from dlrun.data.samples import augmented, how_many_on_sheet, through_classes
     from dlrun.files import write_atomically
 
     train = dataset.train
-    chosen = spread(train.labels, how_many(train, MOST_SHOWN, SAMPLE_PIXELS))
+    chosen = through_classes(train.labels, how_many_on_sheet(train, MOST_SHOWN, SAMPLE_PIXELS))
     images = train.images[chosen]
     names = [dataset.classes[label] for label in train.labels[chosen].tolist()]
     columns = min(10, len(images))
-    pages = [sheets.sheet(some.numpy(), names, columns=columns) for some in (images, augmented(images, changes))]
-    both = Image.new("RGB", (pages[0].width, pages[0].height * 2 + 12), sheets.PAPER)
+    pages = [drawing.sheet(some.numpy(), names, columns=columns) for some in (images, augmented(images, changes))]
+    both = Image.new("RGB", (pages[0].width, pages[0].height * 2 + 12), drawing.PAPER)
     for number, page in enumerate(pages):
         both.paste(page, (0, number * (page.height + 12)))
-    write_atomically(path, sheets.png(both))
+    write_atomically(path, drawing.png(both))

@@ -18,17 +18,18 @@ from dlrun.config.compose import configs_dir
 from dlrun.config.groups import DATA
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.places import find, roots
-from dlrun.errors import DlrunError
+from dlrun.errors import DlrunError, first_line
 from dlrun.extras import command, package_of, pip_install, requirements
 from dlrun.files import cache_home
-from dlrun.output import counted, visible
+from dlrun.output import counted
+from dlrun.text import visible
 from dlrun.verbs.parser import Parser
 
 SLURM_COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
 
 
 @dataclass(frozen=True)
-class Found:
+class Finding:
     """One line of the answer: `ok`, `missing` (nothing breaks for want of it) or `broken`."""
 
     state: str
@@ -50,15 +51,15 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _guarded(look: Callable[[], Iterator[Found]]) -> Iterator[Found]:
+def _guarded(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """What a section finds; whatever is wrong with the machine is an answer, not a crash."""
     try:
         yield from look()
     except Exception as error:
-        yield Found("broken", "this check", f"{type(error).__name__}: {_first_line(error)}")
+        yield Finding("broken", "this check", f"{type(error).__name__}: {first_line(error)}")
 
 
-def _shown(found: Found, width: int) -> str:
+def _shown(found: Finding, width: int) -> str:
     lines = textwrap.wrap(
         visible(found.what),
         width,
@@ -71,34 +72,30 @@ def _shown(found: Found, width: int) -> str:
     return "\n".join([*lines, *([f"{'':<26}> {visible(found.advice)}"] if found.advice else [])])
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 # --- program ----------------------------------------------------------------------------------------------
 
 
-def _program() -> Iterator[Found]:
-    yield Found("ok", "dlrun", f"{metadata.version('dlrun')}, configs in {configs_dir()}")
-    yield Found("ok", "python", f"{platform.python_version()}, {sys.executable}")
-    yield Found("ok", "system", f"{platform.system()} {platform.machine()}, {counted(os.cpu_count() or 1, 'core')}")
+def _program() -> Iterator[Finding]:
+    yield Finding("ok", "dlrun", f"{metadata.version('dlrun')}, configs in {configs_dir()}")
+    yield Finding("ok", "python", f"{platform.python_version()}, {sys.executable}")
+    yield Finding("ok", "system", f"{platform.system()} {platform.machine()}, {counted(os.cpu_count() or 1, 'core')}")
     yield _torch()
     yield _torchvision()
     for name in ("hydra-core", "tensorboard", "matplotlib"):
         yield _package(name)
 
 
-def _torch() -> Found:
+def _torch() -> Finding:
     try:
         import torch
     except Exception as error:
         advice = pip_install("--force-reinstall", *requirements("", "torch"))
-        return Found("broken", "torch", f"can't be imported: {_first_line(error)}", advice)
+        return Finding("broken", "torch", f"can't be imported: {first_line(error)}", advice)
     capability = torch.backends.cpu.get_cpu_capability()
-    return Found("ok", "torch", f"{torch.__version__}, {counted(torch.get_num_threads(), 'thread')}, {capability}")
+    return Finding("ok", "torch", f"{torch.__version__}, {counted(torch.get_num_threads(), 'thread')}, {capability}")
 
 
-def _torchvision() -> Found:
+def _torchvision() -> Finding:
     """torchvision by its import, as a network from it would; its operators as a remark."""
     try:
         from dlrun.models import torchvision_ops
@@ -107,26 +104,26 @@ def _torchvision() -> Found:
         import torchvision
     except Exception as error:
         advice = pip_install(*requirements("", "torchvision"))
-        return Found("broken", "torchvision", f"can't be imported: {_first_line(error)}", advice)
+        return Finding("broken", "torchvision", f"can't be imported: {first_line(error)}", advice)
     missing = (
         "; its compiled operators don't load beside this PyTorch, which no network here needs"
         if torchvision_ops.defined
         else ", with its compiled operators"
     )
-    return Found("ok", "torchvision", f"{torchvision.__version__}{missing}")
+    return Finding("ok", "torchvision", f"{torchvision.__version__}{missing}")
 
 
-def _package(name: str) -> Found:
+def _package(name: str) -> Finding:
     try:
-        return Found("ok", name, metadata.version(name))
+        return Finding("ok", name, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Found("broken", name, "not installed", pip_install(*requirements("", name)))
+        return Finding("broken", name, "not installed", pip_install(*requirements("", name)))
 
 
 # --- devices ----------------------------------------------------------------------------------------------
 
 
-def _devices() -> Iterator[Found]:
+def _devices() -> Iterator[Finding]:
     import torch
 
     from dlrun.config.compose import compose
@@ -135,55 +132,55 @@ def _devices() -> Iterator[Found]:
     device = pick_device("auto")
     torch.ones(2, 2, device=device).sum().item()  # A driver that is too old fails only here.
     precision = settle_precision(compose(["precision=auto"])).precision
-    yield Found("ok", "device=auto", f"{device}, precision=auto is {precision}")
+    yield Finding("ok", "device=auto", f"{device}, precision=auto is {precision}")
     for number in range(torch.cuda.device_count()):
         known = torch.cuda.get_device_properties(number)
-        yield Found("ok", f"cuda:{number}", f"{known.name}, {known.total_memory / 2**30:.0f} GiB")
+        yield Finding("ok", f"cuda:{number}", f"{known.name}, {known.total_memory / 2**30:.0f} GiB")
     if not torch.cuda.is_available():
         yield _no_cuda()
 
 
-def _no_cuda() -> Found:
+def _no_cuda() -> Finding:
     """Why there is no CUDA: no GPU, or one that PyTorch does not see."""
     import torch
 
     if not list(Path("/dev").glob("nvidia[0-9]*")) and not shutil.which("nvidia-smi"):
-        return Found("missing", "cuda", "no NVIDIA GPU here")
+        return Finding("missing", "cuda", "no NVIDIA GPU here")
     if torch.version.cuda is None:
         advice = pip_install("--force-reinstall", *requirements("", "torch"))
-        return Found("broken", "cuda", f"a GPU, but PyTorch {torch.__version__} is a build without CUDA", advice)
-    return Found("broken", "cuda", f"PyTorch for CUDA {torch.version.cuda} can't use the GPU's driver", "nvidia-smi")
+        return Finding("broken", "cuda", f"a GPU, but PyTorch {torch.__version__} is a build without CUDA", advice)
+    return Finding("broken", "cuda", f"PyTorch for CUDA {torch.version.cuda} can't use the GPU's driver", "nvidia-smi")
 
 
 # --- data -------------------------------------------------------------------------------------------------
 
 
-def _data() -> Iterator[Found]:
+def _data() -> Iterator[Finding]:
     for name, entry in ENTRIES.items():
         if entry.format not in ("folder", "synthetic"):
             yield _data_set(name)
-    yield Found("ok", "synthetic", "made on the spot, for trials without data")
+    yield Finding("ok", "synthetic", "made on the spot, for trials without data")
 
 
-def _data_set(name: str) -> Found:
+def _data_set(name: str) -> Finding:
     from dlrun.data.load import load
 
     config = DATA[name](name=name)
     source = find(name, roots(config), explicit=False)
     if source is None:
-        return Found("missing", name, "not fetched", f"dlrun data fetch {name}")
+        return Finding("missing", name, "not fetched", f"dlrun data fetch {name}")
     try:
         dataset = load(config)
     except DlrunError as error:
-        return Found("broken", name, _first_line(error), f"dlrun data={name} data.verify=false …")
+        return Finding("broken", name, first_line(error), f"dlrun data={name} data.verify=false …")
     counts = f"{len(dataset.train):,} + {len(dataset.test):,} pictures"
-    return Found("ok", name, f"{counts}, checksums right, in {source.folder}")
+    return Finding("ok", name, f"{counts}, checksums right, in {source.folder}")
 
 
 # --- extras and Slurm -------------------------------------------------------------------------------------
 
 
-def _extras() -> Iterator[Found]:
+def _extras() -> Iterator[Finding]:
     purposes = {
         "search": "dlrun -m hydra/sweeper=search …",
         "slurm": "dlrun slurm, hydra/launcher=slurm",
@@ -193,9 +190,9 @@ def _extras() -> Iterator[Found]:
     for extra, purpose in purposes.items():
         wanted = requirements(extra)
         if any(_version(text) is None for text in wanted):
-            yield Found("missing", extra, f"for {purpose}", command(extra))
+            yield Finding("missing", extra, f"for {purpose}", command(extra))
         else:
-            yield Found("ok", extra, ", ".join(f"{package_of(text)} {_version(text)}" for text in wanted))
+            yield Finding("ok", extra, ", ".join(f"{package_of(text)} {_version(text)}" for text in wanted))
 
 
 def _version(requirement: str) -> str | None:
@@ -205,53 +202,53 @@ def _version(requirement: str) -> str | None:
         return None
 
 
-def _slurm() -> Iterator[Found]:
+def _slurm() -> Iterator[Finding]:
     from dlrun.slurm.queue import queue
 
     lacking = [name for name in SLURM_COMMANDS if shutil.which(name) is None]
     if lacking:
-        yield Found("missing", "commands", f"no {', '.join(lacking)} here; a cluster has them on its login nodes")
+        yield Finding("missing", "commands", f"no {', '.join(lacking)} here; a cluster has them on its login nodes")
         return
-    yield Found("ok", "commands", ", ".join(SLURM_COMMANDS))
+    yield Finding("ok", "commands", ", ".join(SLURM_COMMANDS))
     try:
         jobs = queue()
     except DlrunError as error:
-        yield Found("broken", "controller", _first_line(error), "sinfo")
+        yield Finding("broken", "controller", first_line(error), "sinfo")
     else:
-        yield Found("ok", "controller", f"answers; {counted(len(jobs), 'job')} of yours")
+        yield Finding("ok", "controller", f"answers; {counted(len(jobs), 'job')} of yours")
 
 
 # --- folders ----------------------------------------------------------------------------------------------
 
 
-def _folders() -> Iterator[Found]:
+def _folders() -> Iterator[Finding]:
     yield _writable("outputs", Path.cwd() / "outputs", "dlrun hydra.run.dir=FOLDER …")
     yield _writable("cache", cache_home(), "export XDG_CACHE_HOME=FOLDER")
     data = os.environ.get("DLRUN_DATA")
     if data is None:
-        yield Found("missing", "$DLRUN_DATA", f"not set; data are fetched to {cache_home() / 'data'}")
+        yield Finding("missing", "$DLRUN_DATA", f"not set; data are fetched to {cache_home() / 'data'}")
     elif not Path(data).is_dir():
-        yield Found("broken", "$DLRUN_DATA", f"{data}: no such folder", f"mkdir -p {data}")
+        yield Finding("broken", "$DLRUN_DATA", f"{data}: no such folder", f"mkdir -p {data}")
     else:
-        yield Found("ok", "$DLRUN_DATA", data)
+        yield Finding("ok", "$DLRUN_DATA", data)
     own = Path.cwd() / "configs"
     files = len(list(own.rglob("*.yaml"))) if own.is_dir() else 0
     joining = f"{counted(files, 'YAML file')} of yours" if files else "none of your own; they would join here"
-    yield Found("ok", "./configs", joining)
+    yield Finding("ok", "./configs", joining)
 
 
-def _writable(name: str, folder: Path, advice: str) -> Found:
+def _writable(name: str, folder: Path, advice: str) -> Finding:
     """Whether something can be written there, tried in the nearest folder that exists; nothing is left."""
     there = next(place for place in (folder, *folder.parents) if place.is_dir())
     try:
         with tempfile.TemporaryFile(dir=there):
             free = shutil.disk_usage(there).free / 1e9
     except OSError as error:
-        return Found("broken", name, f"can't write to {there}: {error.strerror}", advice)
-    return Found("ok", name, f"{folder}, {free:,.0f} GB free")
+        return Finding("broken", name, f"can't write to {there}: {error.strerror}", advice)
+    return Finding("ok", name, f"{folder}, {free:,.0f} GB free")
 
 
-SECTIONS: dict[str, Callable[[], Iterator[Found]]] = {
+SECTIONS: dict[str, Callable[[], Iterator[Finding]]] = {
     "Program": _program,
     "Devices": _devices,
     "Data": _data,

@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import ConfigError, RunFailed
-from dlrun.output import Column, Record, Table, column, counted, finite, visible, write
+from dlrun.output import Column, Fields, Table, column, counted, finite, write
 from dlrun.runs.trust import check_trust
+from dlrun.text import visible
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
 from dlrun.verbs.parser import Parser
 from dlrun.verbs.tested import PARTS, Tested, tested
@@ -156,7 +157,7 @@ def _confusion(numbers: Mapping[str, Any]) -> Table:
 
 
 def _count(number: int, name: str) -> Column:
-    def show(record: Record) -> str:
+    def show(record: Fields) -> str:
         return str(record[number]) if record[number] else "."  # type: ignore[index]
 
     return Column(name, show, (str(number),), right=True)

@@ -10,7 +10,7 @@ compared with the network before it gets its name.
 import argparse
 from pathlib import Path
 
-from dlrun.output import visible
+from dlrun.text import visible
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
 from dlrun.verbs.parser import Parser
 

@@ -64,9 +64,9 @@ def records_and_words(options: argparse.Namespace) -> tuple[list[Path], list[str
     Raises:
         UsageError: There is no such file.
     """
-    from dlrun.records.files import expanded, own
+    from dlrun.records.files import own, record_files
 
     words = [word for word in options.records if "=" in word and not Path(word).exists()]
-    named = expanded(Path(word) for word in options.records if word not in words)
+    named = record_files(Path(word) for word in options.records if word not in words)
     here = [path for path in own() if path not in named]
     return [*here, *named], words

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
-from dlrun.output import Column, Table, column, counted, duration, terminal_width, visible, write
+from dlrun.output import Column, Table, column, counted, duration, terminal_width, write
 from dlrun.sweeps.fingerprints import Fingerprints, reading_data
 from dlrun.sweeps.jobs import Job
+from dlrun.text import visible
 from dlrun.verbs.parser import Parser
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import DataError, UsageError
-from dlrun.output import Table, column, counted, visible, write
+from dlrun.output import Table, column, counted, write
+from dlrun.text import visible
 from dlrun.verbs.loaded import FIELDS, add_run, apart, fields, load
 from dlrun.verbs.parser import Parser
 
@@ -168,13 +169,13 @@ def _first(prediction: Prediction) -> str:
 def _write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     import numpy as np
 
-    from dlrun import drawing as sheets
+    from dlrun import drawing
     from dlrun.files import write_atomically
 
     chosen = predictions[:MOST_ON_SHEET]
     captions = [f"{one.path.name}\n{_first(one)}" for one in chosen]
-    page = sheets.sheet(np.stack([one.picture.pixels for one in chosen]), captions, tile=96)
-    write_atomically(path, sheets.png(page))
+    page = drawing.sheet(np.stack([one.picture.pixels for one in chosen]), captions, tile=96)
+    write_atomically(path, drawing.png(page))
     left_out = len(predictions) - len(chosen)
     print(
         visible(f"{path}") + (f" (the first {len(chosen)}; {left_out} more are left out)" if left_out else ""),

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dlrun.errors import UsageError
-from dlrun.output import counted, terminal_width, visible, write
-from dlrun.records.files import Merged, expanded, read
+from dlrun.output import counted, terminal_width, write
+from dlrun.records.files import Merged, read, record_files
 from dlrun.records.record import NotComplete, Record
 from dlrun.records.summary import summary
 from dlrun.store.scan import find
+from dlrun.text import visible
 from dlrun.verbs.parser import Parser
 
 
@@ -34,8 +35,8 @@ def main(arguments: list[str]) -> int:
     if options.action == "pack":
         return _pack(options.paths, options.output)
     if options.action == "merge":
-        return _merge(expanded(options.files), options.output)
-    print(write(summary(read(expanded(options.files))), options.form, terminal_width()), end="")
+        return _merge(record_files(options.files), options.output)
+    print(write(summary(read(record_files(options.files))), options.form, terminal_width()), end="")
     return 0
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.config.schema import plain
 from dlrun.errors import UsageError
-from dlrun.output import Table, terminal_width, visible, write
+from dlrun.output import Table, terminal_width, write
 from dlrun.report import leaderboard
-from dlrun.store import scan as runs
+from dlrun.store import scan
 from dlrun.store.status import Status
+from dlrun.text import visible
 from dlrun.verbs.parser import Parser, add_records, records_and_words
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> int:
         raise UsageError("report: --records goes with --table; dlrun records show lists what is in files")
     if not options.path:
         raise UsageError("report: name a folder of runs, such as outputs")
-    found, damaged = runs.read(runs.find(options.path))
+    found, damaged = scan.read(scan.find(options.path))
     for sentence in damaged:
         print(visible(f"left out: {sentence}"), file=sys.stderr)
     if not found:
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _average_seeds(found: Sequence[runs.Run], folder: Path) -> None:
+def _average_seeds(found: Sequence[scan.Run], folder: Path) -> None:
     """Curves of the mean over seeds for TensorBoard, beside the runs."""
     from dlrun.report.aggregate import aggregate
 
@@ -71,24 +72,24 @@ def _average_seeds(found: Sequence[runs.Run], folder: Path) -> None:
 def _report_table(options: argparse.Namespace) -> int:
     """Published beside measured, from runs and records; words with `=` are overrides as of `reproduce`."""
     from dlrun.tables import evidence, table
-    from dlrun.tables import planned as plan
     from dlrun.tables.compare import compare
+    from dlrun.tables.planned import RUNS, plan
     from dlrun.tables.render import render
 
     own = [str(word) for word in options.path if "=" in str(word) and not word.exists()]
-    folders = [word for word in options.path if str(word) not in own] or [plan.RUNS]
+    folders = [word for word in options.path if str(word) not in own] or [RUNS]
     if len(folders) > 1:
         raise UsageError("--table: the runs of a table lie in one folder; name one PATH")
     files, words = records_and_words(options)
     published = table.load(options.table)
-    if folders == [plan.RUNS] and not plan.RUNS.exists() and not files:
-        raise UsageError(f"{plan.RUNS}: no runs of tables here yet; dlrun reproduce {published.name} makes them")
-    measured, damaged = runs.read(runs.find(folder for folder in folders if folder != plan.RUNS or folder.exists()))
+    if folders == [RUNS] and not RUNS.exists() and not files:
+        raise UsageError(f"{RUNS}: no runs of tables here yet; dlrun reproduce {published.name} makes them")
+    measured, damaged = scan.read(scan.find(folder for folder in folders if folder != RUNS or folder.exists()))
     for sentence in damaged:
         print(visible(f"not on the page: {sentence}"), file=sys.stderr)
     seeds = {int(run.fields.get("seed", 0)) for run in measured}.union(range(published.seeds))
-    planned = plan.plan(published, published.rows, seeds, [*own, *words])
-    others = plan.plan(published, published.others, seeds)
+    planned = plan(published, published.rows, seeds, [*own, *words])
+    others = plan(published, published.others, seeds)
     records = evidence.pool(files, [*planned, *others], published.precisions)
     found = evidence.gather(planned, records, published.precisions, folders[0], more=True)
     found = _measured_seeds(found, published.seeds)
@@ -101,11 +102,11 @@ def _report_table(options: argparse.Namespace) -> int:
 
 
 def _write_table_page(
-    path: Path, found: Sequence["Found"], measured: Sequence[runs.Run], damaged: Sequence[str], comparison: "Comparison"
+    path: Path, found: Sequence["Found"], measured: Sequence[scan.Run], damaged: Sequence[str], comparison: "Comparison"
 ) -> None:
     by_folder = {run.folder: run for run in measured}
     labels: dict[Path, str] = {}
-    shown: list[runs.Run] = []
+    shown: list[scan.Run] = []
     for number, one in enumerate(found):
         run = _recorded(one, number) if one.record else by_folder.get(one.folder) if one.folder else None
         # Of rows that share their runs, the first gives its name.
@@ -115,13 +116,13 @@ def _write_table_page(
         _write_page(path, runs=shown, damaged=damaged, comparison=comparison, labels=labels, title=comparison.title)
 
 
-def _recorded(found: "Found", number: int) -> runs.Run:
+def _recorded(found: "Found", number: int) -> scan.Run:
     """The run of a record; its folder is a name of its own, as there is none."""
     assert found.record is not None
     name = found.planned.folder.name
     result = replace(found.record.result, name=name, overrides=list(found.planned.overrides))
-    fields = runs.flat(plain(found.record.config))
-    return runs.Run(Path(found.source, str(number), name), fields, result, found.record.rows, source=Path(found.source))
+    fields = scan.flat(plain(found.record.config))
+    return scan.Run(Path(found.source, str(number), name), fields, result, found.record.rows, source=Path(found.source))
 
 
 def _measured_seeds(found: Sequence["Found"], usual: int) -> list["Found"]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
-from dlrun.output import terminal_width, visible
+from dlrun.output import terminal_width
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
 from dlrun.store.result import Result
@@ -24,7 +24,8 @@ from dlrun.tables.evidence import Pool, gather, pool
 from dlrun.tables.parameters import check_parameters
 from dlrun.tables.planned import MOST_SEEDS, QUICK, Found, Planned, plan, seeds_typed
 from dlrun.tables.render import render
-from dlrun.tables.table import Row, Table, available, choose, load
+from dlrun.tables.table import PublishedTable, Row, available, choose, load
+from dlrun.text import visible
 from dlrun.verbs.parser import Parser, add_records, records_and_words
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def main(arguments: list[str]) -> int:
     if asked.dry_run:
         print("\n".join(dict.fromkeys(visible(one.command()) for one in asked.planned)))
         return 0
-    found = complete(asked, slurm)
+    found = run_missing(asked, slurm)
     while asked.most and (wider := _with_more_seeds(asked, found)):
-        asked, found = wider, complete(wider, slurm)
+        asked, found = wider, run_missing(wider, slurm)
     return show(asked, found)
 
 
@@ -56,7 +57,7 @@ def main(arguments: list[str]) -> int:
 class Request:
     """What was typed: which rows of a table, with which changes."""
 
-    table: Table
+    table: PublishedTable
     rows: Sequence[Row]
     own: Sequence[str]
     planned: Sequence[Planned]
@@ -203,7 +204,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def complete(asked: Request, slurm: settings.Settings | None) -> list[Found]:
+def run_missing(asked: Request, slurm: settings.SlurmSettings | None) -> list[Found]:
     """Run what is not complete yet, here or on Slurm; what is on the disk afterwards.
 
     Raises:

@@ -13,15 +13,16 @@ from dlrun.config.overrides import hydra_value
 from dlrun.config.schema import Config, plain
 from dlrun.config.settled import settle
 from dlrun.errors import DlrunError, UsageError
-from dlrun.output import Table, column, counted, duration, terminal_width, visible, write
+from dlrun.output import Table, column, counted, duration, terminal_width, write
 from dlrun.runs.trust import BUILT, hint
 from dlrun.sinks.console import make_console
 from dlrun.sinks.curve import accuracy_curve
-from dlrun.store import scan as runs
+from dlrun.store import scan
 from dlrun.store.folders import read_config
 from dlrun.store.result import Result, read_result
 from dlrun.store.scan import Run, flat
 from dlrun.store.status import Status
+from dlrun.text import visible
 from dlrun.verbs.parser import Parser
 
 MOST_EPOCHS = 12
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> int:
     folder: Path = _parser().parse_args(arguments).run
     _refuse_other_folders(folder)
     console = make_console()
-    found, damaged = runs.read([folder])
+    found, damaged = scan.read([folder])
     config = _config(folder)
     run = found[0] if found else _remains(folder, config)
     _print_facts(console, _head(run, damaged) | _settings(run, config) | _outcome(run))
@@ -50,7 +51,7 @@ def _parser() -> Parser:
 
 
 def _refuse_other_folders(folder: Path) -> None:
-    inside = [path.resolve() for path in runs.find([folder])]
+    inside = [path.resolve() for path in scan.find([folder])]
     if folder.resolve() in inside:
         return
     if inside:
@@ -63,7 +64,7 @@ def _remains(folder: Path, config: Config | None) -> Run:
     result = read_result(folder)
     if result is not None and config is not None and result.hash != settle(config).hash:
         return Run(folder, {}, None)
-    return Run(folder, {}, result, runs.history_of(folder))
+    return Run(folder, {}, result, scan.history_of(folder))
 
 
 def _config(folder: Path) -> Config | None:

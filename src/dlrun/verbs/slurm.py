@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlrun.errors import UsageError
-from dlrun.output import counted, visible, write
+from dlrun.output import counted, write
 from dlrun.slurm import manifest, queue, status
-from dlrun.slurm.settings import Settings, asked
+from dlrun.slurm.settings import SlurmSettings, asked
 from dlrun.store.status import Status
+from dlrun.text import visible
 from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _submit(words: Sequence[str]) -> int:
     return _submit_sweep(typed, settings, list(words))
 
 
-def _submit_sweep(typed: Sequence[str], settings: Settings, words: list[str]) -> int:
+def _submit_sweep(typed: Sequence[str], settings: SlurmSettings, words: list[str]) -> int:
     from dlrun.sweeps.fingerprints import reading_data
     from dlrun.sweeps.folder import jobs_of, note_typed, sweep_dir, typed_folder
     from dlrun.sweeps.points import expand, settings_of
@@ -91,7 +92,7 @@ def _refuse_other_fields(typed: Sequence[str]) -> None:
             raise UsageError(f"{word}: submit knows hydra/launcher, hydra.launcher.… and hydra.sweep.dir only")
 
 
-def _submit_table(typed: Sequence[str], settings: Settings, words: list[str]) -> int:
+def _submit_table(typed: Sequence[str], settings: SlurmSettings, words: list[str]) -> int:
     from dlrun.verbs.reproduce import request, to_run
 
     table = request(typed)
@@ -102,7 +103,7 @@ def _submit_table(typed: Sequence[str], settings: Settings, words: list[str]) ->
     return _send(name, words, to_run(table), settings, table.planned[0].config.sweep)
 
 
-def _send(name: str, words: list[str], jobs: Sequence["Job"], settings: Settings, sweep: "Sweep") -> int:
+def _send(name: str, words: list[str], jobs: Sequence["Job"], settings: SlurmSettings, sweep: "Sweep") -> int:
     from dlrun.slurm.submit import submit
     from dlrun.slurm.waiting import told
 

@@ -11,16 +11,16 @@ from dlrun.config.compose import Composed, checked, compose_with_hydra, hydra_st
 from dlrun.config.naming import called
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import UsageError
-from dlrun.output import counted, visible
+from dlrun.output import counted
 from dlrun.runs.outcome import device_name
 from dlrun.runs.parts import Parts
 from dlrun.runs.run import check, run
 from dlrun.sinks.console import ConsoleSink, header, make_console, summary
 from dlrun.store.folders import claim
 from dlrun.store.result import Result, read_result
+from dlrun.text import visible
 from dlrun.training.distributed import ALONE, Ranks, joined, ranks_started
 from dlrun.training.events import Sink
-from dlrun.training.precision import in_words
 
 
 def main(arguments: list[str]) -> int:
@@ -101,6 +101,6 @@ def _facts(parts: Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, s
         "data": f"{data.name}, {parts.counts()}, {shape}, {len(data.classes)} classes{unverified}",
         "training": f"{called(config, 'optimizer')}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
         f"batch {config.batch_size}, {counted(config.epochs, 'epoch')}, seed {config.seed}",
-        "device": f"{device_name(parts.state.device)}, {config.precision}, {in_words(parts.threads)}",
+        "device": f"{device_name(parts.state.device)}, {config.precision}, {counted(parts.threads, 'thread')}",
         "folder": str(run_dir),
     }

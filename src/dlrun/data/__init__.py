@@ -1,0 +1,1 @@
+"""Data sets: found or fetched, read, checked, and held as tensors of bytes."""
