@@ -150,7 +150,7 @@ def test_processes_at_once_fetch_once(mirror, folders):
     entry = catalogue.ENTRIES["kmnist"]
     code = f"""
 from dlrun.data import catalogue
-from dlrun.data.catalogue import Entry, File
+from dlrun.data.catalogue import CatalogueEntry, File
 catalogue.ENTRIES["kmnist"] = {entry!r}
 from dlrun.data.fetch import fetch
 print(fetch("kmnist")[1])
