@@ -15,7 +15,7 @@ from dlrun.store.result import Result
 from dlrun.store.status import Status
 from dlrun.tables.curves import Curve, curve
 from dlrun.tables.planned import Found
-from dlrun.tables.readings import Block, Held, block
+from dlrun.tables.readings import Held, RowBlock, block
 from dlrun.tables.table import METRICS, Lesson, Published, PublishedTable, Reference, Row
 
 NOT_COMPARABLE = "not comparable"
@@ -141,7 +141,7 @@ class Comparison:
     """The user's overrides, where they make a row another experiment than the published one."""
     lines: tuple[RowLine, ...]
     lessons: tuple[LessonLine, ...]
-    readings: tuple[Block, ...]
+    readings: tuple[RowBlock, ...]
     """Of rows that name their reading."""
     foot: arithmetic.Foot | None
     """Over the experiments that have a published number, each counted once."""
@@ -541,7 +541,7 @@ def _once(entries: Sequence[_Entry]) -> list[arithmetic.Judged]:
 # --- readings ---------------------------------------------------------------------------------------------
 
 
-def _readings(entries: Sequence[_Entry]) -> tuple[Block, ...]:
+def _readings(entries: Sequence[_Entry]) -> tuple[RowBlock, ...]:
     """The readings of each table whose numbers are read, as far as its rows were asked for."""
     blocks: dict[str, dict[str, dict[str, _Entry]]] = defaultdict(lambda: defaultdict(dict))
     for entry in entries:

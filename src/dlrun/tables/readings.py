@@ -59,7 +59,7 @@ class PrintedRow:
 
 
 @dataclass(frozen=True)
-class Block:
+class RowBlock:
     """Rows of one table that are read in one of several ways, all of them alike."""
 
     table: str
@@ -81,7 +81,7 @@ class Block:
     """The likeliest reading of all rows; None as long as a row is not measured in one."""
 
 
-def block(table: str, rows: Mapping[str, tuple[float | None, int, Mapping[str, Held]]]) -> Block:
+def block(table: str, rows: Mapping[str, tuple[float | None, int, Mapping[str, Held]]]) -> RowBlock:
     """Judge the readings of some printed rows.
 
     Args:
@@ -99,7 +99,7 @@ def block(table: str, rows: Mapping[str, tuple[float | None, int, Mapping[str, H
     alike = [row for row in counted if len(row.readings) == len(names)]
     done = len(counted) == len(printed) and len(sums) > 1
     mains = {name for row in printed for name, held in row.readings.items() if held.main}
-    return Block(
+    return RowBlock(
         table=table,
         names=names,
         lacking={name: labels for name, labels in lacking.items() if labels},
@@ -124,7 +124,7 @@ def _known_of_all(readings: Mapping[str, Held]) -> dict[str, float]:
     return {name: math.fsum(known[key] for key in shared) for name, known in measured.items()}
 
 
-def sentences(found: Block) -> list[str]:
+def sentences(found: RowBlock) -> list[str]:
     """What the block says, for people."""
     said = []
     for name, labels in found.lacking.items():
@@ -146,6 +146,6 @@ def sentences(found: Block) -> list[str]:
     return said
 
 
-def _less(found: Block, name: str) -> str:
+def _less(found: RowBlock, name: str) -> str:
     assert found.best is not None
     return f"{found.sums[found.best] - found.sums[name]:.1f}"

@@ -9,7 +9,7 @@ from dlrun.output import Column, Fields, Table, column, counted, write
 from dlrun.records.summary import ranges
 from dlrun.store.status import WRITTEN, Status
 from dlrun.tables.compare import Comparison, LessonLine, RowLine
-from dlrun.tables.readings import Block, PrintedRow, sentences
+from dlrun.tables.readings import PrintedRow, RowBlock, sentences
 
 MOST_REPEATS = 5
 """Seeds with several results that are written out."""
@@ -124,7 +124,7 @@ def _apart(record: Fields) -> str:
     return ranges(record["apart"]) if record["apart"] else "none"
 
 
-def readings_table(block: Block) -> Table:
+def readings_table(block: RowBlock) -> Table:
     """A record for every printed row, and one or two for the sums of log-likelihoods."""
     columns = [column("printed row", "label"), column("published", right=True)]
     for name in block.names:
