@@ -6,7 +6,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "dlrun"
 FLOORS = [
-    {"drawing", "environment", "errors", "extras", "locks", "randomness", "statistics", "text"},
+    {"drawing", "environment", "errors", "extras", "git", "locks", "randomness", "statistics", "text"},
     {"config", "files", "output", "spread"},
     {"data", "models", "store"},
     {"optim", "records"},

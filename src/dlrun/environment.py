@@ -1,12 +1,10 @@
-"""What a result says of the place it was made in: versions, the commit of the working directory."""
+"""What a result says of the place it was made in: versions of software, the CPU."""
 
 import os
 import platform
 import re
-import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 PACKAGES = ("dlrun", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboard")
 INSTRUCTIONS = (
@@ -53,19 +51,3 @@ def _cpu_model() -> str:
     if "CPU implementer" in first:
         return f"implementer {first['CPU implementer']} part {first.get('CPU part')}"
     return platform.processor() or platform.machine()
-
-
-def git_state() -> dict[str, Any] | None:
-    """`commit` of the working directory and whether it is `dirty`; None outside a repository."""
-    commit = _git("rev-parse", "HEAD")
-    if not commit:
-        return None
-    return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

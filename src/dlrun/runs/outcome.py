@@ -3,12 +3,12 @@
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dlrun
 from dlrun.config.naming import called
 from dlrun.config.schema import Config
-from dlrun.environment import cpu, git_state, versions
+from dlrun.environment import cpu, versions
 from dlrun.errors import DlrunError, UsageError, is_out_of_memory
 from dlrun.runs.parts import Parts
 from dlrun.store.result import Result, history_checksum, read_history
@@ -24,8 +24,16 @@ log = logging.getLogger("dlrun")
 class Report:
     """Follows a run and writes its result."""
 
-    def __init__(self, parts: Parts, run_dir: Path, overrides: list[str], started: float, spent_before: float) -> None:
-        self.parts, self.run_dir, self.overrides = parts, run_dir, overrides
+    def __init__(
+        self,
+        parts: Parts,
+        run_dir: Path,
+        overrides: list[str],
+        git: dict[str, Any] | None,
+        started: float,
+        spent_before: float,
+    ) -> None:
+        self.parts, self.run_dir, self.overrides, self.git = parts, run_dir, overrides, git
         self.started, self.spent_before = started, spent_before
         self.start_seconds = time.perf_counter() - dlrun.STARTED
 
@@ -81,7 +89,7 @@ class Report:
             cpu_capability=_cpu_capability(),
             cpu=cpu(),
             versions=versions(),
-            git=git_state(),
+            git=self.git,
             origin=parts.origin,
             history=history_checksum(self.run_dir),
             error={"type": type(error).__name__, "message": explain(error, parts.config, parts, self.run_dir)}

@@ -16,6 +16,7 @@ from dlrun.output import counted
 from dlrun.runs.outcome import Report, device_name, explain
 from dlrun.runs.parts import Parts, build, resume
 from dlrun.runs.trust import go_on
+from dlrun.runs.uncommitted import Code, keep
 from dlrun.store.folders import finished, hold, logged_to, read_config, write_config
 from dlrun.store.result import Result, reopen
 from dlrun.store.status import Status
@@ -153,7 +154,10 @@ def _train_and_report(
     noticed: Noticed,
     started: float,
 ) -> Result:
-    report = Report(parts, run_dir, list(overrides), started, parts.state.train_seconds + parts.state.evaluate_seconds)
+    code = Code.of(parts.config)
+    keep(code, run_dir, parts.state.epoch)
+    spent = parts.state.train_seconds + parts.state.evaluate_seconds
+    report = Report(parts, run_dir, list(overrides), code.about, started, spent)
     try:
         test = _train(parts, run_dir, watch, noticed, report)
     except DlrunError as error:

@@ -17,6 +17,7 @@ import time
 import warnings
 from typing import Any
 
+from dlrun import git
 from dlrun.sweeps.child import Task, die_with, leave
 
 PRELOADED = (
@@ -144,6 +145,7 @@ def main() -> None:
     for number in (signal.SIGPIPE, *OF_PARENT):
         signal.signal(number, signal.SIG_IGN)
     die_with(parent)  # while it imports, it can't see that its parent is gone
+    git.remember()
     for name in PRELOADED:
         importlib.import_module(name)
     die_with(parent, 0)

@@ -15,6 +15,7 @@ from dlrun.config.settled import settle
 from dlrun.errors import DlrunError, UsageError
 from dlrun.output import Table, column, counted, duration, terminal_width, write
 from dlrun.runs.trust import BUILT, hint
+from dlrun.runs.uncommitted import kept
 from dlrun.sinks.console import make_console
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.store import scan
@@ -115,16 +116,17 @@ def _settings(run: Run, config: Config | None) -> dict[str, str]:
         + (f", {fixed:,} of them not trainable" if fixed else ""),
         "device": f"{result.device}, {result.precision}, {counted(result.threads, 'thread')}, {result.cpu_capability}",
         "versions": ", ".join(f"{name} {version}" for name, version in result.versions.items()),
-        **_git(result),
+        **_git(run, result),
         "hash": result.hash,
     }
 
 
-def _git(result: Result) -> dict[str, str]:
+def _git(run: Run, result: Result) -> dict[str, str]:
+    files = ", ".join(path.name for path in kept(run.folder))
     if not result.git:
-        return {}
+        return {"git": f"no commit; {files}"} if files else {}
     dirty = ", with uncommitted changes" if result.git.get("dirty") else ""
-    return {"git": f"{str(result.git.get('commit'))[:12]}{dirty}"}
+    return {"git": f"{str(result.git.get('commit'))[:12]}{dirty}{f': {files}' if files else ''}"}
 
 
 def changes(config: Config) -> list[str]:
