@@ -18,6 +18,9 @@ from dlrun.config.settled import settle
 from dlrun.records.record import Record
 from dlrun.store.result import Result
 
+WITHOUT_FORKS = "import dlrun.linux; dlrun.linux.FORKS = False; "
+"""Lets a command take the way of macOS and Windows, where every job is a fresh process."""
+
 
 def wait_for(reached: Callable[[], object], seconds: float = 300) -> None:
     """Return when `reached()` is true; fail when that takes too long."""

@@ -289,6 +289,10 @@ def test_files_of_a_run_are_in_the_reference(tmp_path: Path) -> None:
         "profile=true",
         f"hydra.run.dir={tmp_path}/run",
     ]
+    (tmp_path / "new.txt").write_text("staged, not committed\n")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"], ["add", "new.txt"]):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True)
     subprocess.run([sys.executable, "-m", "dlrun", *words], cwd=tmp_path, check=True, capture_output=True)
     text = (ROOT / "docs/reference.md").read_text("utf-8")
     table = text[text.index("### Its files") : text.index("### history.csv")]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "dlrun"
 FLOORS = [
-    {"drawing", "environment", "errors", "extras", "git", "locks", "randomness", "statistics", "text"},
-    {"config", "files", "output", "spread"},
+    {"drawing", "errors", "extras", "git", "linux", "locks", "randomness", "statistics", "text"},
+    {"config", "environment", "files", "output", "spread"},
     {"data", "models", "store"},
     {"optim", "records"},
     {"tables", "training"},

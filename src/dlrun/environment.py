@@ -2,9 +2,9 @@
 
 import os
 import platform
-import re
 from importlib import metadata
-from pathlib import Path
+
+from dlrun.linux import cpu_model
 
 PACKAGES = ("dlrun", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboard")
 INSTRUCTIONS = (
@@ -37,17 +37,4 @@ def cpu() -> str:
     Two CPUs with the same vector instructions need not give the same last bits.
     """
     held = [f"{name}={os.environ[name]}" for name in INSTRUCTIONS if os.environ.get(name)]
-    return ", ".join([_cpu_model(), *held])
-
-
-def _cpu_model() -> str:
-    try:
-        told = Path("/proc/cpuinfo").read_text(errors="replace")
-    except OSError:
-        return platform.processor() or platform.machine()
-    first = dict(re.findall(r"^(.+?)\s*: (.+)$", told.partition("\n\n")[0], re.MULTILINE))
-    if "vendor_id" in first:
-        return f"{first['vendor_id']} family {first.get('cpu family')} model {first.get('model')}"
-    if "CPU implementer" in first:
-        return f"implementer {first['CPU implementer']} part {first.get('CPU part')}"
-    return platform.processor() or platform.machine()
+    return ", ".join([cpu_model(), *held])

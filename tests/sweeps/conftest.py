@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import WITHOUT_FORKS
 
 from dlrun.config.schema import Sweep
 from dlrun.sweeps.folder import jobs_of
@@ -105,13 +106,13 @@ def quick(
 
 @pytest.fixture
 def start(workplace: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts `dlrun -m model=saboteur WORDS`, with little patience for jobs that hang."""
+    """Starts `dlrun -m model=saboteur WORDS`, with little patience for jobs that hang; `forks` False as elsewhere."""
 
-    def popen(*words: str) -> subprocess.Popen[str]:
+    def popen(*words: str, forks: bool = True) -> subprocess.Popen[str]:
         command = [
             sys.executable,
             "-c",
-            SHORT_PATIENCE + "sys.exit(main(sys.argv[1:]))",
+            SHORT_PATIENCE + ("" if forks else WITHOUT_FORKS) + "sys.exit(main(sys.argv[1:]))",
             "-m",
             "model=saboteur",
         ]
@@ -131,8 +132,8 @@ def start(workplace: Path) -> Callable[..., subprocess.Popen[str]]:
 def sweep(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `start`'s sweep to its end."""
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        process = start(*words)
+    def run(*words: str, forks: bool = True) -> subprocess.CompletedProcess[str]:
+        process = start(*words, forks=forks)
         out, err = process.communicate(timeout=240)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers import wait_for
+from helpers import WITHOUT_FORKS, wait_for
 
 from dlrun.cli import main
 from dlrun.config.schema import Sweep
@@ -24,7 +24,12 @@ Quick = Callable[..., list[Outcome]]
 Start = Callable[..., subprocess.Popen[str]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+both_ways = pytest.mark.parametrize("forks", [pytest.param(True, id="forks"), pytest.param(False, id="fresh")])
+
 SMALL = "data=small"
+PLAN_WITHOUT_FORKS = (
+    f"import sys; from dlrun.cli import main; {WITHOUT_FORKS}sys.exit(main(['plan', '-m', *sys.argv[1:]]))"
+)
 
 
 def bits(folder: Path) -> dict[str, list[list[str]]]:
@@ -52,19 +57,22 @@ def processes_in(folder: Path) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.slow
-def test_killed_parent_leaves_no_process_and_its_sweep_goes_on(workplace: Path, start: Start, sweep: Run) -> None:
+@both_ways
+def test_killed_parent_leaves_no_process_and_its_sweep_goes_on(
+    forks: bool, workplace: Path, start: Start, sweep: Run
+) -> None:
     words = (SMALL, "seed=range(0,6)", "epochs=20", "sweep.slots=2")
     undisturbed = sweep(*words, "sweep.name=whole")
     assert undisturbed.returncode == 0, undisturbed.stderr
     folder = workplace / "outputs/sweeps/cut"
-    parent = start(*words, "sweep.name=cut")
+    parent = start(*words, "sweep.name=cut", forks=forks)
     wait_for(lambda: len(ended(folder)) >= 2 and len(bits(folder)) >= 3)
     parent.kill()
     parent.communicate()
     wait_for(lambda: not processes_in(workplace), 5)
     done = {path: (path / "result.json").stat().st_mtime_ns for path in ended(folder)}
     assert len(done) < 6
-    assert sweep(*words, "sweep.name=cut").returncode == 0
+    assert sweep(*words, "sweep.name=cut", forks=forks).returncode == 0
     assert {path: (path / "result.json").stat().st_mtime_ns for path in done} == done
     assert bits(folder) == bits(workplace / "outputs/sweeps/whole")
 
@@ -84,11 +92,54 @@ def test_two_parents_share_the_work(workplace: Path, start: Start) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_interrupt_saves_and_starts_nothing_more(workplace: Path, start: Start, sweep: Run) -> None:
-    parent, folder = interrupted_in_training(start, workplace, [signal.SIGINT])
+@both_ways
+def test_interrupt_saves_and_starts_nothing_more(forks: bool, workplace: Path, start: Start) -> None:
+    parent, folder = interrupted_in_training(start, workplace, [signal.SIGINT], forks)
     assert parent.returncode == 130
     assert len(ended(folder, "interrupted")) == 1
     assert len(bits(folder)) == 1
+
+
+@pytest.mark.slow
+@both_ways
+def test_an_interrupted_sweep_goes_on_to_the_same_bits(forks: bool, workplace: Path, start: Start, sweep: Run) -> None:
+    words = (SMALL, "seed=0,1", "epochs=60", "sweep.slots=1", "threads=1")
+    assert sweep(*words, "sweep.name=whole", forks=forks).returncode == 0
+    folder = workplace / "outputs/sweeps/cut"
+    parent = start(*words, "sweep.name=cut", forks=forks)
+    wait_for(lambda: any(len(rows) > 2 for rows in bits(folder).values()))
+    parent.send_signal(signal.SIGINT)
+    out, err = parent.communicate(timeout=20)
+    assert parent.returncode == 130, out + err
+    (stopped,) = ended(folder, "interrupted")
+    assert sweep(*words, "sweep.name=cut", forks=forks).returncode == 0
+    assert "going on after epoch" in (stopped / "run.log").read_text()
+    assert bits(folder) == bits(workplace / "outputs/sweeps/whole")
+
+
+@pytest.mark.slow
+def test_whatever_starts_jobs_can_do_without_forks(workplace: Path, sweep: Run) -> None:
+    """A search, a plan, a failure that is told, and the code that each process finds uncommitted."""
+    search = ("hydra/sweeper=search", SMALL, "optimizer.lr=interval(0.01,0.1)", "sweep.trials=3", "sweep.slots=2")
+    done = sweep(*search, forks=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list(workplace.rglob("result.json"))) == 3
+    assert all("class Net(nn.Module)" in path.read_text() for path in workplace.rglob("uncommitted.diff"))
+    assert len(list(workplace.rglob("uncommitted.diff"))) == 3
+    done = sweep(SMALL, "model.how=exception,sigkill", "sweep.name=bad", forks=False)
+    assert done.returncode == 1
+    assert "the network is broken" in done.stdout + done.stderr
+    assert "SIGKILL" in done.stdout + done.stderr
+    planned = subprocess.run(
+        [sys.executable, "-c", PLAN_WITHOUT_FORKS, SMALL, "model=saboteur", "device=cpu", "seed=0,1"],
+        cwd=workplace,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert planned.returncode == 0, planned.stderr
+    assert "2 runs" in planned.stdout
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -105,10 +156,12 @@ def test_ctrl_c_twice_is_no_failure_of_the_run(workplace: Path, start: Start) ->
     assert ended(folder, "failed") == []
 
 
-def interrupted_in_training(start: Start, workplace: Path, signals: list[int]) -> tuple["subprocess.Popen[str]", Path]:
+def interrupted_in_training(
+    start: Start, workplace: Path, signals: list[int], forks: bool = True
+) -> tuple["subprocess.Popen[str]", Path]:
     """A sweep that gets these signals at once while its first run trains, when it has ended; and its folder."""
     folder = workplace / "outputs/sweeps/s"
-    parent = start(SMALL, "seed=range(0,5)", "epochs=400", "sweep.slots=1", "sweep.name=s")
+    parent = start(SMALL, "seed=range(0,5)", "epochs=400", "sweep.slots=1", "sweep.name=s", forks=forks)
     wait_for(lambda: any(len(rows) > 2 for rows in bits(folder).values()))
     for number in signals:
         parent.send_signal(number)

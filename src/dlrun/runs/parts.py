@@ -13,10 +13,10 @@ from dlrun.config.schema import OWN, Config, earlier_identities, revised
 from dlrun.config.settled import Settled
 from dlrun.environment import cpu
 from dlrun.errors import ConfigError, DataError, UsageError, is_out_of_memory
+from dlrun.linux import keep_freed
 from dlrun.optim.schedule import factor
 from dlrun.store.result import read_history
 from dlrun.training.distributed import ALONE, Ranks
-from dlrun.training.memory import keep_freed
 from dlrun.training.precision import Precision, set_determinism, set_threads
 
 if TYPE_CHECKING:

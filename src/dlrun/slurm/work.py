@@ -12,10 +12,10 @@ from typing import Any, NoReturn
 from dlrun.config.fields import fill
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, UsageError
+from dlrun.linux import cores
 from dlrun.slurm.manifest import SubmittedRun
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.launch import launch
-from dlrun.sweeps.slots import cores
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 

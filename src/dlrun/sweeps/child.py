@@ -4,7 +4,6 @@ As a program it reads one task from standard input and dies when that is closed,
 its parent is gone; under the fork server of `dlrun.sweeps.server` it is a fork that has torch already.
 """
 
-import ctypes
 import faulthandler
 import json
 import os
@@ -115,18 +114,6 @@ def leave(task: Task) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(status & 0xFF)
-
-
-PR_SET_PDEATHSIG = 1
-
-
-def die_with(parent: int, number: int = 9) -> None:
-    """On Linux: let the kernel kill this process when the process `parent`, which started it, is gone; 0 ends that."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
-    if os.getppid() != parent:  # it went before the kernel was told
-        os._exit(1)
 
 
 def _watch(pipe: Any) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from dlrun import linux
 from dlrun.errors import RunFailed
 from dlrun.sweeps.child import Task
 
@@ -70,8 +71,8 @@ class Borrowed:
 
 
 def make_processes() -> Processes:
-    """Forks on Linux. Elsewhere system libraries do not survive a fork (macOS) or there is none (Windows)."""
-    return Forks() if sys.platform == "linux" else Fresh()
+    """Forks where they are safe, else fresh interpreters."""
+    return Forks() if linux.FORKS else Fresh()
 
 
 class Fresh:

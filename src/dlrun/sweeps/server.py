@@ -18,7 +18,8 @@ import warnings
 from typing import Any
 
 from dlrun import git
-from dlrun.sweeps.child import Task, die_with, leave
+from dlrun.linux import die_with
+from dlrun.sweeps.child import Task, leave
 
 PRELOADED = (
     "torch",

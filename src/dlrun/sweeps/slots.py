@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dlrun.config.schema import Config, Sweep
 from dlrun.config.settled import Settled
+from dlrun.linux import cores
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,6 @@ class Slot:
         config = settled.config
         device = "cuda" if self.gpu is not None and config.device.startswith("cuda") else config.device
         return settled.placed(device=device, threads=config.threads or self.threads)
-
-
-def cores() -> int:
-    """CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def gpus(environment: Mapping[str, str] = os.environ, dev: Path = Path("/dev")) -> list[str]:

@@ -99,10 +99,10 @@ def judged(batches: Sequence[Tensor], labels: Tensor) -> Predictions:
     """The predictions by logits, float (N, classes) in one or more batches, for labels int64 (N,)."""
     sizes = [len(logits) for logits in batches]
     pairs = list(zip(batches, labels.split(sizes), strict=True))
-    losses = [F.cross_entropy(logits.float(), true, reduction="sum").double() for logits, true in pairs]
+    losses = [F.cross_entropy(logits.float(), true, reduction="sum") for logits, true in pairs]
     parts = [_judged(logits.float(), true) for logits, true in pairs]
     predicted, confidence, among_top = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
-    loss = torch.stack(losses).sum().item() / len(labels)
+    loss = torch.stack(losses).cpu().double().sum().item() / len(labels)  # MPS has no float64
     return Predictions(loss, labels.cpu(), predicted, confidence, among_top, batches[0].shape[1])
 
 

@@ -1,14 +1,18 @@
-"""Memory that tensors give back."""
+"""What Linux alone offers stands in one module; memory that tensors give back."""
 
 import platform
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+SOURCE = Path(__file__).parents[1] / "src"
+ONLY_LINUX = r"prctl|mallopt|sched_[gs]et|\bos\.fork|[\"'/]proc/|platform [!=]= .linux|platform\.startswith"
 CODE = """
 import torch
-from dlrun.training.memory import keep_freed
+from dlrun.linux import keep_freed
 keep_freed()
 tensors = torch.ones(4, 1024, 1024), torch.ones(16, 1024, 1024)
 (heap,) = [line.split()[0] for line in open("/proc/self/maps") if "[heap]" in line]
@@ -21,3 +25,8 @@ print([start <= tensor.data_ptr() < end for tensor in tensors])
 def test_tensors_lie_where_freed_memory_is_kept_unless_they_are_huge() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[True, False]"  # 16 MB, 64 MB
+
+
+def test_nothing_else_knows_what_linux_alone_offers() -> None:
+    knowing = {path.stem for path in SOURCE.rglob("*.py") if re.search(ONLY_LINUX, path.read_text())}
+    assert knowing == {"linux", "server"}  # the server is what forks, and is started nowhere else
