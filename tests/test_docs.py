@@ -27,7 +27,12 @@ from dlrun.slurm.settings import SlurmSettings
 from dlrun.verbs import VERBS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs/llms.txt",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+]
 FILES = {name for name, entry in ENTRIES.items() if entry.mirrors or entry.page}
 SHORT = {"epochs": "1", "limit": "256", "tensorboard": "off", "data": "synthetic", "validation": None}
 
