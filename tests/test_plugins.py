@@ -3,15 +3,24 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from omegaconf import OmegaConf
+
+from dlrun.verbs.multirun import task
+from hydra_plugins.dlrun_plugins.rows import PointSweeper
 
 APPLICATION = """
 import sys
 import hydra
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+# Hydra 1.3 warns of an application that does not name a version, 1.4 of one that does.
+VERSION = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
+
+@hydra.main(**VERSION, config_path="conf", config_name="config")
 def main(config):
     print("loaded of dlrun:", sorted(name for name in sys.modules if name.split(".")[0] == "dlrun"))
 
@@ -65,3 +74,31 @@ def test_dlruns_launchers_and_sweepers_refuse_it_in_one_sentence(application: Pa
     told = [line for line in done.stderr.splitlines() if line and not line.startswith("Set the environment variable")]
     name = PLUGINS[plugin].rpartition(".")[2]
     assert told == [f"{name} belongs to dlrun and trains dlrun's networks only; __main__ needs another one"]
+
+
+def test_hydra_has_nothing_to_warn_of(dlrun: Callable[..., "subprocess.CompletedProcess[str]"]) -> None:
+    """Hydra 1.3 wants a `version_base`, 1.4 does not; 1.4 hands a sweeper its config read-only."""
+    words = ("data=synthetic", "model=fc_64", "epochs=1", "limit=64", "device=cpu", "threads=1", "tensorboard=off")
+    done = dlrun("-m", *words, "seed=0", "sweep.name=s", "hydra/launcher=basic", PYTHONWARNINGS="always")
+    assert done.returncode == 0, done.stderr
+    assert not [line for line in done.stderr.splitlines() if "hydra" in line.lower() or "omegaconf" in line.lower()]
+
+
+def test_a_sweeper_takes_a_config_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Hydra 1.4 hands it over."""
+    monkeypatch.chdir(tmp_path)
+    config = OmegaConf.create(
+        {
+            "hydra": {
+                "sweep": {"dir": "of Hydra's"},
+                "overrides": {"hydra": [], "task": ["data=synthetic", "sweep.name=mine", "seed=0,1"]},
+                "launcher": {"_target_": PLUGINS["launcher/local"]},
+            }
+        }
+    )
+    OmegaConf.set_readonly(config, True)
+    sweeper = PointSweeper()
+    sweeper.setup(hydra_context=cast(Any, None), task_function=task, config=config)
+    assert sweeper.config is not None
+    assert Path(sweeper.config.hydra.sweep.dir) == Path("outputs/sweeps/mine")
+    assert type(sweeper.launcher).__name__ == "LocalLauncher"  # Hydra has loaded the module once more
