@@ -63,6 +63,12 @@ def hydra_started() -> contextlib.AbstractContextManager[None]:
     return started
 
 
+def composing() -> contextlib.AbstractContextManager[None]:
+    """Hydra for all that is composed inside: runs that choose the same options share the work."""
+    # A sweeper is called by a Hydra that is started already.
+    return contextlib.nullcontext() if GlobalHydra.instance().is_initialized() else hydra_started()
+
+
 def compose(overrides: Sequence[str]) -> Config:
     """The checked config of one run.
 
@@ -78,9 +84,7 @@ def compose_all(rows: Iterable[Sequence[str]]) -> list[Config]:
     Raises:
         ConfigError: As `compose`, for the first row that is wrong.
     """
-    # A sweeper is called by a Hydra that is started already.
-    running = GlobalHydra.instance().is_initialized()
-    with contextlib.nullcontext() if running else hydra_started():
+    with composing():
         bases = _bases.setdefault(GlobalHydra.instance().hydra, {})
         return [_compose_one(row, bases) for row in rows]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from dlrun import __version__
@@ -25,11 +25,12 @@ from dlrun.report import leaderboard
 from dlrun.report.dots import Dots
 from dlrun.report.embedded import pictures
 from dlrun.report.page_tables import Sheet, sheet_of
+from dlrun.report.published import compared, further
 from dlrun.report.tiles import LabelledRuns, accuracies, tiles
 from dlrun.spread import SeedMean
 from dlrun.store.scan import Run
 from dlrun.tables.compare import Comparison
-from dlrun.tables.render import curves_table, lessons_table, readings_table, rows_table
+from dlrun.tables.render import rows_table
 from dlrun.text import visible
 
 CURVES = 300
@@ -66,15 +67,15 @@ def page(
     board = leaderboard.leaderboard(runs)
     entries = _rows_of(runs, labels or {}) if comparison else _entries(board, runs)
     varying = _varying(runs)
-    script = _static("page.js")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_spelt_out, trim_blocks=True)
-    return environment.from_string(_static("page.html")).render(
+    return filled(
+        "page.html",
+        ("tables.js", "page.js"),
         title=title or _title(runs),
         source=rows_table(comparison).notes[0] if comparison else "",
         warning=comparison.warning if comparison else "",
         tiles=tiles(runs, entries, comparison),
-        main=_compared(comparison) if comparison else _board(board, entries),
-        further=_further(comparison) if comparison else [],
+        main=compared(comparison) if comparison else _board(board, entries),
+        further=further(comparison) if comparison else [],
         curves=Markup(_json(_curves(entries[:CURVES], _printed_curves(comparison)))),
         entries=entries,
         charted=CURVES,
@@ -85,11 +86,26 @@ def page(
         environments=_environments(runs),
         failures=_failures(runs, folder),
         damaged=damaged,
+    )
+
+
+def filled(template: str, scripts: Sequence[str], **content: Any) -> str:
+    """A template of `static/` with its style, its scripts and what both pages say of themselves."""
+    script = "\n".join(map(_static, scripts))
+    environment = Environment(
+        loader=FunctionLoader(_static),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_spelt_out,
+        trim_blocks=True,
+    )
+    return environment.get_template(template).render(
         css=Markup(_static("page.css")),
         script=Markup(script),
         script_hash=_hash(script),
         made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         version=__version__,
+        **content,
     )
 
 
@@ -176,36 +192,6 @@ def _dots_of(entry: LabelledRuns) -> Dots:
     values = accuracies(entry.runs)
     spread = SeedMean.of(values)
     return Dots(spread.mean, spread.half_width, values) if spread else Dots()
-
-
-def _compared(comparison: Comparison) -> Sheet:
-    """The published table beside the measurements; the verdict and the plot stand next to the label."""
-    table = rows_table(comparison, readings=True)
-    columns = {item.fields[0]: item for item in table.columns}
-    ahead = [columns.pop(name) for name in ("row", "label", "verdict")]
-    lines = comparison.lines
-    dots = [Dots(one.mean, one.half_width, list(one.measured.values()), one.published) for one in lines]
-    ordered = Table([*ahead, *columns.values()], table.records, notes=table.notes[1:])
-    key = "measured, interval for one more run"
-    return sheet_of("board", "Published and measured", ordered, dots, place=3, header=1, key=key)
-
-
-def _further(comparison: Comparison) -> list[Sheet]:
-    """What stands below the rows, as far as there is any."""
-    found = [
-        sheet_of(f"readings-{one.table}", f"Readings of {one.table}", readings_table(one))
-        for one in comparison.readings
-    ]
-    if any(line.curve for line in comparison.lines):
-        found.insert(0, sheet_of("epochs", "Epoch by epoch", curves_table(comparison), header=1))
-    return [*found, *([_lessons(comparison)] if comparison.lessons else [])]
-
-
-def _lessons(comparison: Comparison) -> Sheet:
-    table = lessons_table(comparison)
-    columns = {item.fields[0]: item for item in table.columns}
-    ahead = [columns.pop(name) for name in ("claim", "outcome")]
-    return sheet_of("lessons", "Lessons", Table([*ahead, *columns.values()], table.records))
 
 
 def _runs(entries: Sequence[LabelledRuns], folder: Path | None) -> Sheet:

@@ -76,6 +76,8 @@ def sheet_of(
     links: Sequence[str] = (),
     linked: int = 0,
     key: str = "",
+    scale: Axis | None = None,
+    about: Sequence[str] = (),
 ) -> Sheet:
     """Lay out a table.
 
@@ -85,8 +87,10 @@ def sheet_of(
         header: The column that names the rows.
         links: Row by row, for the column `linked`.
         key: What the plot's interval is.
+        scale: The plot's axis, where it is not one of accuracies.
+        about: Row by row the plot in words, where it does not show accuracies.
     """
-    scale = axis(dots)
+    scale = scale or axis(dots)
     heads = [Head(item.title, item.right) for item in table.columns]
     lines = []
     for number, record in enumerate(table.records):
@@ -94,7 +98,7 @@ def sheet_of(
         if links:
             cells[linked] = Cell(cells[linked].text, cells[linked].key, link=links[number])
         row = dots[number] if dots else None
-        lines.append(SheetLine(cells, row, in_words(row) if row else ""))
+        lines.append(SheetLine(cells, row, about[number] if about else in_words(row) if row else ""))
     return Sheet(id, title, heads, lines, table.notes, header, place if scale else None, scale, key)
 
 

@@ -60,6 +60,10 @@ class RowLine:
     n: int
     mean: float | None
     std: float | None
+    expected_std: float | None
+    """Of one run, as it is expected before the second seed; None where nothing is known."""
+    unstable: bool
+    """Whether the seeds differ far more than that."""
     half_width: float | None
     """Of the 95 % interval of the difference."""
     difference: float | None
@@ -89,6 +93,8 @@ class RowLine:
     """By name of `PLAIN`, what is printed of it."""
     reading_of: str | None
     """The row whose printed number this one reads in another way."""
+    reads: tuple[str, str] | None
+    """That row with the name of its table before it."""
     note: str
     looked_into: str = ""
     """What was found where it differs, as the table says."""
@@ -395,6 +401,8 @@ def _line(table: PublishedTable, entry: _Entry, p: float | None, confirmed: bool
         n=len(entry.measured),
         mean=runs.mean if runs else None,
         std=_std(runs),
+        expected_std=math.sqrt(judged.spread.prior) or None if judged else None,
+        unstable=judged is not None and judged.spread.unstable,
         half_width=_finite(judged.half_width) if judged else None,
         difference=runs.mean - printed.centre if runs and printed else None,
         normalized_error=judged.normalized_error if judged else None,
@@ -411,6 +419,7 @@ def _line(table: PublishedTable, entry: _Entry, p: float | None, confirmed: bool
         measured_train=_mean(_numbers(completed, "train", "accuracy")),
         beside={name: _beside(entry, name, completed) for name in PLAIN if _is_printed(entry.published, name)},
         reading_of=row.reading_of.label if row.reading_of else None,
+        reads=(row.reading_of.table, row.reading_of.label) if row.reading_of else None,
         note=row.note,
         looked_into=row.looked_into,
         curve=_course(entry, completed),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlrun.config.compose import compose
+from dlrun.config.compose import compose, composing
 from dlrun.config.groups import Target
 from dlrun.config.overrides import key_of, merged
 from dlrun.config.schema import Config
@@ -100,14 +100,15 @@ def plan(
     wanted = range(seeds) if isinstance(seeds, int) else sorted(seeds)
     planned = []
     shelf = Shelf(RUNS, contents)
-    for row in rows:
-        overrides = merged(row.overrides, own)
-        try:
-            config = compose(overrides)
-            changed = bool(own) and _differ(config, compose(row.overrides))
-            planned += [_planned(row, seed, overrides, config, changed, shelf) for seed in wanted]
-        except ConfigError as error:
-            raise ConfigError(f"{table.shown_path}: row {row.number} ({row.label}): {error}") from None
+    with composing():
+        for row in rows:
+            overrides = merged(row.overrides, own)
+            try:
+                config = compose(overrides)
+                changed = bool(own) and _differ(config, compose(row.overrides))
+                planned += [_planned(row, seed, overrides, config, changed, shelf) for seed in wanted]
+            except ConfigError as error:
+                raise ConfigError(f"{table.shown_path}: row {row.number} ({row.label}): {error}") from None
     return planned
 
 

@@ -162,7 +162,7 @@ def _columns() -> list[Column]:
         column("#", "row", right=True),
         Column("row", _label, ("label", "metric", "selected_on", "precision", "longer")),
         Column("published", _published, ("published", "published_n", "published_std"), right=True),
-        Column("measured", _measured, ("mean", "std"), right=True),
+        Column("measured", _measured, ("mean", "std", "expected_std"), right=True),
         column("n", right=True),
         Column("difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True),
         Column(

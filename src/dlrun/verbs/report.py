@@ -2,8 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +18,20 @@ from dlrun.verbs.parser import Parser, add_records, records_and_words
 
 if TYPE_CHECKING:
     from dlrun.tables.compare import Comparison
+    from dlrun.tables.overview import Overview
     from dlrun.tables.planned import Found
+    from dlrun.tables.table import PublishedTable
 
 
 def main(arguments: list[str]) -> int:
     """Run the verb; returns the exit status."""
     options = _parser().parse_intermixed_args(arguments)
-    if options.table:
-        return _report_table(options)
+    if options.table and options.tables:
+        raise UsageError("--tables: all of them; --table NAME is one of them")
+    if options.table or options.tables:
+        return _report_tables(options) if options.tables else _report_table(options)
     if options.records:
-        raise UsageError("report: --records goes with --table; dlrun records show lists what is in files")
+        raise UsageError("report: --records goes with --table and --tables; dlrun records show lists what is in files")
     if not options.path:
         raise UsageError("report: name a folder of runs, such as outputs")
     found, damaged = scan.read(scan.find(options.path))
@@ -69,36 +73,93 @@ def _average_seeds(found: Sequence[scan.Run], folder: Path) -> None:
         print(visible(f"curves over seeds for TensorBoard: {folder}"), file=sys.stderr)
 
 
+@dataclass(frozen=True)
+class _Evidence:
+    """Where the results of tables are looked for."""
+
+    folder: Path
+    measured: Sequence[scan.Run]
+    damaged: Sequence[str]
+    records: Sequence[Path]
+    """Files."""
+
+
+def _evidence(options: argparse.Namespace, folders: Sequence[Path], files: Sequence[Path]) -> _Evidence:
+    from dlrun.tables.planned import RUNS
+
+    asked = list(folders) or [RUNS]
+    if len(asked) > 1:
+        raise UsageError(
+            f"--table{'s' if options.tables else ''}: the runs of a table lie in one folder; name one PATH"
+        )
+    if asked == [RUNS] and not RUNS.exists() and not files:
+        name = options.table or "--all"
+        raise UsageError(f"{RUNS}: no runs of tables here yet; dlrun reproduce {name} makes them")
+    measured, damaged = scan.read(scan.find(folder for folder in asked if folder != RUNS or folder.exists()))
+    for sentence in damaged:
+        print(visible(f"not on the page: {sentence}"), file=sys.stderr)
+    return _Evidence(asked[0], measured, damaged, files)
+
+
 def _report_table(options: argparse.Namespace) -> int:
     """Published beside measured, from runs and records; words with `=` are overrides as of `reproduce`."""
-    from dlrun.tables import evidence, table
-    from dlrun.tables.compare import compare
-    from dlrun.tables.planned import RUNS, plan
+    from dlrun.tables import table
     from dlrun.tables.render import render
 
     own = [str(word) for word in options.path if "=" in str(word) and not word.exists()]
-    folders = [word for word in options.path if str(word) not in own] or [RUNS]
-    if len(folders) > 1:
-        raise UsageError("--table: the runs of a table lie in one folder; name one PATH")
     files, words = records_and_words(options)
     published = table.load(options.table)
-    if folders == [RUNS] and not RUNS.exists() and not files:
-        raise UsageError(f"{RUNS}: no runs of tables here yet; dlrun reproduce {published.name} makes them")
-    measured, damaged = scan.read(scan.find(folder for folder in folders if folder != RUNS or folder.exists()))
-    for sentence in damaged:
-        print(visible(f"not on the page: {sentence}"), file=sys.stderr)
-    seeds = {int(run.fields.get("seed", 0)) for run in measured}.union(range(published.seeds))
-    planned = plan(published, published.rows, seeds, [*own, *words])
-    others = plan(published, published.others, seeds)
-    records = evidence.pool(files, [*planned, *others], published.precisions)
-    found = evidence.gather(planned, records, published.precisions, folders[0], more=True)
-    found = _measured_seeds(found, published.seeds)
-    elsewhere = evidence.gather(others, records, published.precisions, folders[0], more=True)
-    comparison = compare(published, published.rows, [*found, *elsewhere], [*own, *words])
+    evidence = _evidence(options, [word for word in options.path if str(word) not in own], files)
+    found, comparison = _compared(published, evidence, [*own, *words])
     print(render(comparison, options.form, terminal_width()), end="")
     if options.html or options.form == "text":
-        _write_table_page(options.html or folders[0] / f"{published.name}.html", found, measured, damaged, comparison)
+        path = options.html or evidence.folder / f"{published.name}.html"
+        _write_table_page(path, found, evidence.measured, evidence.damaged, comparison)
     return 0
+
+
+def _report_tables(options: argparse.Namespace) -> int:
+    """Every published table that has results."""
+    from dlrun.config.compose import composing
+    from dlrun.tables import overview, table
+
+    files, words = records_and_words(options)
+    if own := [*words, *(str(word) for word in options.path if "=" in str(word) and not word.exists())]:
+        raise UsageError(f"{own[0]}: --tables compares with what is published; a change goes with --table NAME")
+    evidence = _evidence(options, options.path, files)
+    with composing():
+        found = overview.overview(_compared(table.load(name), evidence)[1] for name in sorted(table.available()))
+    if not found.comparisons:
+        raise UsageError("no table has a result there; dlrun reproduce --all runs what is missing")
+    print(overview.render(found, options.form, terminal_width()), end="")
+    if options.html or options.form == "text":
+        _write_overview(options.html or evidence.folder / "tables.html", found)
+    return 0
+
+
+def _write_overview(path: Path, found: "Overview") -> None:
+    from dlrun.report.overview_page import write_overview
+
+    if path.parent.is_dir():
+        _write(path, lambda: write_overview(path, found))
+
+
+def _compared(
+    published: "PublishedTable", evidence: _Evidence, own: Sequence[str] = ()
+) -> tuple[list["Found"], "Comparison"]:
+    """What is there for the rows of a table, and the comparison."""
+    from dlrun.tables import evidence as filled
+    from dlrun.tables import planned as plan
+    from dlrun.tables.compare import compare
+
+    seeds = {int(run.fields.get("seed", 0)) for run in evidence.measured}.union(range(published.seeds))
+    planned = plan.plan(published, published.rows, seeds, own)
+    others = plan.plan(published, published.others, seeds)
+    records = filled.pool(evidence.records, [*planned, *others], published.precisions)
+    found = filled.gather(planned, records, published.precisions, evidence.folder, more=True)
+    found = _measured_seeds(found, published.seeds)
+    elsewhere = filled.gather(others, records, published.precisions, evidence.folder, more=True)
+    return found, compare(published, published.rows, [*found, *elsewhere], own)
 
 
 def _write_table_page(
@@ -141,8 +202,13 @@ def _beside(paths: Sequence[Path]) -> Path:
 def _write_page(path: Path, **content: Any) -> None:
     from dlrun.report.page import write_page
 
+    _write(path, lambda: write_page(path, **content))
+
+
+def _write(path: Path, written: Callable[[], None]) -> None:
+    """Write a page, or say why there is none."""
     try:
-        write_page(path, **content)
+        written()
     except (OSError, RuntimeError) as error:  # pathlib's error of a link to itself is a RuntimeError
         # The tables are printed; folders of results are often read-only.
         reason = getattr(error, "strerror", None) or error
@@ -172,6 +238,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--table", metavar="NAME", help="compare the runs in PATH (default: outputs/runs) with a published table"
     )
+    parser.add_argument("--tables", action="store_true", help="compare them with every published table, on one page")
     add_records(parser)
     parser.add_argument(
         "--sort",

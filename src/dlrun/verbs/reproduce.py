@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlrun.config.compose import composing
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
 from dlrun.output import terminal_width
@@ -43,10 +44,24 @@ def main(arguments: list[str]) -> int:
     """
     slurm, words = settings.asked(arguments)
     with reading_data() as data:
-        asked = request(words, data.now)
-    if asked.dry_run:
-        print("\n".join(dict.fromkeys(visible(one.command()) for one in asked.planned)))
+        asked = requests(words, data.now)
+    if asked[0].dry_run:
+        planned = [planned for one in asked for planned in one.planned]
+        print("\n".join(dict.fromkeys(visible(one.command()) for one in planned)))
         return 0
+    if len(asked) > 1:
+        for one in asked:  # A mistake in the last table shows before the first one trains.
+            to_run(one)
+    status = 0
+    for one in asked:
+        status = max(status, _reproduce(one, slurm))
+    if len(asked) > 1:
+        print("All tables on one page: dlrun report --tables")
+    return status
+
+
+def _reproduce(asked: "Request", slurm: settings.SlurmSettings | None) -> int:
+    """Run what a table lacks, and print it; the exit status."""
     found = run_missing(asked, slurm)
     while asked.most and (wider := _with_more_seeds(asked, found)):
         asked, found = wider, run_missing(wider, slurm)
@@ -83,18 +98,46 @@ class Request:
 
 
 def request(arguments: Sequence[str], contents: Contents = lambda _: None) -> Request:
-    """Read what stands after `dlrun reproduce`.
+    """Read what stands after `dlrun reproduce` where one table is meant.
 
     Args:
         contents: As `dlrun.tables.planned.plan` takes it.
 
     Raises:
-        UsageError: An unknown table, row or override, a wrong table file.
+        UsageError: An unknown table, row or override, a wrong table file; all tables are asked for.
     """
     options = _parser().parse_intermixed_args(list(arguments))
+    if options.all:
+        raise UsageError("--all: only with dlrun reproduce; name one table here")
+    return _request(options, _named(options), contents)
+
+
+def requests(arguments: Sequence[str], contents: Contents = lambda _: None) -> list[Request]:
+    """Read what stands after `dlrun reproduce`: a table, or all of them.
+
+    Raises:
+        UsageError: As of `request`.
+    """
+    options = _parser().parse_intermixed_args(list(arguments))
+    if not options.all:
+        return [_request(options, _named(options), contents)]
+    if options.rows:
+        raise UsageError("--rows: of which table? --all takes every row of every table")
+    if options.table is not None:
+        if "=" not in options.table:
+            raise UsageError(f"--all: {options.table} is one of all tables; leave one of the two out")
+        options.override, options.table = [options.table, *options.override], None
+    with composing():
+        return [_request(options, load(name), contents) for name in sorted(available())]
+
+
+def _named(options: argparse.Namespace) -> PublishedTable:
     if options.table is None:
-        raise UsageError(f"reproduce: which table? There are: {', '.join(sorted(available()))}")
-    table = load(options.table)
+        raise UsageError(f"reproduce: which table? There are: {', '.join(sorted(available()))}; --all takes them all")
+    return load(options.table)
+
+
+def _request(options: argparse.Namespace, table: PublishedTable, contents: Contents) -> Request:
     rows = choose(table, options.rows)
     files, words = records_and_words(options)
     own = (*(QUICK if options.quick else ()), *options.override, *words)
@@ -168,6 +211,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "override", nargs="*", default=(), metavar="OVERRIDE", help="changes every run, e.g. device=cuda epochs=1"
     )
+    parser.add_argument("--all", action="store_true", help="every table there is, one after the other")
     parser.add_argument("--rows", metavar="1-4,7", help="only these rows")
     parser.add_argument(
         "--seeds",
