@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers import wait_for
+from helpers import WITHOUT_FORKS, wait_for
 
 from dlrun.store.folders import hold, is_held
 from dlrun.store.result import Result
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 
 Start = Callable[..., "subprocess.Popen[str]"]
 LONG = ("data=small", "model=saboteur", "epochs=100000", "tensorboard=off", "device=cpu", "threads=1")
+FRESH = ("-c", f"import sys; from dlrun.cli import main; {WITHOUT_FORKS}sys.exit(main(sys.argv[1:]))")
 SOON = 20.0
 """Seconds in which a busy machine ends what ends at once; jobs get 30 to save before they are killed."""
 
@@ -71,9 +72,17 @@ def test_a_job_that_is_stopped_as_it_starts_ends_of_it(
         assert end_of(process, processes) in (-signal.SIGTERM, 128 + signal.SIGTERM)
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_ctrl_c_before_the_first_job_has_begun(times: int, workplace: Path, start: Start) -> None:
-    parent = start("data=small", "epochs=100000", "seed=0,1,2", "sweep.name=s")
+@pytest.mark.parametrize(
+    ("times", "forks"),
+    [
+        (1, True),
+        pytest.param(2, True, marks=pytest.mark.slow),
+        pytest.param(1, False, marks=pytest.mark.slow),
+        pytest.param(2, False, marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_before_the_first_job_has_begun(times: int, forks: bool, workplace: Path, start: Start) -> None:
+    parent = start("data=small", "epochs=100000", "seed=0,1,2", "sweep.name=s", forks=forks)
     wait_for(lambda: list((workplace / "outputs").rglob(".claim")), SOON)
     began = time.monotonic()
     for _ in range(times):
@@ -84,6 +93,7 @@ def test_ctrl_c_before_the_first_job_has_begun(times: int, workplace: Path, star
     assert parent.returncode == 130, out + err
     assert "Traceback" not in err
     assert "the same command goes on with what is left" in err
+    assert "failed" not in out
     wait_for(lambda: not left_in(workplace), 5)
 
 
@@ -123,6 +133,7 @@ def left_in(folder: Path) -> list[str]:
 
 COMMANDS = {
     "sweep": ["-m", *LONG[:2], *LONG[3:], "epochs=30", "seed=range(0,4)", "sweep.slots=2", "sweep.name=s"],
+    "sweep in fresh processes": ["-m", *LONG[:2], *LONG[3:], "epochs=30", "seed=range(0,4)", "sweep.name=s"],
     "search": ["-m", "hydra/sweeper=search", *LONG, "optimizer.lr=interval(0.01,0.1)", "sweep.trials=3"],
     "plan": ["plan", "-m", *LONG, "seed=0,1"],
     "reproduce": ["reproduce", "own", "threads=1", "device=cpu", "tensorboard=off"],
@@ -158,7 +169,7 @@ def test_signals_at_many_moments(name: str, workplace: Path) -> None:
         number = numbers[step % 4] if step % 2 else signal.SIGINT
         moment = 6 * (step + draw.random()) / count
         process = subprocess.Popen(
-            [sys.executable, "-m", "dlrun", *COMMANDS[name]],
+            [sys.executable, *(FRESH if "fresh" in name else ("-m", "dlrun")), *COMMANDS[name]],
             cwd=workplace,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

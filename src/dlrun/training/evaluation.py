@@ -100,9 +100,11 @@ def judged(batches: Sequence[Tensor], labels: Tensor) -> Predictions:
     sizes = [len(logits) for logits in batches]
     pairs = list(zip(batches, labels.split(sizes), strict=True))
     losses = [F.cross_entropy(logits.float(), true, reduction="sum") for logits, true in pairs]
+    if labels.device.type == "mps":  # has no float64
+        losses = [loss.cpu() for loss in losses]
     parts = [_judged(logits.float(), true) for logits, true in pairs]
     predicted, confidence, among_top = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
-    loss = torch.stack(losses).cpu().double().sum().item() / len(labels)  # MPS has no float64
+    loss = torch.stack(losses).double().sum().item() / len(labels)
     return Predictions(loss, labels.cpu(), predicted, confidence, among_top, batches[0].shape[1])
 
 
