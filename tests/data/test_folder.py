@@ -7,7 +7,8 @@ from PIL import Image
 from dlrun.config.groups import ImageFolder
 from dlrun.data import folder
 from dlrun.data.decoded import fingerprint
-from dlrun.data.listing import classes_in, held_out
+from dlrun.data.listing import SUFFIXES, below, classes_in, held_out, unused
+from dlrun.data.load import load
 from dlrun.errors import DataError
 
 
@@ -54,7 +55,7 @@ def test_train_and_test_folders(tmp_path):
     assert decoded.test.labels.tolist() == [1]
     paint(tmp_path / "test" / "c" / "2.png")
     with pytest.raises(DataError, match="classes that train/ has not: c"):
-        folder.read(tmp_path, config())
+        load(config(root=str(tmp_path)))
 
 
 def test_a_name_is_one_class_however_its_letters_are_composed(tmp_path):
@@ -115,7 +116,8 @@ def test_unreadable_pictures_are_named(tmp_path):
     paint(tmp_path / "test" / "a" / "1.png")
     for name, content in {"2": whole[:60], "3": b"text", "4": b"", "5": b""}.items():
         (tmp_path / "train" / "a" / f"{name}.png").write_bytes(content)
-    with pytest.raises(DataError, match=r"2\.png: not a readable picture.*3\.png: not a picture.*and 1 more"):
+    said = r"2\.png: not a readable picture.*3\.png: not a picture.*4\.png.*5\.png.*Mend them.*data\.damaged=skip"
+    with pytest.raises(DataError, match=said):
         folder.read(tmp_path, config())
 
 
@@ -130,3 +132,146 @@ def test_decompression_bombs_are_refused(tmp_path):
     Image.new("1", (20_000, 20_000)).save(path)
     with pytest.raises(DataError, match=r"bomb\.png: .*decompression bomb"):
         folder.picture(path, config())
+
+
+def pets_in(folder, names=("cat", "dog"), pictures=5, suffix="png"):
+    """Classes that differ in colour and pictures that differ in size."""
+    for place, name in enumerate(names):
+        for number in range(pictures):
+            paint(folder / name / f"{folder.name}-{number}.{suffix}", (20 + number, 30), (90 * place, 50, 40 * number))
+
+
+@pytest.mark.parametrize(
+    "litter",
+    [
+        "cat/.ipynb_checkpoints/0-checkpoint.png",
+        "cat/@eaDir/0.png/SYNOPHOTO_THUMB_M.png",
+        "@eaDir/cat/0.png",
+        "__MACOSX/cat/0.png",
+        "__MACOSX/cat/._0.png",
+        ".thumbnails/0.png",
+        "dog/.thumb/0.png",
+        "#recycle/cat/0.png",
+        "$RECYCLE.BIN/0.png",
+        "cat/._0.png",
+    ],
+)
+def test_what_tools_leave_behind_is_no_picture(tmp_path, litter):
+    pets_in(tmp_path / "pets")
+    before = fingerprint(*folder.read(tmp_path / "pets", config())[:2])
+    paint(tmp_path / "pets" / litter, color=(9, 9, 9))
+    decoded = folder.read(tmp_path / "pets", config())
+    assert fingerprint(*decoded[:2]) == before
+    assert classes_in(tmp_path / "pets") == decoded.classes == ("cat", "dog")
+    assert not unused(tmp_path / "pets")
+    assert litter not in {str(path.relative_to(tmp_path / "pets")) for path in below(tmp_path / "pets")}
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "val"),
+    [("Train", "Test", "Val"), ("training", "testing", "validation"), ("TRAINING", "test", "valid")],
+)
+def test_splits_under_their_usual_names(tmp_path, train, test, val):
+    for name, pictures in ((train, 5), (test, 2), (val, 3)):
+        pets_in(tmp_path / name, pictures=pictures)
+    decoded = folder.read(tmp_path, config())
+    assert decoded.classes == ("cat", "dog")
+    assert {name: len(split.labels) for name, split in decoded.splits.items()} == {"train": 10, "test": 4, "val": 6}
+    loaded = load(config(root=str(tmp_path)))
+    assert (len(loaded.train), len(loaded.test), len(loaded.val)) == (10, 4, 6)
+    assert loaded.fingerprint == fingerprint(*decoded.splits.values()) == load(config(root=str(tmp_path))).fingerprint
+
+
+def test_two_folders_for_one_split_are_refused_and_a_class_may_be_called_train(tmp_path):
+    pets_in(tmp_path / "twice" / "train")
+    pets_in(tmp_path / "twice" / "Training")
+    with pytest.raises(DataError, match="Training/ and train/ could both be the train split"):
+        folder.read(tmp_path / "twice", config())
+    pets_in(tmp_path / "vehicles", ("bus", "train"))
+    assert classes_in(tmp_path / "vehicles") == ("bus", "train")
+
+
+def test_everything_that_pillow_reads_by_itself_is_a_picture():
+    Image.init()
+    decodable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
+    # Stubs that can't decode alone, a program that would be started, or Windows' own.
+    others = {".bufr", ".eps", ".ps", ".grib", ".h5", ".hdf", ".mpg", ".mpeg", ".iim", ".emf", ".wmf"}
+    assert decodable - others <= SUFFIXES
+    assert not SUFFIXES & others
+
+
+def test_a_class_of_files_that_are_not_read_is_no_class_less_in_silence(tmp_path, caplog):
+    pets = tmp_path / "pets"
+    pets_in(pets)
+    (pets / "fish").mkdir()
+    load(config(root=str(pets)))
+    assert "no picture in fish/" in caplog.text
+    (pets / "fish" / "1.heic").write_bytes(b"x")
+    with pytest.raises(
+        DataError, match=r"the class fish has no picture that Pillow reads, but 1 other file \(\.heic\)"
+    ):
+        load(config(root=str(pets)))
+
+
+def test_what_is_not_used_is_said_in_a_line(tmp_path, caplog):
+    pets = tmp_path / "pets"
+    pets_in(pets / "train")
+    pets_in(pets / "test", ("cat",))
+    paint(pets / "loose.png")
+    paint(pets / "extra" / "1.png")
+    (pets / "train" / "cat" / "notes.txt").write_text("")
+    (pets / "train" / "labels.csv").write_text("")
+    load(config(root=str(pets)))
+    lines = [line for line in caplog.text.splitlines() if "not used" in line]
+    assert len(lines) == 1
+    assert "not used: 1 .csv, 1 .txt; 1 picture in extra/, 1 picture in no folder" in lines[0]
+    assert "no test picture of dog" in caplog.text
+
+
+def test_one_folder_too_many_and_one_picture_a_class_are_refused(tmp_path):
+    pets_in(tmp_path / "a" / "pets")
+    with pytest.raises(DataError, match=r"one class, pets; .*data\.root=.*a/pets"):
+        load(config(root=str(tmp_path / "a")))
+    pets_in(tmp_path / "b", pictures=1)
+    with pytest.raises(DataError, match=r"one picture a class leaves none to test; give it more, or a test/ folder"):
+        folder.read(tmp_path / "b", config())
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    pets_in(tmp_path / "real")
+    (tmp_path / "pets" / "dog").mkdir(parents=True)
+    (tmp_path / "pets" / "cat").symlink_to(tmp_path / "real" / "cat")
+    (tmp_path / "pets" / "dog" / "more").symlink_to(tmp_path / "real" / "dog")
+    (tmp_path / "real" / "dog" / "round").symlink_to(tmp_path / "pets" / "dog")
+    assert len(below(tmp_path / "pets")) == 10
+
+
+def test_damaged_pictures_are_left_out_when_that_is_asked_for(tmp_path, caplog):
+    pets = tmp_path / "pets"
+    pets_in(pets / "train")
+    pets_in(pets / "test")
+    whole = load(config(root=str(pets))).fingerprint
+    (pets / "train" / "cat" / "dangling.png").symlink_to("nowhere")
+    (pets / "train" / "dog" / "text.jpg").write_text("text")
+    (pets / "test" / "cat" / "empty.gif").write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"dangling\.png: No such file.*text\.jpg: not a pict.*empty\.gif.*damaged=skip"
+    ):
+        load(config(root=str(pets)))
+    for _ in range(2):  # read, and from the cache
+        left = load(config(root=str(pets), damaged="skip"))
+        assert left.fingerprint == whole
+        assert [line.partition(": ")[0].rpartition("/")[2] for line in left.damaged] == [
+            "dangling.png",
+            "text.jpg",
+            "empty.gif",
+        ]
+    assert "3 damaged pictures left out" in caplog.text
+
+
+def test_a_class_of_damaged_pictures_alone_is_refused(tmp_path):
+    pets_in(tmp_path)
+    for number in range(3):
+        paint(tmp_path / "fish" / f"{number}.png").write_bytes(b"x")
+    with pytest.raises(DataError, match="no picture is left to train on of fish"):
+        folder.read(tmp_path, config(damaged="skip"))

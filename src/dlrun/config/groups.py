@@ -54,6 +54,12 @@ class ImageFolder(Data):
     test_fraction: float = option(
         0.2, "share of every class held out as test set where there is no test/ folder", above=0, below=1
     )
+    damaged: str = option(
+        "refuse",
+        "pictures that can't be read: refuse to start, or skip them and list them in damaged.txt",
+        choices=("refuse", "skip"),
+        hashed=False,
+    )
 
 
 @dataclass

@@ -45,6 +45,8 @@ class Dataset:
     """False where `data.verify=false` waived the checksums."""
     val: Split | None = None
     """Images that it brings to be held out (`validation=own`); the fingerprint covers them, too."""
+    damaged: tuple[str, ...] = ()
+    """A sentence for each picture that was left out since it can't be read."""
 
 
 def place_in_class(labels: Tensor) -> Tensor:

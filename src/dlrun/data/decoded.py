@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 from dlrun.errors import DataError
 
+NAMES = {"train": "training", "test": "test", "val": "held-out"}
+"""What the splits are called in sentences."""
+
 
 class Pictures(NamedTuple):
     """One split: uint8 images (N, C, H, W) and int64 labels (N,)."""
@@ -22,6 +25,15 @@ class Decoded(NamedTuple):
     train: Pictures
     test: Pictures
     classes: tuple[str, ...]
+    val: Pictures | None = None
+    """Pictures that the data set brings to be held out."""
+    damaged: tuple[str, ...] = ()
+    """A sentence for each picture that was left out since it can't be read."""
+
+    @property
+    def splits(self) -> dict[str, Pictures]:
+        """`train`, `test` and, where there is one, `val`."""
+        return {"train": self.train, "test": self.test} | ({} if self.val is None else {"val": self.val})
 
 
 def checked(decoded: Decoded, where: str) -> Decoded:
@@ -30,7 +42,8 @@ def checked(decoded: Decoded, where: str) -> Decoded:
     Raises:
         DataError: A split is empty, counts or sizes disagree, or a label is outside the classes.
     """
-    for name, (images, labels) in (("training", decoded.train), ("test", decoded.test)):
+    for split, (images, labels) in decoded.splits.items():
+        name = NAMES[split]
         if len(images) != len(labels):
             raise DataError(f"{where}: the {name} set has {len(images)} pictures but {len(labels)} labels")
         if not images.size:
@@ -39,9 +52,11 @@ def checked(decoded: Decoded, where: str) -> Decoded:
         if low < 0 or high >= len(decoded.classes):
             wrong = low if low < 0 else high
             raise DataError(f"{where}: label {wrong} in the {name} set; expected 0-{len(decoded.classes) - 1}")
-    sizes = decoded.train.images.shape[1:], decoded.test.images.shape[1:]
-    if sizes[0] != sizes[1]:
-        raise DataError(f"{where}: training pictures are {sizes[0]}, test pictures {sizes[1]} (C, H, W)")
+    size = decoded.train.images.shape[1:]
+    for split, pictures in decoded.splits.items():
+        if pictures.images.shape[1:] != size:
+            found = pictures.images.shape[1:]
+            raise DataError(f"{where}: training pictures are {size}, {NAMES[split]} pictures {found} (C, H, W)")
     return decoded
 
 

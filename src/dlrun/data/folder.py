@@ -1,4 +1,4 @@
-"""The user's own pictures: a folder a class, perhaps below `train/` and `test/`; read with Pillow."""
+"""The user's own pictures: a folder a class, perhaps below `train/`, `test/` and `val/`; read with Pillow."""
 
 import itertools
 import os
@@ -19,6 +19,9 @@ from dlrun.errors import DataError
 
 T = TypeVar("T")
 
+MOST_NAMED = 50
+"""Damaged files that a message names."""
+
 
 def picture(path: Path, config: ImageFolder) -> npt.NDArray[np.uint8]:
     """One picture as uint8 (C, H, W), squeezed to `config.size` if that is set.
@@ -34,27 +37,41 @@ def read(folder: Path, config: ImageFolder) -> Decoded:
     """All pictures below `folder`; without a `test/` folder a fixed share of every class is held out.
 
     Raises:
-        DataError: No pictures, unreadable ones (named), classes that only the test set has.
+        DataError: Pictures that can't be read (all are named), unless they are to be left out; nothing to train on
+            or to test.
     """
-    train, test = listings(folder)
-    classes = tuple(name for name, paths in train.items() if paths)
-    strange = [name for name, paths in test.items() if paths and name not in classes]
-    if strange:
-        raise DataError(f"{folder}: test/ has classes that train/ has not: {', '.join(strange)}")
+    listing = listings(folder)
+    paths = [path for split in listing for some in split.values() for path in some]
+    pictures, failures = attempted(paths, lambda path: picture(path, config))
+    if failures and config.damaged == "refuse":
+        raise DataError(f"{_named(failures)}. Mend them, or leave them out: data.damaged=skip")
+    # What is left out counts for nothing: not in the order, nor in what is held out.
+    train, test, val = (
+        {name: [path for path in some if path in pictures] for name, some in split.items()} for split in listing
+    )
+    classes = tuple(name for name, some in listing.train.items() if some)
+    lost = [name for name in classes if not train[name]]
+    if lost:
+        raise DataError(f"{folder}: no picture is left to train on of {', '.join(lost)}")
     if not any(test.values()):
-        test = {name: held_out(paths, config.test_fraction) for name, paths in train.items()}
-        train = {name: sorted(set(paths) - set(test[name])) for name, paths in train.items()}
-    return Decoded(_split(train, classes, config), _split(test, classes, config), classes)
+        test = {name: held_out(some, config.test_fraction) for name, some in train.items()}
+        train = {name: sorted(set(some) - set(test[name])) for name, some in train.items()}
+    if not any(test.values()):
+        raise DataError(f"{folder}: one picture a class leaves none to test; give it more, or a test/ folder")
+    splits = [_split(split, classes, pictures) for split in (train, test, val)]
+    damaged = tuple(str(failure) for failure in failures)
+    return Decoded(splits[0], splits[1], classes, splits[2] if len(splits[2].labels) else None, damaged)
 
 
-def _split(listing: Mapping[str, Sequence[Path]], classes: Sequence[str], config: ImageFolder) -> Pictures:
+def _split(
+    listing: Mapping[str, Sequence[Path]], classes: Sequence[str], pictures: Mapping[Path, npt.NDArray[np.uint8]]
+) -> Pictures:
     paths, labels = in_turns(listing, classes)
-    arrays = all_of(paths, lambda path: picture(path, config))
-    sizes = {array.shape: path for array, path in zip(arrays, paths, strict=True)}
+    sizes = {pictures[path].shape: path for path in paths}
     if len(sizes) > 1:
         two = [f"{path} is {shape[2]}x{shape[1]}" for shape, path in list(sizes.items())[:2]]
         raise DataError(f"pictures differ in size: {'; '.join(two)}. Set data.size to resize them")
-    images = np.stack(arrays) if arrays else np.empty((0, 1, 1, 1), np.uint8)
+    images = np.stack([pictures[path] for path in paths]) if paths else np.empty((0, 1, 1, 1), np.uint8)
     return Pictures(images, np.array(labels, dtype=np.int64))
 
 
@@ -66,20 +83,31 @@ def in_turns(listing: Mapping[str, Sequence[Path]], classes: Sequence[str]) -> t
 
 
 def all_of(paths: Sequence[Path], read: Callable[[Path], T]) -> list[T]:
-    """What `read` gives for each; threads share the work, as Pillow decodes without the interpreter lock.
+    """What `read` gives for each.
 
     Raises:
-        DataError: Some can't be read; the first three are named.
+        DataError: Some can't be read; all are named.
     """
+    results, failures = attempted(paths, read)
+    if failures:
+        raise DataError(_named(failures))
+    return [results[path] for path in paths]
+
+
+def attempted(paths: Sequence[Path], read: Callable[[Path], T]) -> tuple[dict[Path, T], list[DataError]]:
+    """What `read` gives for each, and why it failed for others; threads share the work, as Pillow decodes in them."""
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         # Oddities that Pillow can cope with (palettes, EXIF data) are no news to the user.
         warnings.simplefilter("ignore")
         results = list(pool.map(lambda path: _attempt(path, read), paths))
     failures = [result for result in results if isinstance(result, DataError)]
-    if failures:
-        more = f" (and {len(failures) - 3} more)" if len(failures) > 3 else ""
-        raise DataError("; ".join(str(failure) for failure in failures[:3]) + more)
-    return [result for result in results if not isinstance(result, DataError)]
+    pairs = zip(paths, results, strict=True)
+    return {path: result for path, result in pairs if not isinstance(result, DataError)}, failures
+
+
+def _named(failures: Sequence[DataError]) -> str:
+    more = f" (and {len(failures) - MOST_NAMED} more)" if len(failures) > MOST_NAMED else ""
+    return "; ".join(str(failure) for failure in failures[:MOST_NAMED]) + more
 
 
 def _attempt(path: Path, read: Callable[[Path], T]) -> T | DataError:

@@ -15,10 +15,12 @@ from dlrun.config.targets import explained, imported
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.dataset import Dataset, Split
 from dlrun.data.decoded import Decoded, Pictures, fingerprint, moments
+from dlrun.data.listing import refuse_lost_classes, unused
 from dlrun.data.parsed import Parsed, cached
 from dlrun.data.places import Source, locate
 from dlrun.data.read import read
 from dlrun.errors import ConfigError, DataError
+from dlrun.output import counted
 
 log = logging.getLogger("dlrun")
 
@@ -42,6 +44,8 @@ def load(config: Data | Target) -> Dataset:
     if isinstance(config, Target):
         return _own(config)
     source = locate(config)
+    if isinstance(config, ImageFolder):
+        refuse_lost_classes(source.folder)
     if not config.verify:
         log.warning("data.verify=false: the checksums of %s in %s are not checked", config.name, source.folder)
     try:
@@ -52,11 +56,12 @@ def load(config: Data | Target) -> Dataset:
         )
     except OSError as error:
         raise DataError(f"{config.name}: can't read {error.filename or source.folder}: {error.strerror}") from error
-    train, test = (_split(pictures) for pictures in (parsed.decoded.train, parsed.decoded.test))
+    if isinstance(config, ImageFolder):
+        _say_what_is_not_used(source, parsed.decoded)
     return Dataset(
         name=config.name,
-        train=train,
-        test=test,
+        **{name: _split(pictures) for name, pictures in parsed.decoded.splits.items()},
+        damaged=parsed.decoded.damaged,
         classes=parsed.decoded.classes,
         mean=parsed.mean,
         std=parsed.std,
@@ -69,17 +74,27 @@ def _build(config: Data, source: Source) -> Parsed:
     decoded = read(config, source)
     entry = ENTRIES[config.name]
     mean, std = (entry.mean, entry.std) if entry.mean else moments(decoded.train.images)
-    return Parsed(_resized(decoded, config), fingerprint(decoded.train, decoded.test), mean, std, config.verify)
+    return Parsed(_resized(decoded, config), fingerprint(*decoded.splits.values()), mean, std, config.verify)
+
+
+def _say_what_is_not_used(source: Source, decoded: Decoded) -> None:
+    left = unused(source.folder)
+    if left:
+        log.warning("%s: %s", source.folder, left)
+    if decoded.damaged:
+        log.warning("%s: %s left out", source.folder, counted(len(decoded.damaged), "damaged picture"))
+    untested = set(range(len(decoded.classes))) - set(decoded.test.labels.tolist())
+    if untested:
+        names = ", ".join(decoded.classes[place] for place in sorted(untested))
+        log.warning("%s: no test picture of %s", source.folder, names)
 
 
 def _resized(decoded: Decoded, config: Data) -> Decoded:
     # A folder's pictures were resized one by one when they were read.
     if config.size is None or isinstance(config, ImageFolder):
         return decoded
-    train, test = (
-        Pictures(_resize(pictures.images, config.size), pictures.labels) for pictures in (decoded.train, decoded.test)
-    )
-    return Decoded(train, test, decoded.classes)
+    sized = {name: Pictures(_resize(images, config.size), labels) for name, (images, labels) in decoded.splits.items()}
+    return decoded._replace(train=sized["train"], test=sized["test"], val=sized.get("val"))
 
 
 def _resize(images: np.ndarray, size: int) -> np.ndarray:

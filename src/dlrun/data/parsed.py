@@ -23,11 +23,12 @@ from dlrun.locks import locked
 
 log = logging.getLogger("dlrun")
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the files of the cache, or what the readers make of the same input, change."""
 
 HEADER = "header.json"
-ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+ARRAYS = ("images", "labels")
+"""Of each split."""
 
 
 class Parsed(NamedTuple):
@@ -83,9 +84,17 @@ def _question(config: Data, source: Source) -> Any:
 def _state(config: Data, source: Source) -> Any:
     """What must not have changed since: the code's format, and the files' sizes and times."""
     paths = list(source.files.values()) or pictures_in(source.folder)
-    stats = [(str(path), path.stat()) for path in paths]
     reading = [_reading()] if isinstance(config, ImageFolder) else []
-    return [FORMAT, [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats], *reading]
+    return [FORMAT, [(str(path), *_size_and_time(path)) for path in paths], *reading]
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """Bytes and nanoseconds; zeros for a link that leads nowhere, of which whoever opens it tells."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def _reading() -> int:
@@ -100,7 +109,11 @@ def _open(place: Path, state: str, verify: bool) -> Parsed | None:
         header = _header(place)
         if header["state"] != state or (verify and not header["verified"]):
             return None
-        arrays = [_array(place / f"{name}.npy", header["crc32"][name]) for name in ARRAYS]
+        splits = {
+            split: Pictures(*(_array(place / f"{name}.npy", header["crc32"][name]) for name in _names(split)))
+            for split in header["splits"]
+        }
+        decoded = Decoded(classes=tuple(header["classes"]), damaged=tuple(header["damaged"]), **splits)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -109,9 +122,12 @@ def _open(place: Path, state: str, verify: bool) -> Parsed | None:
     except (ValueError, KeyError, TypeError) as error:
         log.warning("the cache %s is damaged (%s) and is built anew", place, error)
         return None
-    decoded = Decoded(Pictures(*arrays[:2]), Pictures(*arrays[2:]), tuple(header["classes"]))
     moments = tuple(header["mean"]), tuple(header["std"])
     return Parsed(decoded, header["fingerprint"], *moments, header["verified"])
+
+
+def _names(split: str) -> list[str]:
+    return [f"{split}_{name}" for name in ARRAYS]
 
 
 def _header(place: Path) -> Any:
@@ -150,16 +166,19 @@ def _stored(place: Path, state: str, parsed: Parsed) -> Parsed:
 
 
 def _write(folder: Path, state: str, parsed: Parsed) -> None:
-    arrays: tuple[np.ndarray, ...] = (*parsed.decoded.train, *parsed.decoded.test)
     checksums = {}
-    for name, array in zip(ARRAYS, arrays, strict=True):
-        path = folder / f"{name}.npy"
-        np.save(path, array, allow_pickle=False)
-        checksums[name] = _checksum(path)
+    for split, pictures in parsed.decoded.splits.items():
+        arrays: tuple[np.ndarray, ...] = pictures
+        for name, array in zip(_names(split), arrays, strict=True):
+            path = folder / f"{name}.npy"
+            np.save(path, array, allow_pickle=False)
+            checksums[name] = _checksum(path)
     header = {
         "state": state,
         "crc32": checksums,
+        "splits": list(parsed.decoded.splits),
         "classes": parsed.decoded.classes,
+        "damaged": parsed.decoded.damaged,
         "fingerprint": parsed.fingerprint,
         "mean": parsed.mean,
         "std": parsed.std,

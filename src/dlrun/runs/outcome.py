@@ -73,6 +73,7 @@ class Report:
                 "name": parts.dataset.name,
                 "fingerprint": parts.dataset.fingerprint,
                 "verified": parts.dataset.verified,
+                **({"damaged": len(parts.dataset.damaged)} if parts.dataset.damaged else {}),
             },
             model=called(config, "model"),
             parameters=parts.parameters,

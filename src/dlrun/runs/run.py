@@ -12,6 +12,7 @@ from dlrun.config.groups import Layers, Target
 from dlrun.config.schema import Config
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import DataError, DlrunError, Interrupted, RunFailed, UsageError, is_out_of_memory, is_shortage
+from dlrun.files import write_atomically
 from dlrun.output import counted
 from dlrun.runs.outcome import Report, device_name, explain
 from dlrun.runs.parts import Parts, build, resume
@@ -98,6 +99,8 @@ def run(
             return _follow(parts, run_dir, noticed)
         reopen(run_dir, parts.hash, parts.origin)
         write_config(run_dir, settled.config, overrides)
+        if parts.dataset.damaged:
+            write_atomically(run_dir / "damaged.txt", "".join(f"{line}\n" for line in parts.dataset.damaged).encode())
         return _train_and_report(parts, run_dir, overrides, watch, noticed, started)
 
 

@@ -63,16 +63,18 @@ def show(options: argparse.Namespace) -> int:
 
 def _numbers(dataset: "Dataset") -> str:
     count = len(dataset.classes)
-    train, test = (split.labels.bincount(minlength=count).tolist() for split in (dataset.train, dataset.test))
+    splits = {"train": dataset.train, "held out": dataset.val, "test": dataset.test}
+    sizes = {name: split.labels.bincount(minlength=count).tolist() for name, split in splits.items() if split}
     records = [
-        {"class": name, "train": mine, "test": other}
-        for name, mine, other in zip(dataset.classes, train, test, strict=True)
+        {"class": name, **{split: numbers[place] for split, numbers in sizes.items()}}
+        for place, name in enumerate(dataset.classes)
     ]
-    table = Table([column("class"), column("train", right=True), column("test", right=True)], records)
+    table = Table([column("class"), *(column(name, right=True) for name in sizes)], records)
+    held_out = f"{len(dataset.val):,} held out + " if dataset.val else ""
     shape = "x".join(map(str, dataset.train.images.shape[1:]))
     mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (dataset.mean, dataset.std))
     return (
-        f"{visible(dataset.name)}: {len(dataset.train):,} train + {len(dataset.test):,} test, {shape}, "
+        f"{visible(dataset.name)}: {len(dataset.train):,} train + {held_out}{len(dataset.test):,} test, {shape}, "
         f"{count} classes, fingerprint {dataset.fingerprint}\n"
         f"training pixels, 0-1: mean {mean}; standard deviation {std}\n\n{write(table, 'text')}"
     )
