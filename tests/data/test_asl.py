@@ -43,6 +43,14 @@ def test_mark_and_quotes_of_spreadsheets():
         (HEADER + ROW.replace(b",255,", b",2.5,", 1), "row 1, field 257"),
         (HEADER + ROW.replace(b",255,", b",0255,", 1), "row 1, field 257"),
         (HEADER + ROW[:-1] + b",7\n" + ROW, "row 1, field 785"),
+        (HEADER + ROW.replace(b",3,", b",3.0,", 1), "separated by commas; found '3.0'"),
+        (HEADER + ROW.replace(b",3,", b", 3,", 1), "separated by commas; found ' 3'"),
+        (HEADER + ROW + b"\n" + ROW, "row 2, field 1: .*; found an empty line"),
+        ((HEADER + ROW).replace(b",", b";"), "found 'label;pixel1;.*separated by semicolons; save it with commas"),
+        ((HEADER + ROW).replace(b",", b"\t"), "separated by tabs; save it with commas"),
+        ((HEADER + ROW).replace(b"\n", b"\r"), "no line feeds, only carriage returns"),
+        ((HEADER + ROW).decode().encode("utf-16"), "text in UTF-16; save it as UTF-8"),
+        (HEADER.replace(b"label,", b"") + ROW, r"found 'pixel1,pixel2.* \(784 fields\)"),
     ],
 )
 def test_names_the_place_of_a_mistake(text, said):

@@ -97,11 +97,24 @@ def test_damaged_offline_files_are_not_taken_over(mirror, folders):
     assert names(folders / "data" / "kmnist") == []
 
 
-def test_damaged_files_that_are_there_are_an_error(mirror, folders):
+@pytest.mark.parametrize("offline", [True, False])
+def test_damaged_files_that_are_there_make_room_for_sound_ones(mirror, folders, offline):
     fetch("kmnist")
-    (folders / "data" / "kmnist" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"checksum mismatch.*Delete it and fetch it again"):
-        fetch("kmnist")
+    path = folders / "data" / "kmnist" / "t10k-labels-idx1-ubyte.gz"
+    sound = path.read_bytes()
+    path.write_bytes(b"<!DOCTYPE html><p>404")
+    origin = fetch("kmnist", offline=mirror.folder if offline else None)[1]
+    assert origin == (f"from {mirror.folder}" if offline else "from its mirror")
+    assert path.read_bytes() == sound
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == b"<!DOCTYPE html><p>404"
+
+
+def test_damaged_files_elsewhere_are_an_error(mirror, tmp_path, folders):
+    fetch("kmnist")
+    (folders / "data" / "kmnist").rename(tmp_path / "mine")
+    (tmp_path / "mine" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"checksum mismatch.*Fetch it again"):
+        fetch("kmnist", root=tmp_path / "mine")
 
 
 def test_where_nothing_helps_a_person_is_told_what_to_do(official, folders):

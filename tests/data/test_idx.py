@@ -98,3 +98,26 @@ def test_a_gzip_bomb_is_refused(tmp_path, write_idx, monkeypatch):
     (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(200_000)))
     with pytest.raises(DataError, match="unfolds to more than 100000 bytes"):
         idx.read(files_in(folder), catalogue.MNIST, verify=False)
+
+
+@pytest.mark.parametrize(
+    ("replaced", "said"),
+    [
+        (b"", "it is empty"),
+        (b"<!DOCTYPE html><html>Not found", "it is a web page that a server sent instead"),
+        (None, "it is cut off"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_file_is_named(official, replaced, said):
+    folder = official("mnist")
+    path = folder / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-9] if replaced is None else replaced)
+    with pytest.raises(DataError, match=f"{said}. Fetch it again$"):
+        idx.read(files_in(folder), catalogue.ENTRIES["mnist"], verify=True)
+
+
+def test_a_file_of_another_data_set_is_named(tmp_path, official, write_idx):
+    folder = official("fashion_mnist")
+    write_idx(tmp_path / "other", level=1)
+    with pytest.raises(DataError, match="it is that of fashion_mnist, which belongs into a folder of its own"):
+        idx.read(files_in(folder), catalogue.ENTRIES["kmnist"], verify=True)

@@ -23,7 +23,8 @@ def test_a_given_root_is_the_only_place(tmp_path, folders, write_idx, monkeypatc
     with pytest.raises(DataError) as caught:
         locate(Data("mnist", root=str(tmp_path / "empty")))
     root = tmp_path / "empty"
-    assert str(caught.value) == f"mnist: no data in {root}. Fetch it: dlrun data fetch mnist --root {root}"
+    advice = f"Fetch it: dlrun data fetch mnist --root {root}"
+    assert str(caught.value) == f"mnist: no data in {root} (no such folder). {advice}"
 
 
 def test_the_variable_goes_before_the_cache(tmp_path, folders, write_idx, monkeypatch):
@@ -126,3 +127,45 @@ def test_pictures(tmp_path):
 
 def test_synthetic_needs_no_files(tmp_path):
     assert locate(Synthetic("synthetic", root=str(tmp_path / "nowhere"))).files == {}
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda plain: plain.replace("-idx", ".idx"),
+        lambda plain: f"{plain}/{plain}",
+        lambda plain: f"{plain.replace('-idx', '.idx')}/{plain.replace('-idx', '.idx')}",
+    ],
+    ids=["7-Zip", "Kaggle", "both"],
+)
+def test_idx_files_under_the_names_that_others_give(tmp_path, write_idx, rename):
+    folder = write_idx(tmp_path / "mine", False)
+    for path in list(folder.iterdir()):
+        path.rename(tmp_path / "aside")
+        (folder / rename(path.name)).parent.mkdir(exist_ok=True)
+        (tmp_path / "aside").rename(folder / rename(path.name))
+    assert len(locate(Data("mnist", root=str(folder))).files) == 4
+
+
+def test_kaggles_folders_of_asl(tmp_path):
+    for stem in ("sign_mnist_train", "sign_mnist_test"):
+        (tmp_path / stem).mkdir()
+        (tmp_path / stem / f"{stem}.csv").write_text("")
+    assert set(locate(Data("asl", root=str(tmp_path))).files) == {"train", "test"}
+
+
+def test_a_message_says_what_is_there_and_what_is_looked_for(tmp_path, write_idx):
+    folder = write_idx(tmp_path / "mine")
+    (folder / "t10k-labels-idx1-ubyte.gz").unlink()
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "digits.csv").write_text("")
+    for root, said in {
+        folder: ": t10k-labels-idx1-ubyte.gz is missing.",
+        folder / "train-labels-idx1-ubyte.gz": "(a file; its folder is wanted)",
+        tmp_path / "nowhere": "(no such folder)",
+        tmp_path / "odd": ", only digits.csv; train-images-idx3-ubyte.gz is looked for.",
+    }.items():
+        with pytest.raises(DataError) as caught:
+            locate(Data("mnist", root=str(root)))
+        assert f"mnist: no data in {root}" in str(caught.value)
+        assert said in str(caught.value)

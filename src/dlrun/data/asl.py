@@ -36,7 +36,7 @@ def parse(text: bytes, name: str) -> Pictures:
     header, _, rows = text.replace(b"\r\n", b"\n").partition(b"\n")
     names = header.removeprefix(b"\xef\xbb\xbf").replace(b'"', b"").split(b",")
     if names[0].strip() != b"label" or len(names) != FIELDS:
-        raise DataError(f"{name}: expected the header label,pixel1,...,pixel784; found {header[:40]!r}")
+        raise DataError(f"{name}: expected the header label,pixel1,...,pixel784; found {_shown(text, header)}")
     rows = rows.rstrip(b"\n")
     if not rows:
         raise DataError(f"{name}: no rows below the header")
@@ -50,6 +50,20 @@ def parse(text: bytes, name: str) -> Pictures:
     table = np.concatenate(blocks)
     images = np.ascontiguousarray(table[:, 1:]).reshape(-1, 1, 28, 28)
     return Pictures(images, table[:, 0].astype(np.int64))
+
+
+def _shown(text: bytes, header: bytes) -> str:
+    """The beginning of a table as a person would read it, and what is odd about it."""
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "text in UTF-16; save it as UTF-8"
+    shown = header[:40].decode("utf-8", "replace")
+    if b"\r" in header:
+        return f"{shown.partition(chr(13))[0]!r} and no line feeds, only carriage returns; save it with line feeds"
+    for sign, name in ((b";", "semicolons"), (b"\t", "tabs")):
+        if header.count(sign) > header.count(b","):
+            return f"{shown!r}, separated by {name}; save it with commas"
+    fields = header.count(b",") + 1
+    return f"{shown!r} ({fields} fields)" if header.strip() else "an empty line"
 
 
 def _numbers(text: bytes, name: str, row: int) -> npt.NDArray[np.uint8]:
@@ -68,9 +82,13 @@ def _numbers(text: bytes, name: str, row: int) -> npt.NDArray[np.uint8]:
     right &= (widths >= 1) & (widths <= 3) & (values <= 255)
     if not right.all() or len(ends) % FIELDS:
         at = int(np.argmin(right)) if not right.all() else len(ends) - 1
+        before = int(ends[at]) - int(widths[at])
+        line = text[text.rfind(b"\n", 0, before) + 1 : text.find(b"\n", before)]
+        field = text[before:].partition(b"\n")[0].partition(b",")[0]
+        found = repr(field[:20].decode("utf-8", "replace")) if line.strip() else "an empty line"
         raise DataError(
             f"{name}: row {row + at // FIELDS}, field {at % FIELDS + 1}: "
-            f"expected {FIELDS} whole numbers from 0 to 255, separated by commas"
+            f"expected {FIELDS} whole numbers from 0 to 255, separated by commas; found {found}"
         )
     return values.astype(np.uint8).reshape(lines, FIELDS)
 

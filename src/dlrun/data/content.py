@@ -4,6 +4,7 @@ import hashlib
 import zlib
 from pathlib import Path
 
+from dlrun.data.catalogue import ENTRIES
 from dlrun.errors import DataError
 from dlrun.files import read_regular
 
@@ -52,10 +53,26 @@ def unzipped(content: bytes, path: Path) -> bytes:
     return b"".join(parts)
 
 
-def demand(path: Path | str, expected: str, found: str) -> None:
-    """Raise the DataError of a checksum that doesn't match."""
-    if found != expected:
-        raise DataError(
-            f"{path}: checksum mismatch: expected md5 {expected}, found {found}. "
-            "Delete it and fetch it again, or accept a changed copy with data.verify=false"
-        )
+def what_it_is(data: bytes) -> str:
+    """What bytes that are not the right ones are, as far as they show it, for the end of a sentence; else empty."""
+    if not data:
+        return ": it is empty"
+    if data[:200].lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return ": it is a web page that a server sent instead"
+    found = md5(data)
+    for name, entry in ENTRIES.items():
+        if any(found in (known.md5, known.content_md5) for known in entry.files.values()):
+            return f": it is that of {name}, which belongs into a folder of its own"
+    try:
+        unzipped(data, Path())
+    except DataError as error:
+        return ": it is cut off" if "truncated" in str(error) else ": it is damaged"
+    return ""
+
+
+def demand(path: Path | str, expected: str, found: str, reason: str = "") -> None:
+    """Raise the DataError of a checksum that doesn't match; `reason` is what `what_it_is` says."""
+    if found == expected:
+        return
+    cure = "Fetch it again" if reason else "Fetch it again, or accept a changed copy with data.verify=false"
+    raise DataError(f"{path}: checksum mismatch: expected md5 {expected}, found {found}{reason}. {cure}")

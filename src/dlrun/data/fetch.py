@@ -36,13 +36,13 @@ def fetch(name: str, root: Path | None = None, offline: Path | None = None) -> t
         DataError: No source has them; the message lists what was tried, and what to put where by hand.
     """
     config = DATA[name](name=name, root=None if root is None else str(root))
-    found = _there(config)
+    found = _sound(config)
     if found is not None:
         return found, "already there"
     place = _place(config)
     try:
         with locked(place / ".fetch.lock"):
-            found = _there(config)
+            found = _sound(config)
             origin = "already there" if found is not None else _obtain(config, place, offline)
     except OSError as error:
         raise DataError(f"{name}: can't write to {place}: {error.strerror or error}") from error
@@ -62,11 +62,36 @@ def by_hand(name: str, place: Path) -> str:
 
 
 def _there(config: Data) -> Source | None:
-    """The files if they can be found; they must be sound then, as nothing would replace them."""
+    """The files if they can be found.
+
+    Raises:
+        DataError: They are damaged.
+    """
     found = find(config.name, roots(config), explicit=config.root is not None)
     if found is not None:
         read(config, found)
     return found
+
+
+def _sound(config: Data) -> Source | None:
+    """The files if they can be found and are sound; damaged ones are replaced where they lie in the set's own folder.
+
+    Raises:
+        DataError: Damaged files that lie elsewhere, where nothing is put.
+    """
+    try:
+        return _there(config)
+    except DataError:
+        found = find(config.name, roots(config), explicit=config.root is not None)
+        if found is None or found.folder.resolve() != (roots(config)[0] / config.name).resolve():
+            raise
+        return None
+
+
+def _aside(path: Path) -> None:
+    """Leave the place of a file to another; nothing is deleted."""
+    if path.exists():
+        path.replace(path.with_name(f"{path.name}.damaged"))
 
 
 def _place(config: Data) -> Path:
@@ -135,6 +160,7 @@ def _from_mirrors(config: Data, place: Path) -> None:
         for name, known in entry.files.items():
             if (place / name).is_file() and content.md5(content.read(place / name)) == known.md5:
                 continue
+            _aside(place / name)
             download([mirror + name for mirror in entry.mirrors], place / name, known.md5, bars)
 
 
@@ -150,4 +176,6 @@ def _adopt(config: Data, folder: Path, place: Path) -> None:
             if not filecmp.cmp(path, copy, shallow=False):
                 raise DataError(f"{path}: changed while it was copied")
         for copy in copies.values():
+            if (place / copy.name).exists() and not filecmp.cmp(copy, place / copy.name, shallow=False):
+                _aside(place / copy.name)
             copy.replace(place / copy.name)

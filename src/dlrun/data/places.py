@@ -19,6 +19,12 @@ DEBIAN = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 ASL_STEMS = {"train": ("sign_mnist_train",), "test": ("sign_mnist_test", "sign_mnist_valid")}
 """File names less `.csv` or `.csv.gz`: Kaggle's, and NVIDIA's for the second."""
 
+CSV = (".csv", ".csv.gz")
+
+
+MOST_NAMES = 4
+"""Names in a folder that a message shows."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -54,8 +60,26 @@ def locate(config: Data) -> Source:
         return Source(Path(), {})
     found = find(config.name, searched, explicit=config.root is not None)
     if found is None:
-        raise DataError(f"{config.name}: no data in {' or '.join(map(str, searched))}. {_advice(config, entry)}")
+        searched_in = " or ".join(map(str, searched))
+        there = _what_is_there(entry, searched[0]) if config.root is not None else ""
+        raise DataError(f"{config.name}: no data in {searched_in}{there}. {_advice(config, entry)}")
     return found
+
+
+def _what_is_there(entry: CatalogueEntry, folder: Path) -> str:
+    """What lies in a folder that was named and what is wanted there, as the end of a sentence; empty where nothing."""
+    if not folder.is_dir():
+        return " (a file; its folder is wanted)" if folder.exists() else " (no such folder)"
+    if entry.format == "folder":
+        return ""
+    wanted = {name: _packed_or_not(folder, name) for name in entry.files} if entry.format == "idx" else {}
+    missing = [name for name, path in wanted.items() if path is None]
+    if 0 < len(missing) < len(wanted):
+        return f": {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+    names = sorted(path.name for path in folder.iterdir())
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    looked_for = [*wanted, *entry.files] or ["sign_mnist_train.csv", "sign_mnist_test.csv"]
+    return f", only {', '.join(names[:MOST_NAMES]) or 'an empty folder'}{more}; {looked_for[0]} is looked for"
 
 
 def _advice(config: Data, entry: CatalogueEntry) -> str:
@@ -96,6 +120,8 @@ def _candidates(name: str, searched: Sequence[Path], explicit: bool) -> Iterator
         if entry.folder:
             yield root / name / entry.folder
             yield root / entry.folder
+            if explicit:
+                yield root / Path(entry.folder).name
         if explicit or _belongs(entry, root):
             yield root
     if not explicit and name in DEBIAN:
@@ -123,7 +149,10 @@ def _idx(entry: CatalogueEntry, folder: Path) -> Mapping[str, Path] | None:
 
 
 def _packed_or_not(folder: Path, name: str) -> Path | None:
-    return _first(folder / name, folder / name.removesuffix(".gz"))
+    """An idx file, packed or unpacked, under its own name, under 7-Zip's, or in a folder of its name as from Kaggle."""
+    plain = name.removesuffix(".gz")
+    dotted = plain.replace("-idx", ".idx")
+    return _first(*(folder / one for one in (name, plain, dotted)), folder / plain / plain, folder / dotted / dotted)
 
 
 def _cifar(entry: CatalogueEntry, folder: Path) -> Mapping[str, Path] | None:
@@ -148,7 +177,9 @@ def _archives(entry: CatalogueEntry, folder: Path) -> Iterator[Path]:
 def _asl(entry: CatalogueEntry, folder: Path) -> Mapping[str, Path] | None:
     found = _all_of(
         {
-            split: _first(*(folder / f"{stem}{suffix}" for stem in stems for suffix in (".csv", ".csv.gz")))
+            split: _first(
+                *(folder / inner / f"{stem}{suffix}" for stem in stems for inner in ("", stem) for suffix in CSV)
+            )
             for split, stems in ASL_STEMS.items()
         }
     )
