@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dlrun import cli
+from dlrun.store.folders import read_config
 from dlrun.store.result import Result, read_history
 
 KEPT = Path(__file__).parent / "v0_1_0"
@@ -45,6 +46,8 @@ STATES = {
     "whole": "completed, 6 of 6 epochs",
     "heldout": "completed, 2 of 2 epochs",
     "cosine": "completed, 2 of 2 epochs",
+    "own": "completed, 2 of 2 epochs",
+    "rooted": "completed, 2 of 2 epochs",
 }
 
 
@@ -114,3 +117,46 @@ def test_what_is_computed_otherwise_since_is_said(said: Said) -> None:
     }.items()
     assert f"accuracy {accuracy:.4f}" in said("evaluate", "cosine")
     assert "begun before dlrun changed its cosine, and can't go on the same" in said("resume", "cosine", status=2)
+
+
+def test_runs_on_data_of_ones_own_are_shown_and_say_why_they_cannot_go_on(said: Said, left: Path) -> None:
+    """0.1.0 took the fingerprint that the data said of themselves, and counted `root` into the hash."""
+    for name in ("own", "rooted"):
+        accuracy = Result.read(left / name).test["accuracy"]
+        text = said("evaluate", name, "trust=true")
+        assert f"accuracy {accuracy:.4f}" in text
+        assert "made before dlrun took fingerprints itself of one's own data (they said 'corners-v1')" in text
+    assert "note      its hash counts in where the data lie" in said("show", "rooted")
+    assert "left out" not in said("report", "own", "rooted", "--json")
+    before = {path: path.read_bytes() for name in ("own", "rooted") for path in (left / name).glob("*.[cj]s*")}
+    typed = ["threads=1", "device=cpu", "tensorboard=off", "model.layers=[flatten, dense 4]", "epochs=2"]
+    for words in (
+        ("resume", "own", "trust=true"),
+        ("resume", "own", "epochs=3", "trust=true"),
+        ("resume", "rooted", "trust=true"),
+        ("resume", "rooted", "epochs=3", "trust=true"),
+        ("data=corners", "hydra.run.dir=own", *typed),
+        ("data=rooted", "hydra.run.dir=rooted", *typed),
+    ):
+        text = said(*words, status=2).strip().splitlines()[-1]
+        assert "made before dlrun took fingerprints itself" in text, words
+        assert "new run in another folder" in text or "choose another hydra.run.dir" in text, words
+    (left / "rooted/checkpoints/last.pt").unlink()
+    text = said("data=rooted", "hydra.run.dir=rooted", *typed, status=2)
+    assert "holds the result of an earlier dlrun (b2780c94, now this run is 9ae19248)" in text
+    assert {path: path.read_bytes() for path in before} == before, "what is there stays"
+
+
+def test_a_run_on_data_with_a_root_goes_on_where_its_fingerprint_can_be_compared(said: Said, left: Path) -> None:
+    """Data that said of themselves what dlrun says of them now: the hash alone was made in another way."""
+    from dlrun.data.load import load
+    from dlrun.store import checkpoint
+
+    folder = left / "rooted/checkpoints"
+    saved = checkpoint.load(folder / "last.pt")
+    fingerprint = load(read_config(left / "rooted").data).fingerprint
+    checkpoint.save_last(folder, {**saved, "fingerprint": fingerprint})
+    said("resume", "rooted", "epochs=3", "trust=true")
+    result = Result.read(left / "rooted")
+    assert (result.status, result.epochs, result.origin["epochs"]) == ("completed", 3, 2)
+    assert "completed, 3 of 3 epochs" in said("show", "rooted")

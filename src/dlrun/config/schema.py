@@ -228,18 +228,26 @@ def identity(config: Config) -> str:
     return _hashed(config, revised(config))
 
 
-def earlier_identities(config: Config) -> list[str]:
-    """The hashes that a settled config had before each of the changes in `revised`.
+def earlier_identities(config: Config) -> dict[str, list[str]]:
+    """The hashes that a settled config has had, each with what of `revised` was computed otherwise then.
 
-    A result with one of them is of this config, and was computed otherwise than the code does now.
+    A result with one of them is of this config. Where nothing was computed otherwise, only the hash was made in
+    another way: 0.1.0 counted in where one's own data lie.
     """
     now = revised(config)
-    numbers = itertools.product(*(range(1, last + 1) for last in now.values()))
-    return [_hashed(config, dict(zip(now, some, strict=True))) for some in numbers if some != tuple(now.values())]
+    found = {}
+    for some in itertools.product(*(range(1, last + 1) for last in now.values())):
+        revisions = dict(zip(now, some, strict=True))
+        for placed in {False, isinstance(config.data, Target)}:
+            found[_hashed(config, revisions, placed)] = [name for name in now if revisions[name] != now[name]]
+    del found[_hashed(config, now)]
+    return found
 
 
-def _hashed(config: Config, revisions: Mapping[str, int]) -> str:
+def _hashed(config: Config, revisions: Mapping[str, int], placed: bool = False) -> str:
     values = {"numerics": NUMERICS, **decisive(config)}
+    if placed:
+        values["data"] = decisive(config.data)
     if changes := {name: number for name, number in revisions.items() if number > 1}:
         values["revised"] = changes
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))

@@ -3,18 +3,19 @@
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlrun.config.device import pick_device
 from dlrun.config.groups import Target
-from dlrun.config.schema import OWN, Config, earlier_identities, revised
+from dlrun.config.schema import OWN, Config, earlier_identities
 from dlrun.config.settled import Settled
 from dlrun.environment import cpu
 from dlrun.errors import ConfigError, DataError, UsageError, is_out_of_memory
 from dlrun.linux import keep_freed
 from dlrun.optim.schedule import factor
+from dlrun.store.content import incomparable, same_content
 from dlrun.store.result import read_history
 from dlrun.training.distributed import ALONE, Ranks
 from dlrun.training.precision import Precision, set_determinism, set_threads
@@ -280,19 +281,30 @@ def _check_progress(parts: Parts) -> None:
 
 def _refuse_another(saved: Mapping[str, Any], parts: Parts, origin: Mapping[str, Any] | None, run_dir: Path) -> None:
     """Refuse a checkpoint of another run, and other data than those it was made with."""
-    extends = origin is not None and origin.get("hash") == saved.get("hash")
-    if saved.get("hash") in earlier_identities(parts.config):
-        changes = " and ".join(revised(parts.config))
+    config, made = parts.config, saved.get("hash")
+    earlier = earlier_identities(config)
+    own = {parts.hash, *earlier}
+    known = set(own)
+    if origin is not None:
+        shorter = earlier_identities(replace(config, epochs=origin["epochs"]))
+        earlier |= shorter
+        known |= {origin["hash"], *shorter}
+    if changes := earlier.get(str(made)):
         raise UsageError(
-            f"{run_dir}: begun before dlrun changed its {changes}, and can't go on the same; start a new run"
+            f"{run_dir}: begun before dlrun changed its {' and '.join(changes)}, and can't go on the same; "
+            "start a new run"
         )
-    if not extends and parts.hash not in (saved.get("hash"), (saved.get("origin") or {}).get("hash")):
-        raise UsageError(f"{run_dir / 'checkpoints'}: of another run ({saved.get('hash')}, this one is {parts.hash})")
-    if saved.get("fingerprint", parts.dataset.fingerprint) != parts.dataset.fingerprint:
-        raise DataError(
-            f"{run_dir}: the data are not those this run began with (fingerprint {parts.dataset.fingerprint}, "
-            f"then {saved['fingerprint']}); put them back, or start a new run"
-        )
+    if made not in known and (saved.get("origin") or {}).get("hash") not in own:
+        raise UsageError(f"{run_dir / 'checkpoints'}: of another run ({made}, this one is {parts.hash})")
+    began, now = saved.get("fingerprint"), parts.dataset.fingerprint
+    if began is None or same_content(began, now):
+        return
+    if said := incomparable(began):
+        raise DataError(f"{run_dir}: {said}; start a new run in another folder (evaluate and predict take this one)")
+    raise DataError(
+        f"{run_dir}: the data are not those this run began with (fingerprint {now}, then {began}); "
+        "put them back, or start a new run"
+    )
 
 
 def _history_on_disk(run_dir: Path, epoch: int) -> list[list[float]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dlrun.config.groups import Layers, Target
-from dlrun.config.schema import Config
+from dlrun.config.schema import Config, earlier_identities
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import DataError, DlrunError, Interrupted, RunFailed, UsageError, is_out_of_memory, is_shortage
 from dlrun.files import write_atomically
@@ -18,8 +18,9 @@ from dlrun.runs.outcome import Report, device_name, explain
 from dlrun.runs.parts import Parts, build, resume
 from dlrun.runs.trust import go_on
 from dlrun.runs.uncommitted import Code, keep
+from dlrun.store.content import incomparable, same_data
 from dlrun.store.folders import finished, hold, logged_to, read_config, write_config
-from dlrun.store.result import Result, reopen
+from dlrun.store.result import Result, read_result, reopen
 from dlrun.store.status import Status
 from dlrun.training.distributed import ALONE, Agreed, Ranks
 from dlrun.training.events import Event, Metrics, Sink
@@ -94,6 +95,8 @@ def run(
         noticed.at_once = ranks.count == 1
         parts = _build(settled, ranks)
         resume(parts, run_dir, extended)
+        if parts.state.step == 0:
+            _refuse_to_replace(run_dir, settled)
         noticed.at_once = False
         if not ranks.first:
             return _follow(parts, run_dir, noticed)
@@ -140,12 +143,25 @@ def _refuse_foreign(run_dir: Path, hash: str, extended: Mapping[str, Any] | None
 def _refuse_other_data(run_dir: Path, settled: Settled, done: Result) -> None:
     """A result stays that of the data it was made on, whatever lies in their place now."""
     from dlrun.data.load import load
-    from dlrun.store.shelf import same_data
 
-    if not same_data(settled, done, lambda one: load(one.config.data).fingerprint):
+    if same_data(settled, done, lambda one: load(one.config.data).fingerprint):
+        return
+    recorded = done.data.get("fingerprint")
+    if said := incomparable(recorded):
+        raise UsageError(f"{run_dir}: {said}; choose another hydra.run.dir to train it again")
+    raise UsageError(
+        f"{run_dir}: holds the result of this run on other data (fingerprint {recorded}); "
+        "choose another hydra.run.dir, or put those data back"
+    )
+
+
+def _refuse_to_replace(run_dir: Path, settled: Settled) -> None:
+    """A result that an earlier dlrun made of this config stays, also where its checkpoints are gone."""
+    result = read_result(run_dir)
+    if result is not None and result.status == Status.COMPLETED and result.hash in earlier_identities(settled.config):
         raise UsageError(
-            f"{run_dir}: holds the result of this run on other data (fingerprint {done.data.get('fingerprint')}); "
-            "choose another hydra.run.dir, or put those data back"
+            f"{run_dir}: holds the result of an earlier dlrun ({result.hash}, now this run is {settled.hash}) and no "
+            "checkpoint to go on from; choose another hydra.run.dir to train it again"
         )
 
 

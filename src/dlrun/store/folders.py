@@ -223,15 +223,20 @@ def outcome(run_dir: Path, settled: Settled) -> Result | None:
     if not (run_dir / "result.json").exists():
         return None
     result = Result.read(run_dir)
-    hash = settled.hash
-    if result.hash == hash or result.hash in earlier_identities(settled.config):
+    if is_of(result, settled):
         check_history(run_dir, result)
         return None if _has_gone_on(run_dir, result) else result
-    if (result.origin or {}).get("hash") == hash or _is_of_a_shorter_run(result, settled.config):
+    if (result.origin or {}).get("hash") == settled.hash or _is_of_a_shorter_run(result, settled.config):
         return None
     raise UsageError(
-        f"{run_dir / 'config.yaml'}: not the config of its result.json (hash {hash}, the result is of {result.hash})"
+        f"{run_dir / 'config.yaml'}: not the config of its result.json "
+        f"(hash {settled.hash}, the result is of {result.hash})"
     )
+
+
+def is_of(result: Result, settled: Settled) -> bool:
+    """Whether a result is of this config, by its hash of today or an earlier one."""
+    return result.hash == settled.hash or result.hash in earlier_identities(settled.config)
 
 
 def _has_gone_on(run_dir: Path, result: Result) -> bool:
@@ -245,7 +250,7 @@ def _is_of_a_shorter_run(result: Result, config: Config) -> bool:
     typed = [text.partition("=")[2] for text in result.overrides if text.lstrip("+").startswith("epochs=")]
     lengths = {result.epochs, default_of(fields_of(Config)["epochs"]), *(int(text) for text in typed if text.isdigit())}
     return any(
-        settle(replace(config, epochs=length)).hash == result.hash for length in lengths if 1 <= length < config.epochs
+        is_of(result, settle(replace(config, epochs=length))) for length in lengths if 1 <= length < config.epochs
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlrun.config.naming import called
-from dlrun.config.schema import as_meant, parse, revised
+from dlrun.config.schema import as_meant, earlier_identities, parse
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.store.folders import is_held, outcome, read_yaml
@@ -113,9 +113,10 @@ def _read(folder: Path) -> Run:
     names = {group: called(config, group) for group in ("data", "optimizer", "scheduler")}
     names["model"] = called(config, "model", result.model if result is not None else "")
     fields = flat(values)
-    if result is not None and result.hash != settled.hash:
+    changed = [] if result is None else earlier_identities(config).get(result.hash, [])
+    if changed:
         # Not the same as what the config gives today.
-        fields["revision"] = f"before another {' and '.join(revised(config))}"
+        fields["revision"] = f"before another {' and '.join(changed)}"
     return Run(folder, fields, result, history, held, names)
 
 

@@ -2,28 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import UsageError
+from dlrun.store.content import Contents, same_content
 from dlrun.store.folders import numbered, read_config
 from dlrun.store.result import Result, read_result
 from dlrun.store.status import Status
-
-Contents = Callable[[Settled], str | None]
-"""The fingerprint of what the data hold now; None where they can't be read."""
-
-
-def same_data(settled: Settled, result: Result, contents: Contents) -> bool:
-    """Whether a result of this hash was made on what the data hold now: the one rule by which results count as done.
-
-    Data that can't be read now say nothing against it.
-    """
-    if settled.pinned and result.data.get("verified"):
-        return True
-    now = contents(settled)
-    return now is None or now == result.data.get("fingerprint")
 
 
 class Shelf:
@@ -79,7 +65,7 @@ class Shelf:
 
     def _is_moved(self, settled: Settled, result: Result) -> bool:
         now = self.contents(settled) if result.status == Status.COMPLETED else None
-        return now is not None and now == result.data.get("fingerprint")
+        return now is not None and same_content(result.data.get("fingerprint"), now)
 
     def _with_hash(self, hash: str) -> list[Path]:
         """Run folders that are there already; a run keeps its folder although it was typed otherwise."""

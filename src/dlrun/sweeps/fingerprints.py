@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dlrun.config.settled import Settled
+from dlrun.store.content import same_data
 from dlrun.store.result import Result
-from dlrun.store.shelf import same_data
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.jobs import Job, complete
 from dlrun.sweeps.processes import KILL, Processes, make_processes

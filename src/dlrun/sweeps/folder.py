@@ -21,9 +21,10 @@ from dlrun.files import write_atomically
 from dlrun.output import counted
 from dlrun.report.leaderboard import UNHASHED
 from dlrun.runs.run import check
+from dlrun.store.content import Contents
 from dlrun.store.folders import numbered, slug
 from dlrun.store.scan import flat
-from dlrun.store.shelf import Contents, Shelf
+from dlrun.store.shelf import Shelf
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.points import Point, parse, settings_of
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, UsageError
 from dlrun.locks import Lock
+from dlrun.store.content import incomparable
 from dlrun.store.folders import hold, numbered, take
 from dlrun.store.scan import history_of
 from dlrun.store.status import Status
@@ -304,10 +305,12 @@ def _cleared(job: Job, claim: Lock) -> Lock | None:
                 (job.run_dir / "result.json").unlink()
             return claim
         # Its data have changed. Nothing is deleted; the new run needs the name.
-        aside = job.run_dir.with_name(f"{job.run_dir.name}.{_as_name(result.data.get('fingerprint'))}")
+        recorded = result.data.get("fingerprint")
+        aside = job.run_dir.with_name(f"{job.run_dir.name}.{_as_name(recorded)}")
         aside = next(path for path in numbered(aside) if not path.exists())
         job.run_dir.rename(aside)
-        print(visible(f"{job.run_dir}: its data have changed since; that run is kept as {aside.name}"), flush=True)
+        why = incomparable(recorded) or "its data have changed since"
+        print(visible(f"{job.run_dir}: {why}; that run is kept as {aside.name}"), flush=True)
     finally:
         held.release()
     claim.release()

@@ -16,8 +16,8 @@ from dlrun.config.schema import Sweep
 from dlrun.errors import ConfigError, UsageError
 from dlrun.extras import command
 from dlrun.files import write_atomically
+from dlrun.store.content import Contents
 from dlrun.store.scan import history_of
-from dlrun.store.shelf import Contents
 from dlrun.store.status import Status
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.folder import jobs_of

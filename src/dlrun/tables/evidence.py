@@ -9,7 +9,7 @@ from dlrun.config.settled import Settled
 from dlrun.errors import UsageError
 from dlrun.records.files import read
 from dlrun.records.record import Record, any_length
-from dlrun.store.shelf import Contents, same_data
+from dlrun.store.content import Contents, same_data
 from dlrun.store.status import Status
 from dlrun.tables.planned import RUNS, Found, Planned, find, in_precision, with_seed
 

@@ -14,10 +14,11 @@ from dlrun.config.schema import Config
 from dlrun.config.settled import OfOneRun, Settled, settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.records.record import Record
+from dlrun.store.content import Contents
 from dlrun.store.folders import slug
 from dlrun.store.result import Result
 from dlrun.store.scan import history_of
-from dlrun.store.shelf import Contents, Shelf
+from dlrun.store.shelf import Shelf
 from dlrun.store.status import Status
 from dlrun.tables.table import PublishedTable, Row
 

@@ -16,8 +16,8 @@ from dlrun.errors import UsageError
 from dlrun.output import terminal_width
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
+from dlrun.store.content import Contents
 from dlrun.store.result import Result
-from dlrun.store.shelf import Contents
 from dlrun.store.status import Status
 from dlrun.sweeps.fingerprints import reading_data
 from dlrun.tables.compare import compare, precise

@@ -19,7 +19,7 @@ from dlrun.runs.uncommitted import kept
 from dlrun.sinks.console import make_console
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.store import scan
-from dlrun.store.folders import read_config
+from dlrun.store.folders import is_of, read_config
 from dlrun.store.result import Result, read_result
 from dlrun.store.scan import Run, flat
 from dlrun.store.status import Status
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     found, damaged = scan.read([folder])
     config = _config(folder)
     run = found[0] if found else _remains(folder, config)
-    _print_facts(console, _head(run, damaged) | _settings(run, config) | _outcome(run))
+    _print_facts(console, _head(run, config, damaged) | _settings(run, config) | _outcome(run))
     _print_tables(console, run, config)
     for number, line in enumerate(_next(run, config)):
         _print_facts(console, {"" if number else "next": line})
@@ -63,7 +63,7 @@ def _refuse_other_folders(folder: Path) -> None:
 def _remains(folder: Path, config: Config | None) -> Run:
     """What can still be read of a damaged run; of a result that is not that of its config, nothing."""
     result = read_result(folder)
-    if result is not None and config is not None and result.hash != settle(config).hash:
+    if result is not None and config is not None and not is_of(result, settle(config)):
         return Run(folder, {}, None)
     return Run(folder, {}, result, scan.history_of(folder))
 
@@ -84,7 +84,7 @@ def _print_facts(console: Console, facts: Mapping[str, str]) -> None:
         console.print(Text(f"{name:<9} ", "bold").append(visible(value), "not bold"))
 
 
-def _head(run: Run, damaged: Sequence[str]) -> dict[str, str]:
+def _head(run: Run, config: Config | None, damaged: Sequence[str]) -> dict[str, str]:
     result = run.result
     if damaged:
         return {"run": str(run.folder), "status": f"damaged: {'; '.join(damaged)}"}
@@ -97,6 +97,8 @@ def _head(run: Run, damaged: Sequence[str]) -> dict[str, str]:
         facts["log"] = str(run.folder / "run.log")
     if "revision" in run.fields:
         facts["note"] = f"{run.fields['revision']}: a new run of these settings gives other numbers"
+    elif result and config is not None and result.hash != (now := settle(config).hash):
+        facts["note"] = f"its hash counts in where the data lie, as dlrun 0.1.0 did; now these settings are {now}"
     if result and result.origin:
         facts["origin"] = ", ".join(f"{name} {value}" for name, value in result.origin.items())
     return facts

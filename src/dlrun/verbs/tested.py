@@ -9,6 +9,7 @@ from dlrun.config.groups import Data, ImageFolder, Synthetic, Target
 from dlrun.config.overrides import hydra_value
 from dlrun.errors import ConfigError, DataError
 from dlrun.output import counted
+from dlrun.store.content import incomparable, same_content
 
 if TYPE_CHECKING:
     from dlrun.data.dataset import Dataset, Split
@@ -118,12 +119,14 @@ def _own(run: "Loaded", config: Data | Target, changes: Mapping[str, Any]) -> "D
         found = _loaded_if_whole(replace(trained, root=config.root))
     else:
         found = load(config) if config.name == trained.name else None
-    return found if found is not None and found.fingerprint == run.fingerprint else None
+    return found if found is not None and same_content(run.fingerprint, found.fingerprint) else None
 
 
 def _changed(run: "Loaded", dataset: "Dataset") -> tuple[str, ...]:
-    if run.fingerprint in (None, dataset.fingerprint):
+    if run.fingerprint is None or same_content(run.fingerprint, dataset.fingerprint):
         return ()
+    if said := incomparable(run.fingerprint):
+        return (f"the run was {said}",)
     return (f"the data have changed since the training (fingerprint {dataset.fingerprint}, then {run.fingerprint})",)
 
 
