@@ -91,14 +91,16 @@ def test_without_a_repository_ones_own_modules_are_kept(tmp_path: Path, monkeypa
     assert status == 0, text
     diff = (tmp_path / "run" / "uncommitted.diff").read_text()
     assert diff.startswith(
-        "# not in any commit\ndiff --git a/alone_helper.py b/alone_helper.py\nnew file mode 100644\n"
+        "# from epoch 1 on\n# not in any commit\ndiff --git a/alone_helper.py b/alone_helper.py\nnew file mode 100644\n"
     )
     assert diff.endswith("+# long\n# cut here: dlrun keeps 262,144 bytes of it\n")
     assert len(diff) < git.LIMIT + 200
     assert result_of(tmp_path / "run")["git"] is None
 
 
-def test_what_a_run_goes_on_with_is_kept_beside_what_it_began_with(project: Path) -> None:
+def test_what_a_run_goes_on_with_is_kept_beside_what_it_began_with(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     notes = project / "notes.txt"
     for epochs, text in ((1, "first\n"), (2, "first\n"), (3, "third\n"), (4, "one\n")):
         notes.write_text(text)
@@ -106,10 +108,15 @@ def test_what_a_run_goes_on_with_is_kept_beside_what_it_began_with(project: Path
         status, printed = said(*words)
         assert status == 0, printed
     names = [path.name for path in kept(Path("run"))]
-    assert names == ["uncommitted.diff", "uncommitted-from-epoch-3.diff", "uncommitted-from-epoch-4.diff"]
-    assert ["+first" in path.read_text() for path in kept(Path("run"))] == [True, False, False]
-    assert kept(Path("run"))[2].read_bytes() == b""
+    assert names == ["uncommitted.diff", "uncommitted-2.diff", "uncommitted-3.diff"]
+    texts = [path.read_text() for path in kept(Path("run"))]
+    assert ["+first" in text for text in texts] == [True, False, False]
+    assert [text.splitlines()[0] for text in texts[:2]] == ["# from epoch 1 on", "# from epoch 3 on"]
+    assert texts[2] == "# from epoch 4 on: nothing but the commit\n"
     assert result_of(Path("run"))["git"]["dirty"] is False
+    monkeypatch.setenv("PATH", str(tmp_path / "without-git"))
+    assert said("resume", "run", "epochs=5")[0] == 0
+    assert len(kept(Path("run"))) == 3  # where there is no git, nothing is known
 
 
 def test_no_program_that_the_repository_names_is_run(project: Path, tmp_path: Path) -> None:
@@ -184,7 +191,7 @@ def test_a_git_that_fails_or_hangs_costs_the_run_nothing(
         return
     assert found["dirty"] is True
     text = files[0].read_text()
-    assert text.startswith(f"# not in commit {found['commit']}\n")
+    assert text.startswith(f"# from epoch 1 on\n# not in commit {found['commit']}\n")
     assert text.endswith(
         "# cut here: dlrun keeps 262,144 bytes of it\n" if program == "yes x" else "# git gave no diff\n"
     )

@@ -174,7 +174,7 @@ def _train_and_report(
     started: float,
 ) -> Result:
     code = Code.of(parts.config)
-    keep(code, run_dir, parts.state.epoch)
+    keep(code, run_dir, parts.state.epoch, begun=parts.state.step > 0)
     spent = parts.state.train_seconds + parts.state.evaluate_seconds
     report = Report(parts, run_dir, list(overrides), code.about, started, spent)
     try:

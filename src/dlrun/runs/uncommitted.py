@@ -58,35 +58,34 @@ class Code:
         return cls(None if changes is None else {"commit": changes.commit, "dirty": changes.dirty}, diff)
 
 
-def keep(code: Code, run_dir: Path, epoch: int) -> None:
-    """Write what is not committed into the run's folder, `uncommitted.diff`, beside what earlier parts of it left.
+def keep(code: Code, run_dir: Path, epoch: int, begun: bool) -> None:
+    """Write what is not committed into the run's folder, beside what earlier parts of the run left there.
 
-    A run that goes on with other code than it had adds `uncommitted-from-epoch-N.diff`. A folder that can't be
+    A part that goes on with the same code adds nothing, and one that has no git knows nothing. A folder that can't be
     written to is no reason to fail here.
 
     Args:
         epoch: The epoch that is trained next, from 1.
+        begun: Whether an earlier part of the run has trained.
     """
     try:
-        path = run_dir / (f"uncommitted-from-epoch-{epoch}.diff" if epoch > 1 else NAME)
-        before = [file for file in kept(run_dir) if _epoch(file) < epoch]
-        if code.diff != (before[-1].read_bytes() if before else b""):
-            # Even if it is empty: the change that an earlier part of the run had is not there any more.
-            write_atomically(path, code.diff)
-        else:
-            path.unlink(missing_ok=True)
+        files = kept(run_dir)
+        if not begun:
+            for file in files:
+                file.unlink()
+            files = []
+        before = files[-1].read_bytes().partition(b"\n")[2] if files else b""
+        if code.diff != before and (code.diff or code.about):
+            head = f"# from epoch {epoch} on{'' if code.diff else ': nothing but the commit'}\n"
+            name = f"uncommitted-{len(files) + 1}.diff" if files else NAME
+            write_atomically(run_dir / name, head.encode() + code.diff)
     except OSError as error:
         log.warning("uncommitted changes can't be kept: %s", error)
 
 
 def kept(run_dir: Path) -> list[Path]:
-    """The files that `keep` left in a run's folder, by the epoch that each is of."""
-    return sorted(run_dir.glob("uncommitted*.diff"), key=_epoch)
-
-
-def _epoch(path: Path) -> int:
-    number = re.search(r"\d+", path.name)
-    return int(number[0]) if number else 1
+    """The files that `keep` left in a run's folder: one for each part of the run that began with other code."""
+    return sorted(run_dir.glob("uncommitted*.diff"), key=lambda path: int(re.sub(r"\D", "", path.name) or 1))
 
 
 def own_files(config: Config) -> list[Path]:

@@ -62,7 +62,7 @@ class Result:
     versions: dict[str, str]
     """Of Python, the system, dlrun and the packages it rests on."""
     git: dict[str, Any] | None
-    """`commit` of the working directory and whether it is `dirty`; None outside a repository."""
+    """`commit` of the working directory when the run began and whether it was `dirty`; None outside a repository."""
     error: dict[str, str] | None = None
     """`type` and `message` of what ended a run that failed."""
     ranks: int = 1
