@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config.fields import fields_of
 from dlrun.config.groups import GROUPS, Layers
+from dlrun.config.overrides import bare, pair
 from dlrun.config.schema import Config, defaults, parse
 from dlrun.errors import ConfigError, did_you_mean
 
@@ -191,7 +192,7 @@ def _unused_scalars(model: dict[Any, Any]) -> list[Any]:
 
 def _refuse_mistake(key: Any, model: dict[Any, Any], overrides: Sequence[str], choices: Mapping[str, str]) -> None:
     """Refuse a scalar without use, unless it belongs to layers that others were put in the place of."""
-    typed = {text.lstrip("+").partition("=")[0] for text in overrides}
+    typed = {pair(text)[0] for text in overrides}
     if f"model.{key}" not in typed and ("model.layers" in typed or "experiment" in choices):
         return
     where = f"model.{key}" if f"model.{key}" in typed else f"model={choices.get('model')}: {key}"
@@ -220,11 +221,11 @@ def permit(overrides: Sequence[str]) -> list[str]:
 
 
 def _permit_one(text: str) -> str:
-    key = text.lstrip("+").partition("=")[0]
+    key = pair(text)[0]
     is_group = any((folder / key.partition("@")[0]).is_dir() for folder in config_folders())
     if text.startswith("~") or "=" not in text or key.startswith("hydra") or is_group:
         return text
-    return "++" + text.lstrip("+")
+    return "++" + bare(text)
 
 
 def sentence(error: Exception, typed: Iterable[str] = ()) -> str:

@@ -1,7 +1,7 @@
-"""Overrides as a table file gives them, in Hydra's grammar, and layers of them as one (no torch)."""
+"""What an override sets: read from words and table files, in Hydra's grammar, laid over one another (no torch)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dlrun.config.groups import GROUPS
@@ -50,9 +50,39 @@ def _is_plain(text: str) -> bool:
     return bool(number) or (bool(words) and text.lower() not in special)
 
 
+def bare(override: str) -> str:
+    """An override without Hydra's `+` or `++`, which say nothing to dlrun."""
+    return override.lstrip("+")
+
+
+def pair(override: str) -> tuple[str, str]:
+    """What an override sets and to what, as text; of one that deletes, `~` and what it deletes.
+
+    >>> pair("++model.layers=[dense 10]"), pair("~scheduler")
+    (('model.layers', '[dense 10]'), ('~scheduler', ''))
+    """
+    key, _, value = bare(override).partition("=")
+    return key, value
+
+
 def key_of(override: str) -> str:
-    """What an override sets: `model.layers` of `++model.layers=[…]`."""
-    return override.lstrip("+~").partition("=")[0]
+    """What an override sets or deletes: `model.layers` of `++model.layers=[…]`."""
+    return pair(override)[0].lstrip("~+")
+
+
+def typed_for(overrides: Iterable[str], key: str) -> list[str]:
+    """The values that were typed for a key, in their order, as text less quotes around it.
+
+    >>> typed_for(["seed=0", "hydra.sweep.dir='my sweep'"], "hydra.sweep.dir")
+    ['my sweep']
+    """
+    pairs = (pair(text) for text in overrides if "=" in text)
+    return [value.strip("'\"") for name, value in pairs if name == key]
+
+
+def last_of_each(overrides: Iterable[str]) -> tuple[str, ...]:
+    """Of several overrides of one key the last, in the place of the first."""
+    return tuple({pair(text)[0]: text for text in overrides}.values())
 
 
 def merged(earlier: Sequence[str], later: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import yaml
 
 from dlrun.config.fields import default_of, fields_of
 from dlrun.config.groups import GROUPS
+from dlrun.config.overrides import pair, typed_for
 from dlrun.config.schema import Config, as_meant, earlier_identities, parse, plain
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, Damaged, UsageError
@@ -247,7 +248,7 @@ def _has_gone_on(run_dir: Path, result: Result) -> bool:
 
 def _is_of_a_shorter_run(result: Result, config: Config) -> bool:
     """Whether a result is that of the run that `config` extends; 0.1.0 left it as it was meanwhile."""
-    typed = [text.partition("=")[2] for text in result.overrides if text.lstrip("+").startswith("epochs=")]
+    typed = typed_for(result.overrides, "epochs")
     lengths = {result.epochs, default_of(fields_of(Config)["epochs"]), *(int(text) for text in typed if text.isdigit())}
     return any(
         is_of(result, settle(replace(config, epochs=length))) for length in lengths if 1 <= length < config.epochs
@@ -262,7 +263,7 @@ def slug(overrides: Sequence[str]) -> str:
     """
     words = []
     for text in overrides:
-        key, _, value = text.lstrip("+").partition("=")
+        key, value = pair(text)
         if key.startswith("hydra") or key in ("threads", "device", "sweep.name"):
             continue
         group = key in (*GROUPS, "experiment")

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from dlrun.config.compose import compose
 from dlrun.config.groups import Target
-from dlrun.config.overrides import key_of
+from dlrun.config.overrides import bare, key_of, typed_for
 from dlrun.config.schema import Sweep, plain
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, UsageError
@@ -69,7 +69,7 @@ def _shapes(key: str) -> bool:
 
 def folder_from(composed: DictConfig) -> Path:
     """The sweep's folder: `hydra.sweep.dir` where it was typed, else by name."""
-    if any(text.startswith("hydra.sweep.dir=") for text in composed.hydra.overrides.hydra):
+    if typed_for(composed.hydra.overrides.hydra, "hydra.sweep.dir"):
         return Path(composed.hydra.sweep.dir)
     return sweep_dir(list(composed.hydra.overrides.task), settings_of(composed.hydra.overrides.task))
 
@@ -80,14 +80,14 @@ def typed_folder(words: Iterable[str]) -> Path | None:
     >>> str(typed_folder(["seed=0,1", "hydra.sweep.dir='my sweep'"]))
     'my sweep'
     """
-    typed = [text.partition("=")[2] for text in words if text.startswith("hydra.sweep.dir=")]
-    return Path(typed[-1].strip("'\"")) if typed else None
+    typed = typed_for(words, "hydra.sweep.dir")
+    return Path(typed[-1]) if typed else None
 
 
 def note_typed(folder: Path, arguments: Sequence[str]) -> None:
     """Keep what was typed as `sweep.yaml`."""
     folder.mkdir(parents=True, exist_ok=True)
-    typed = [text.lstrip("+") for text in arguments]
+    typed = [bare(text) for text in arguments]
     write_atomically(folder / "sweep.yaml", yaml.safe_dump({"typed": typed}, allow_unicode=True))
 
 

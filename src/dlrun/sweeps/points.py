@@ -18,6 +18,7 @@ from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import HydraException
 
 from dlrun.config.compose import compose, options, sentence
+from dlrun.config.overrides import bare, last_of_each, pair
 from dlrun.config.schema import Sweep
 from dlrun.errors import ConfigError
 
@@ -89,8 +90,8 @@ def expand(arguments: Sequence[str]) -> list[Point]:
 
 def _point(fixed: Overrides, varied: Overrides) -> Point:
     """A field that was typed with one value has that value, whatever the rows say."""
-    typed = {text.partition("=")[0] for text in fixed}
-    own = tuple(text for text in varied if text.partition("=")[0] not in typed)
+    typed = {pair(text)[0] for text in fixed}
+    own = tuple(text for text in varied if pair(text)[0] not in typed)
     return Point(fixed + own, own)
 
 
@@ -111,7 +112,7 @@ def parse(arguments: Iterable[str]) -> list[Override]:
     Raises:
         ConfigError: One can't be read.
     """
-    return [_parsed(text.lstrip("+")) for text in arguments if not text.startswith("hydra")]
+    return [_parsed(bare(text)) for text in arguments if not text.startswith("hydra")]
 
 
 def _parsed(text: str) -> Override:
@@ -185,7 +186,7 @@ def _row(text: str) -> list[Overrides]:
 def _zipped(text: str) -> list[Overrides]:
     lists = [_listed("sweep.zip", one) for one in _words("sweep.zip", text)]
     if len({len(one) for one in lists}) > 1:
-        lengths = ", ".join(f"{one[0][0].partition('=')[0]} has {len(one)}" for one in lists)
+        lengths = ", ".join(f"{pair(one[0][0])[0]} has {len(one)}" for one in lists)
         raise ConfigError(f"sweep.zip: lists that go in step must be equally long: {lengths}")
     return [tuple(itertools.chain(*chosen)) for chosen in zip(*lists, strict=True)]
 
@@ -214,7 +215,7 @@ def _product(dimensions: Sequence[Dimension]) -> Iterator[Overrides]:
     if count > MOST_POINTS:
         raise ConfigError(f"the sweep has {count:,} points, more than {MOST_POINTS:,}; sweep.random=N draws N of them")
     for chosen in itertools.product(*lists):
-        yield _merged((), tuple(itertools.chain(*chosen)))
+        yield last_of_each(itertools.chain(*chosen))
 
 
 def _draws(dimensions: Sequence[Dimension], count: int) -> Iterator[Overrides]:
@@ -225,7 +226,7 @@ def _draws(dimensions: Sequence[Dimension], count: int) -> Iterator[Overrides]:
     found: dict[Overrides, None] = {}
     for _ in range(100 * count):
         chosen = [one.draw(generator) if isinstance(one, Interval) else generator.choice(one) for one in drawn]
-        found[_merged((), tuple(itertools.chain(*chosen)))] = None
+        found[last_of_each(itertools.chain(*chosen))] = None
         if len(found) == count:
             break
     for point in found:
@@ -234,12 +235,7 @@ def _draws(dimensions: Sequence[Dimension], count: int) -> Iterator[Overrides]:
 
 
 def _is_seed(dimension: Dimension) -> bool:
-    return isinstance(dimension, list) and all(text.startswith("seed=") for one in dimension for text in one)
-
-
-def _merged(first: Overrides, second: Overrides) -> Overrides:
-    """Both; of two overrides of one key the later one, in the place of the earlier."""
-    return tuple({text.partition("=")[0]: text for text in (*first, *second)}.values())
+    return isinstance(dimension, list) and all(pair(text)[0] == "seed" for one in dimension for text in one)
 
 
 def _without(points: list[Point], exclusions: Sequence[str]) -> list[Point]:

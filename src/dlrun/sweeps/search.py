@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dlrun.config.overrides import pair
 from dlrun.config.schema import Sweep
 from dlrun.errors import ConfigError, UsageError
 from dlrun.extras import command
@@ -205,7 +206,7 @@ def _name(dimension: Dimension) -> str:
     """The field of a dimension; of lists that go in step, all of them."""
     if isinstance(dimension, Interval):
         return dimension.key
-    return " ".join(dict.fromkeys(text.partition("=")[0] for overrides in dimension for text in overrides))
+    return " ".join(dict.fromkeys(pair(text)[0] for overrides in dimension for text in overrides))
 
 
 def _distribution(dimension: Dimension) -> Any:

@@ -20,6 +20,7 @@ import yaml
 
 from dlrun.config.compose import config_folders, options
 from dlrun.config.groups import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, Data, Layers, Optimizer, Scheduler
+from dlrun.config.overrides import pair
 from dlrun.config.schema import Checkpoint, Config, Sweep
 from dlrun.verbs import VERBS
 from dlrun.verbs.help import typed_fields
@@ -178,7 +179,7 @@ def _fields_of(spec: type, prefix: str) -> dict[str, tuple[Any, Sequence[str]]]:
 def _chosen(before: Sequence[str], group: str) -> str:
     for word in reversed(before):
         if word.startswith(f"{group}="):
-            return word.partition("=")[2].rpartition(",")[2]
+            return pair(word)[1].rpartition(",")[2]
     defaults = _yaml(config_folders()[0] / "config.yaml").get("defaults", [])
     return next((str(one[group]) for one in defaults if isinstance(one, dict) and group in one), "")
 

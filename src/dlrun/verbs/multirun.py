@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config.compose import BEHAVIOUR, Composed, checked, configs_dir, permit, sentence
+from dlrun.config.overrides import bare
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, UsageError, nearest
 from dlrun.training.distributed import refuse_ranks
@@ -77,7 +78,7 @@ def _unknown(option: str, of_hydra: Sequence[str]) -> str:
 def task(composed: DictConfig) -> float:
     """One job of Hydra's; returns its test accuracy, which sweepers of others may maximise."""
     job = HydraConfig.get()
-    overrides = [text.lstrip("+") for text in job.overrides.task]
+    overrides = [bare(text) for text in job.overrides.task]
     settled = settle(checked(Composed(composed, job.runtime.choices), overrides))
     result = train(settled, Path(job.runtime.output_dir), overrides)
     return result.test["accuracy"] if result.test else 0.0

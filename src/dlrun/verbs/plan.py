@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from dlrun.config.overrides import typed_for
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
 from dlrun.output import Column, Table, column, counted, duration, terminal_width, write
@@ -50,15 +51,12 @@ def _words(arguments: list[str]) -> list[str]:
 
 
 def _sweep(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, list[Job], int]:
-    from dlrun.sweeps.folder import jobs_of, sweep_dir, typed_folder
-    from dlrun.sweeps.points import expand, settings_of
+    from dlrun.sweeps.words import typed_sweep
 
-    if any(text.startswith("hydra/sweeper=search") for text in arguments):
+    if "search" in typed_for(arguments, "hydra/sweeper"):
         raise UsageError("plan: a search makes up its points as it goes, so they can't be listed")
-    settings = settings_of(arguments)
-    folder = typed_folder(arguments) or sweep_dir(arguments, settings)
-    jobs = jobs_of(expand(arguments), folder, data.now)
-    return folder, settings, jobs, len(jobs)
+    sweep = typed_sweep(arguments, data.now)
+    return sweep.folder, sweep.settings, sweep.jobs, len(sweep.jobs)
 
 
 def _table(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, list[Job], int]:

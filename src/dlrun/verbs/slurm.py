@@ -72,17 +72,15 @@ def _submit(words: Sequence[str]) -> int:
 
 def _submit_sweep(typed: Sequence[str], settings: SlurmSettings, words: list[str]) -> int:
     from dlrun.sweeps.fingerprints import reading_data
-    from dlrun.sweeps.folder import jobs_of, note_typed, sweep_dir, typed_folder
-    from dlrun.sweeps.points import expand, settings_of
+    from dlrun.sweeps.folder import note_typed, typed_folder
+    from dlrun.sweeps.words import typed_sweep
 
     _refuse_other_fields(typed)
     task = [word for word in typed if not word.startswith(HYDRA_FIELDS)]
-    sweep = settings_of(task)
-    folder = typed_folder(typed) or sweep_dir(task, sweep)
     with reading_data() as data:
-        jobs = jobs_of(expand(task), folder, data.now)
-    note_typed(folder, task)
-    return _send(folder.name, words, jobs, settings, sweep)
+        sweep = typed_sweep(task, data.now, typed_folder(typed))
+    note_typed(sweep.folder, task)
+    return _send(sweep.folder.name, words, sweep.jobs, settings, sweep.settings)
 
 
 def _refuse_other_fields(typed: Sequence[str]) -> None:

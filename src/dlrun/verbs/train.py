@@ -9,6 +9,7 @@ from rich.console import Console
 
 from dlrun.config.compose import Composed, checked, compose_with_hydra, hydra_started
 from dlrun.config.naming import called
+from dlrun.config.overrides import typed_for
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import UsageError
 from dlrun.output import counted
@@ -44,7 +45,7 @@ def train_typed(overrides: Sequence[str]) -> Result:
         wished = Path(composed.hydra.run.dir)
     settled = settle(checked(Composed.of(composed), overrides), ranks_started())
     check(settled.config)
-    named = any(text.startswith("hydra.run.dir=") for text in overrides)
+    named = typed_for(overrides, "hydra.run.dir")
     with joined(settled.config.device) as ranks:
         run_dir = wished if named else ranks.told(lambda: claim(wished))
         return train(settled, run_dir, overrides, ranks=ranks)

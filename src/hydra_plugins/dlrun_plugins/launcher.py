@@ -39,14 +39,15 @@ def jobs_from(listed: Sequence[Sequence[str]], folder: Path) -> "list[Job]":
 
     Of those without one, several that come to the same run are one job.
     """
+    from dlrun.config.overrides import bare, typed_for
     from dlrun.sweeps.folder import jobs_of
     from dlrun.sweeps.jobs import Job
     from dlrun.sweeps.points import Point
 
     named, points = [], []
     for texts in listed:
-        overrides = tuple(text.lstrip("+") for text in texts if not text.startswith("hydra."))
-        given = [text.partition("=")[2].strip("'") for text in texts if text.startswith("hydra.sweep.subdir=")]
+        overrides = tuple(bare(text) for text in texts if not text.startswith("hydra."))
+        given = typed_for(texts, "hydra.sweep.subdir")
         if given:
             named.append(Job.of(overrides, folder / given[-1]))
         else:

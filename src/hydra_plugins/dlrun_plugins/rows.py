@@ -39,18 +39,17 @@ class PointSweeper(Sweeper):
             RunFailed: At least one run has no result.
         """
         from dlrun.sweeps.fingerprints import reading_data
-        from dlrun.sweeps.folder import jobs_of, note_typed
-        from dlrun.sweeps.points import expand, settings_of
+        from dlrun.sweeps.folder import note_typed
         from dlrun.sweeps.session import demand_success, run_sweep
+        from dlrun.sweeps.words import typed_sweep
 
         assert self.config is not None
-        folder = Path(self.config.hydra.sweep.dir)
         with reading_data() as data:
-            jobs = jobs_of(expand(arguments), folder, data.now)
-        note_typed(folder, arguments)
+            sweep = typed_sweep(arguments, data.now, Path(self.config.hydra.sweep.dir))
+        note_typed(sweep.folder, arguments)
         if not isinstance(self.launcher, LocalLauncher):
-            return self._launch_elsewhere(jobs, folder)
-        demand_success(run_sweep(jobs, settings_of(arguments), folder), folder)
+            return self._launch_elsewhere(sweep.jobs, sweep.folder)
+        demand_success(run_sweep(sweep.jobs, sweep.settings, sweep.folder), sweep.folder)
         return None
 
     def _launch_elsewhere(self, jobs: Sequence["Job"], folder: Path) -> Sequence[JobReturn]:

@@ -1,0 +1,35 @@
+"""The one path from the words of a sweep to its jobs, for `-m`, `plan -m` and `slurm submit -m`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlrun.config.schema import Sweep
+from dlrun.store.shelf import Contents
+from dlrun.sweeps.folder import jobs_of, sweep_dir, typed_folder
+from dlrun.sweeps.jobs import Job
+from dlrun.sweeps.points import expand, settings_of
+
+
+@dataclass(frozen=True)
+class TypedSweep:
+    """A sweep as its words describe it: where it lies, how it is run, and every job of it, done or not."""
+
+    folder: Path
+    settings: Sweep
+    jobs: list[Job]
+
+
+def typed_sweep(words: Sequence[str], contents: Contents, folder: Path | None = None) -> TypedSweep:
+    """The sweep of what was typed after `-m`; nothing is written.
+
+    Args:
+        contents: Tells whether data that lie elsewhere now are those of a run in the folder.
+        folder: Where it lies, if that is known already; else `hydra.sweep.dir` says it, or its name.
+
+    Raises:
+        UsageError: The words can't be read, or a point of them can't be run.
+    """
+    settings = settings_of(words)
+    folder = folder or typed_folder(words) or sweep_dir(words, settings)
+    return TypedSweep(folder, settings, jobs_of(expand(words), folder, contents))
