@@ -25,8 +25,9 @@ from torch.nn import functional as F
 from dlrun.config.compose import compose
 from dlrun.config.settled import settle
 from dlrun.runs.parts import Parts, build
+from dlrun.training.evaluation import evaluate
 from dlrun.training.events import EpochEnded
-from dlrun.training.loop import evaluate, train
+from dlrun.training.loop import train
 
 NETWORKS = {
     "fc_64": ["model=fc_64", "data=mnist", "optimizer=adam", "batch_size=128"],

@@ -22,7 +22,7 @@ from report import markdown, save
 from sweep import timed
 from torch.nn import functional as F
 
-from dlrun.training.loop import evaluate
+from dlrun.training.evaluation import evaluate
 
 NETWORKS = {
     "fc_64, batch 128": ["model=fc_64", "data=mnist", "optimizer=adam", "batch_size=128"],

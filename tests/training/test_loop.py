@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from dlrun.data.dataset import Split
 from dlrun.data.prepare import Prepare
 from dlrun.errors import RunFailed
+from dlrun.training.evaluation import evaluate
 from dlrun.training.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
-from dlrun.training.loop import evaluate, order_of, shuffled, train
+from dlrun.training.loop import order_of, shuffled, train
 from dlrun.training.precision import Precision
 from dlrun.training.state import State, Totals
 from dlrun.training.step import LoopSettings

@@ -24,6 +24,7 @@ from dlrun.store import check, checkpoint
 from dlrun.store.checkpoint import CheckpointError
 from dlrun.store.folders import outcome, read_config
 from dlrun.store.status import Status
+from dlrun.training.evaluation import logits_of
 from dlrun.training.precision import Precision, set_threads
 
 log = logging.getLogger("dlrun")
@@ -59,9 +60,7 @@ class Loaded:
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Of each class, float32 (N, classes) on the CPU, for uint8 pictures (N, C, H, W)."""
-        with torch.inference_mode(), self.precision.autocast():
-            logits = self.model(self.prepare(images.to(self.device)))
-        return logits.float().softmax(1).cpu()
+        return logits_of(self.model, images.to(self.device), self.prepare, self.precision).softmax(1).cpu()
 
 
 def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = MappingProxyType({})) -> Loaded:

@@ -270,7 +270,7 @@ def _events(parts: Parts, stop: Callable[[], bool]) -> Iterator[Event]:
 
 
 def _test(parts: Parts, stop: Callable[[], bool]) -> Metrics | None:
-    from dlrun.training.loop import evaluate
+    from dlrun.training.evaluation import evaluate
 
     model = parts.state.evaluated_model()
     return evaluate(model, parts.test, parts.prepare_evaluated, parts.settings, stop, parts.ranks)

@@ -1,4 +1,4 @@
-"""What a network makes of a set of pictures: accuracy, top-5, confusion, its most confident mistakes."""
+"""What a network makes of pictures, and the one way in which training, `evaluate` and `predict` ask it."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlrun.data.dataset import Split
+from dlrun.training.distributed import ALONE, Ranks
+from dlrun.training.events import Metrics
 from dlrun.training.precision import Precision
+from dlrun.training.state import Totals
+from dlrun.training.step import LoopSettings
 
 TOP = 5
 
@@ -70,28 +74,75 @@ class Predictions:
         ]
 
 
+Prepared = Callable[[Tensor], Tensor]
+"""uint8 pictures (N, C, H, W) to what the network takes."""
+
+
+@torch.inference_mode()
+def logits_of(model: nn.Module, images: Tensor, prepare: Prepared, precision: Precision) -> Tensor:
+    """What the network says of each class, float32 (N, classes), for uint8 pictures (N, C, H, W) on its device."""
+    with precision.autocast():
+        logits: Tensor = model(prepare(images))
+    return logits.float()
+
+
+def evaluate(
+    model: nn.Module,
+    split: Split,
+    prepare: Prepared,
+    settings: LoopSettings,
+    stop: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
+) -> Metrics | None:
+    """Loss and accuracy of the network on all images of `split`; None when `stop` said so on the way.
+
+    Of several ranks, each takes its share of every batch, so that each image counts once.
+    """
+    totals = Totals.zero(split.images.device)
+    ranks.align(model)
+
+    @torch.inference_mode()
+    def count(logits: Tensor, labels: Tensor) -> None:
+        totals.loss.add_(F.cross_entropy(logits, labels, reduction="sum"))
+        totals.correct.add_((logits.argmax(1) == labels).sum())
+        totals.images += len(labels)
+
+    done = _asked(model, split, prepare, settings.precision, settings.eval_batch_size, count, stop, ranks)
+    return totals.over(ranks).metrics() if done else None
+
+
 def examine(
     model: nn.Module,
     split: Split,
-    prepare: Callable[[Tensor], Tensor],
+    prepare: Prepared,
     precision: Precision,
     batch_size: int,
     stop: Callable[[], bool] = lambda: False,
 ) -> Predictions | None:
-    """Run the network over all pictures of `split`; None when `stop` said so on the way.
-
-    Args:
-        prepare: uint8 pictures (N, C, H, W) to what the network takes.
-    """
+    """What the network predicts for all pictures of `split`; None when `stop` said so on the way."""
     batches: list[Tensor] = []
-    with evaluating(model), torch.inference_mode():
+    done = _asked(model, split, prepare, precision, batch_size, lambda logits, _: batches.append(logits), stop)
+    return judged(batches, split.labels) if done else None
+
+
+def _asked(
+    model: nn.Module,
+    split: Split,
+    prepare: Prepared,
+    precision: Precision,
+    batch_size: int,
+    see: Callable[[Tensor, Tensor], None],
+    stop: Callable[[], bool],
+    ranks: Ranks = ALONE,
+) -> bool:
+    """Show all pictures to the network, whose logits and labels go to `see`; False when `stop` said so on the way."""
+    with evaluating(model):
         for start in range(0, len(split), batch_size):
-            with precision.autocast():
-                logits = model(prepare(split.images[start : start + batch_size]))
-            batches.append(logits.float())
+            images, labels = (ranks.share(part[start : start + batch_size]) for part in (split.images, split.labels))
+            see(logits_of(model, images, prepare, precision), labels)
             if stop():
-                return None
-    return judged(batches, split.labels)
+                return False
+    return True
 
 
 @torch.inference_mode()

@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from dlrun.data.dataset import Split
 from dlrun.data.prepare import Prepare
 from dlrun.errors import RunFailed
 from dlrun.training.cuda_graph import step_for
 from dlrun.training.distributed import ALONE, Ranks
+from dlrun.training.evaluation import evaluate
 from dlrun.training.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
-from dlrun.training.state import Best, State, Totals
+from dlrun.training.state import Best, State
 from dlrun.training.step import LoopSettings, TrainingStep, batches, set_rate
 
 
@@ -150,32 +150,3 @@ def _end_epoch(
     state.epoch, state.steps_done, state.seconds = state.epoch + 1, 0, 0.0
     state.gather(ranks)
     return ended
-
-
-def evaluate(
-    model: nn.Module,
-    split: Split,
-    prepare: Prepare,
-    settings: LoopSettings,
-    stop: Callable[[], bool] = lambda: False,
-    ranks: Ranks = ALONE,
-) -> Metrics | None:
-    """Loss and accuracy of the network on all images of `split`; None when `stop` said so on the way.
-
-    Of several ranks, each takes its share of every batch, so that each image counts once.
-    """
-    totals = Totals.zero(split.images.device)
-    ranks.align(model)
-    model.eval()
-    with torch.inference_mode():
-        for start in range(0, len(split), settings.eval_batch_size):
-            images = ranks.share(split.images[start : start + settings.eval_batch_size])
-            labels = ranks.share(split.labels[start : start + settings.eval_batch_size])
-            with settings.precision.autocast():
-                logits = model(prepare(images))
-            totals.loss.add_(F.cross_entropy(logits.float(), labels, reduction="sum"))
-            totals.correct.add_((logits.argmax(1) == labels).sum())
-            totals.images += len(labels)
-            if stop():
-                return None
-    return totals.over(ranks).metrics()
