@@ -10,7 +10,8 @@ import pytest
 
 from dlrun import cli
 from dlrun.store.folders import read_config
-from dlrun.store.result import Result, read_history
+from dlrun.store.history import read_history
+from dlrun.store.result import Result
 
 KEPT = Path(__file__).parent / "v0_1_0"
 Said = Callable[..., str]

@@ -51,7 +51,7 @@ from dlrun.config.compose import compose
 from dlrun.environment import cpu
 from dlrun.runs.run import run
 from dlrun.config.settled import settle
-from dlrun.store.result import read_history
+from dlrun.store.history import read_history
 
 losses = {}
 for name, words in json.load(sys.stdin).items():

@@ -19,7 +19,8 @@ from dlrun.config.settled import Settled, settle
 from dlrun.data.heldout import divide, how_many, quotas
 from dlrun.errors import ConfigError
 from dlrun.store.folders import read_config
-from dlrun.store.result import Result, read_history
+from dlrun.store.history import read_history
+from dlrun.store.result import Result
 from dlrun.sweeps.estimate import _images
 
 MINIMAL = {

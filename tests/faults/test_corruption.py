@@ -26,7 +26,8 @@ from dlrun.data.load import load
 from dlrun.errors import UsageError
 from dlrun.store import checkpoint
 from dlrun.store.folders import read_config, read_overrides
-from dlrun.store.result import Result, read_history
+from dlrun.store.history import read_history
+from dlrun.store.result import Result
 from dlrun.tables import table
 
 CHANCE = np.random.RandomState(3)

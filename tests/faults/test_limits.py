@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from helpers import wait_for
 
-from dlrun.store.result import Result, read_history
+from dlrun.store.history import read_history
+from dlrun.store.result import Result
 
 
 @pytest.fixture

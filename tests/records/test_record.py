@@ -16,7 +16,8 @@ from dlrun.config.schema import contains_shorter, identity
 from dlrun.errors import Damaged, UsageError
 from dlrun.records.record import LONGEST, Record
 from dlrun.store.folders import write_config
-from dlrun.store.result import Result, history_checksum
+from dlrun.store.history import history_checksum
+from dlrun.store.result import Result
 
 TYPED = ["data=mnist", "model=cnn_dropout", "optimizer=adam", "precision=float32", "epochs=2", "seed=7"]
 PRIVATE = ["name=secret-name", "tags=[secret-tag]", "data.root=/home/secret/mnist", "hydra.run.dir=/home/secret/run"]

@@ -11,7 +11,8 @@ import pytest
 import torch
 from helpers import wait_for
 
-from dlrun.store.result import Result, read_history
+from dlrun.store.history import read_history
+from dlrun.store.result import Result
 
 pytestmark = pytest.mark.slurm
 

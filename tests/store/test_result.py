@@ -9,7 +9,8 @@ import pytest
 from helpers import result_of_a_run
 
 from dlrun.errors import UsageError
-from dlrun.store.result import Result, read_history
+from dlrun.store.history import read_history
+from dlrun.store.result import Result
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_results_on_other_data_are_not_mixed_in(table):
 
 def test_a_record_of_a_run_that_is_here_too_counts_once(table, tmp_path, monkeypatch):
     from dlrun.store.folders import write_config
-    from dlrun.store.result import history_checksum
+    from dlrun.store.history import history_checksum
 
     planned = plan(table, table.rows[:1], [0])[0]
     record = record_of_a_run(planned.config, [0.5, 0.9])

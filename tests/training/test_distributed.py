@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dlrun.store.result import Result, read_history
+from dlrun.store.history import read_history
+from dlrun.store.result import Result
 from dlrun.training.distributed import ALONE, Ranks, joined
 
 # 500 images in batches of 33: the last batch has 5, so that two ranks get 3 and 2; 101 test images don't halve.

@@ -13,7 +13,7 @@ from dlrun.cli import main
 from dlrun.config.compose import compose
 from dlrun.records.files import read
 from dlrun.store.folders import write_config
-from dlrun.store.result import history_checksum
+from dlrun.store.history import history_checksum
 
 TYPED = ["data=mnist", "model=fc_64", "precision=float32", "epochs=2"]
 

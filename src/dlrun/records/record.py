@@ -21,7 +21,8 @@ from dlrun.config.schema import Config, as_meant, contains_shorter, decisive, pa
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.store.folders import outcome, read_config
-from dlrun.store.result import Result, checked, read_history
+from dlrun.store.history import read_history
+from dlrun.store.result import Result, checked
 from dlrun.store.status import Status
 from dlrun.text import visible
 
@@ -175,7 +176,7 @@ class Record:
 
     @property
     def rows(self) -> list[dict[str, float]]:
-        """The history as `dlrun.store.result.read_history` gives it."""
+        """The history as `dlrun.store.history.read_history` gives it."""
         columns = {"epoch": range(1, self.result.epochs + 1), **self.history}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 

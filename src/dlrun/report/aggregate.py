@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dlrun.sinks.event_file import EventFile
 from dlrun.spread import SeedMean
-from dlrun.store.result import read_history
+from dlrun.store.history import read_history
 
 CURVES = {"mean": 0.0, "mean+std": 1.0, "mean-std": -1.0}
 """Name of a curve, and how many standard deviations it lies from the mean."""

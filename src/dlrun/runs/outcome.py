@@ -11,7 +11,8 @@ from dlrun.config.schema import Config
 from dlrun.environment import cpu, versions
 from dlrun.errors import DlrunError, UsageError, is_out_of_memory
 from dlrun.runs.parts import Parts
-from dlrun.store.result import Result, history_checksum, read_history
+from dlrun.store.history import history_checksum, read_history
+from dlrun.store.result import Result
 from dlrun.store.status import Status
 from dlrun.training.events import Event, Metrics, StepsTaken
 

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from dlrun.errors import ConfigError, DataError, UsageError, is_out_of_memory
 from dlrun.linux import keep_freed
 from dlrun.optim.schedule import factor
 from dlrun.store.content import incomparable, same_content
-from dlrun.store.result import read_history
+from dlrun.store.history import check_rows, read_history
 from dlrun.training.distributed import ALONE, Ranks
 from dlrun.training.precision import Precision, set_determinism, set_threads
 
@@ -52,8 +52,6 @@ class Parts:
     ranks: Ranks
     origin: dict[str, Any] | None = None
     """`hash` and `epochs` of the run that this one extends."""
-    history: list[list[float]] = field(default_factory=list)
-    """The rows of history.csv for the epochs that are done."""
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint says besides the state: whose it is, and all that going on or using it needs."""
@@ -63,7 +61,7 @@ class Parts:
             "fingerprint": self.dataset.fingerprint,
             "numerics": self.numerics(),
             "data": self.inputs.plain(),
-            "history": self.history,
+            "history": self.state.history,
         }
 
     def numerics(self) -> dict[str, Any]:
@@ -243,7 +241,8 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
         _refuse_another(saved, parts, origin, run_dir)
         parts.state.load(saved.get("state"), parts.ranks)
         # Taken from here, so that a history that was lost or changed is whole again.
-        parts.history = saved["history"] if "history" in saved else _history_on_disk(run_dir, parts.state.epoch)
+        known = "history" in saved
+        parts.state.history = saved["history"] if known else _history_on_disk(run_dir, parts.state.epoch)
         _check_progress(parts)
     # Beside what is checked, PyTorch and parts of the user's own refuse in their own ways.
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -268,7 +267,6 @@ def _check_progress(parts: Parts) -> None:
     Raises:
         Wrong: They don't.
     """
-    from dlrun.sinks.history import columns
     from dlrun.store import check
 
     state, steps = parts.state, parts.steps_per_epoch
@@ -276,7 +274,7 @@ def _check_progress(parts: Parts) -> None:
     check.whole(state.steps_done, "counters.steps_done", high=steps)
     done = (state.epoch - 1) * steps + state.steps_done
     check.whole(state.step, "counters.step", low=done, high=done)
-    check.history(parts.history, state.epoch - 1, len(columns(parts.settings.split)))
+    check_rows(state.history, state.epoch - 1, parts.settings.split)
 
 
 def _refuse_another(saved: Mapping[str, Any], parts: Parts, origin: Mapping[str, Any] | None, run_dir: Path) -> None:

@@ -233,7 +233,7 @@ def _train(
     stop = Agreed(noticed, parts.ranks)
     with contextlib.ExitStack() as stack:
         # Checkpoints come last of what lies on the disk: what they are ahead of would be lost by kill -9.
-        sinks: list[Sink] = [History(run_dir, parts.history, parts.settings.split)]
+        sinks: list[Sink] = [History(run_dir, parts.state, parts.settings.split)]
         pictures = _pictures(parts, run_dir, stack)
         if pictures is not None:
             sinks.append(pictures)
@@ -249,7 +249,7 @@ def _train(
     if stop():
         return None
     if parts.evaluated is parts.test:
-        return Metrics(*parts.history[-1][3:5])
+        return parts.state.last_evaluated()
     return _test(parts, stop)
 
 

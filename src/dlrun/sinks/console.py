@@ -11,7 +11,8 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 
 from dlrun.sinks.curve import accuracy_curve
-from dlrun.store.result import Result, read_history
+from dlrun.store.history import read_history
+from dlrun.store.result import Result
 from dlrun.text import visible
 from dlrun.training.events import EpochEnded, Event, StepsTaken, Stopped
 

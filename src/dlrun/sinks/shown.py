@@ -11,7 +11,7 @@ from dlrun.config.schema import Config
 from dlrun.randomness import undisturbed_random
 from dlrun.sinks import Guarded, attempt
 from dlrun.sinks.tensorboard import Subject, TensorBoard
-from dlrun.store.result import read_history
+from dlrun.store.history import read_history
 from dlrun.training.evaluation import Predictions, examine, judged
 from dlrun.training.events import Event, StepsTaken
 from dlrun.training.state import State

@@ -10,8 +10,8 @@ from pathlib import Path
 from dlrun.output import Table, column, counted
 from dlrun.slurm.manifest import Manifest, SubmittedRun
 from dlrun.slurm.queue import queue
+from dlrun.store.history import history_of
 from dlrun.store.result import Result, read_result
-from dlrun.store.scan import history_of
 from dlrun.store.status import Status
 from dlrun.sweeps.jobs import reason_of
 

@@ -140,18 +140,3 @@ def about(saved: Mapping[str, Any]) -> None:
     if origin is not None:
         text(group(origin, "origin").get("hash"), "origin")
         whole(origin.get("epochs"), "origin")
-
-
-def history(rows: Any, epochs: int, columns: int) -> None:
-    """Check the rows of a history: one for each epoch, of finite numbers, the number of the epoch first.
-
-    Raises:
-        Wrong: They are not.
-    """
-    if not isinstance(rows, list) or len(rows) != epochs:
-        raise Wrong("history")
-    for epoch, row in enumerate(rows, start=1):
-        if not isinstance(row, list) or len(row) != columns or row[0] != epoch:
-            raise Wrong(f"history, epoch {epoch}")
-        for value in row:
-            real(value, f"history, epoch {epoch}")

@@ -20,8 +20,9 @@ from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.files import read_regular, remove_drafts, sync_folder, write_atomically
 from dlrun.locks import Lock, NoLocks, is_locked
+from dlrun.store.history import check_history, read_history
 from dlrun.store.plain_yaml import parse_yaml
-from dlrun.store.result import Result, check_history, read_history
+from dlrun.store.result import Result
 from dlrun.store.status import Status
 from dlrun.text import VisibleFormatter
 

@@ -1,10 +1,8 @@
-"""What a run left behind: `result.json`, written last and whole, and `history.csv`, a row an epoch."""
+"""What a run left behind: `result.json`, written last and whole."""
 
-import csv
 import dataclasses
 import hashlib
 import json
-import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +90,7 @@ class Result:
         """
         path = run_dir / "result.json"
         try:
-            values = json.loads(_content(path))
+            values = json.loads(content(path))
         except FileNotFoundError:
             raise UsageError(f"{run_dir}: no result.json, so this is no finished run") from None
         except (ValueError, RecursionError) as error:
@@ -100,7 +98,13 @@ class Result:
         return cls(**checked(values, path))
 
 
-def _content(path: Path) -> bytes:
+def content(path: Path) -> bytes:
+    """The bytes of a result or a history.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        UsageError: It can't be read, or is larger than any.
+    """
     try:
         return read_regular(path, LARGEST)
     except FileNotFoundError:
@@ -113,25 +117,6 @@ def _checksum(values: dict[str, Any]) -> str:
     """Sixteen hex digits of all fields but `checksum`, whatever their order and the white space."""
     text = json.dumps({key: values[key] for key in values if key != "checksum"}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def history_checksum(run_dir: Path) -> str | None:
-    """Sixteen hex digits of `history.csv` as it is; None where there is none."""
-    try:
-        return hashlib.sha256(_content(run_dir / "history.csv")).hexdigest()[:16]
-    except FileNotFoundError:
-        return None
-
-
-def check_history(run_dir: Path, result: Result) -> None:
-    """Compare `history.csv` with what it was when the result was written.
-
-    Raises:
-        Damaged: It has changed.
-    """
-    found = history_checksum(run_dir)
-    if found is not None and result.history not in (None, found):
-        raise Damaged(f"{run_dir / 'history.csv'}: damaged (not as it was when result.json was written)")
 
 
 def reopen(run_dir: Path, hash: str, origin: dict[str, Any] | None) -> None:
@@ -207,42 +192,3 @@ def read_result(run_dir: Path) -> Result | None:
         return Result.read(run_dir)
     except UsageError:
         return None
-
-
-def read_history(run_dir: Path) -> list[dict[str, float]]:
-    """The rows of `history.csv` (see the design for the columns); a torn last line is left out.
-
-    Returns an empty list when the file is not there.
-
-    Raises:
-        Damaged: It has changed since the result was written.
-        UsageError: The file is there and is no history.
-    """
-    path = run_dir / "history.csv"
-    try:
-        lines = list(csv.reader(_content(path).decode().splitlines()))
-    except FileNotFoundError:
-        return []
-    except (ValueError, csv.Error) as error:
-        raise UsageError(f"{path}: can't be read ({type(error).__name__})") from None
-    result = read_result(run_dir)
-    if result is not None:
-        check_history(run_dir, result)
-    if not lines or not lines[0] or lines[0][0] != "epoch":
-        raise UsageError(f"{path}: not a history (its first line does not begin with epoch)")
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            rows.append({name: _finite(value) for name, value in zip(lines[0], line, strict=True)})
-        except ValueError:
-            if number == len(lines):
-                break
-            raise UsageError(f"{path}: line {number} is damaged") from None
-    return rows
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return number

@@ -1,6 +1,5 @@
 """The runs below some folders as they lie on the disk, finished or not; damaged ones are named."""
 
-import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,8 @@ from dlrun.config.schema import as_meant, earlier_identities, parse
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.store.folders import is_held, outcome, read_yaml
-from dlrun.store.result import Result, read_history
+from dlrun.store.history import history_of, read_history
+from dlrun.store.result import Result
 from dlrun.store.status import Status
 
 
@@ -50,13 +50,6 @@ class Run:
         if self.result is not None:
             return self.result.epochs
         return int(self.history[-1]["epoch"]) if self.history else 0
-
-
-def history_of(folder: Path) -> Sequence[Mapping[str, float]]:
-    """The epochs so far of the run in a folder; none where the history is missing or damaged."""
-    with contextlib.suppress(UsageError):
-        return read_history(folder)
-    return ()
 
 
 def find(paths: Iterable[Path]) -> list[Path]:

@@ -11,7 +11,7 @@ from dlrun.config.schema import OWN, Config, Sweep
 from dlrun.config.settled import Settled, settle
 from dlrun.data.heldout import how_many
 from dlrun.errors import RunFailed
-from dlrun.store.result import read_history
+from dlrun.store.history import read_history
 from dlrun.sweeps.fingerprints import Fingerprints
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.launch import launch

@@ -11,8 +11,8 @@ from dlrun.config.settled import OfOneRun, Settled, settle
 from dlrun.environment import versions
 from dlrun.errors import UsageError
 from dlrun.store.folders import hold, write_config
+from dlrun.store.history import history_of
 from dlrun.store.result import Result, read_result
-from dlrun.store.scan import history_of
 from dlrun.store.status import Status
 
 

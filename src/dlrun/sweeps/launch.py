@@ -16,7 +16,7 @@ from dlrun.errors import Interrupted, UsageError
 from dlrun.locks import Lock
 from dlrun.store.content import incomparable
 from dlrun.store.folders import hold, numbered, take
-from dlrun.store.scan import history_of
+from dlrun.store.history import history_of
 from dlrun.store.status import Status
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.endings import Running, ending, same_error_throughout

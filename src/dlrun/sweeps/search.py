@@ -18,7 +18,7 @@ from dlrun.errors import ConfigError, UsageError
 from dlrun.extras import command
 from dlrun.files import write_atomically
 from dlrun.store.content import Contents
-from dlrun.store.scan import history_of
+from dlrun.store.history import history_of
 from dlrun.store.status import Status
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.folder import jobs_of

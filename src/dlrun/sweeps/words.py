@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlrun.config.schema import Sweep
-from dlrun.store.shelf import Contents
+from dlrun.store.content import Contents
 from dlrun.sweeps.folder import jobs_of, sweep_dir, typed_folder
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.points import expand, settings_of

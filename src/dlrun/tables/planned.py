@@ -16,8 +16,8 @@ from dlrun.errors import ConfigError, UsageError
 from dlrun.records.record import Record
 from dlrun.store.content import Contents
 from dlrun.store.folders import slug
+from dlrun.store.history import history_of
 from dlrun.store.result import Result
-from dlrun.store.scan import history_of
 from dlrun.store.shelf import Shelf
 from dlrun.store.status import Status
 from dlrun.tables.table import PublishedTable, Row
@@ -179,7 +179,7 @@ class Found:
 
     @property
     def history(self) -> Sequence[Mapping[str, float]]:
-        """Its epochs, as of `dlrun.store.result.read_history`."""
+        """Its epochs, as of `dlrun.store.history.read_history`."""
         if self.record is not None:
             return self.record.rows
         return history_of(self.folder) if self.folder is not None else ()

@@ -50,6 +50,13 @@ class EpochEnded:
     best: bool
     """Whether this is the most accurate epoch so far."""
 
+    def row(self) -> list[float]:
+        """What the history keeps of it, in the order of `dlrun.store.history.columns`."""
+        seconds = round(self.train_seconds + self.evaluate_seconds, 4)
+        speed = round(self.images_per_second, 1)
+        metrics = (self.train.loss, self.train.accuracy, self.evaluated.loss, self.evaluated.accuracy)
+        return [self.epoch, *metrics, self.lr, seconds, speed]
+
 
 @dataclass(frozen=True)
 class Stopped:

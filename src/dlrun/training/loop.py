@@ -144,6 +144,7 @@ def _end_epoch(
         images_per_second=images / max(state.seconds, 1e-9),
         best=best,
     )
+    state.history.append(ended.row())
     state.train_seconds += state.seconds
     state.evaluate_seconds += seconds
     state.totals.clear()

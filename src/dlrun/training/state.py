@@ -84,6 +84,8 @@ class State:
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     """Seconds of all epochs that are behind."""
+    history: list[list[float]] = field(default_factory=list)
+    """Of every epoch that is done, what `EpochEnded.row` gives."""
     others: list[dict[str, Any]] = field(default_factory=list)
     """What the other ranks of a run on several devices have of their own (see `own`), by rank."""
 
@@ -95,6 +97,11 @@ class State:
     def evaluated_model(self) -> nn.Module:
         """The network whose accuracy counts: the averaged one if there is one."""
         return self.average.model if self.average else self.model
+
+    def last_evaluated(self) -> Metrics:
+        """Loss and accuracy after the last epoch that is done."""
+        _, _, _, loss, accuracy, *_ = self.history[-1]
+        return Metrics(loss, accuracy)
 
     def tensors(self) -> dict[str, Any]:
         """Tensors and plain values only, for a checkpoint that is loaded without unpickling code."""

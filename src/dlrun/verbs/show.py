@@ -20,6 +20,7 @@ from dlrun.sinks.console import make_console
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.store import scan
 from dlrun.store.folders import is_of, read_config
+from dlrun.store.history import history_of
 from dlrun.store.result import Result, read_result
 from dlrun.store.scan import Run, flat
 from dlrun.store.status import Status
@@ -65,7 +66,7 @@ def _remains(folder: Path, config: Config | None) -> Run:
     result = read_result(folder)
     if result is not None and config is not None and not is_of(result, settle(config)):
         return Run(folder, {}, None)
-    return Run(folder, {}, result, scan.history_of(folder))
+    return Run(folder, {}, result, history_of(folder))
 
 
 def _config(folder: Path) -> Config | None:
