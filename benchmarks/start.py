@@ -19,12 +19,12 @@ from report import markdown, save
 
 FIRST_STEP = """
 import os, sys
-from dlrun.training.step import Step
+from dlrun.training.step import TrainingStep
 
 def leave(*_):
     os._exit(0)
 
-Step.__call__ = leave
+TrainingStep.__call__ = leave
 from dlrun.cli import main
 main()
 """

@@ -8,7 +8,7 @@ from helpers import heard
 
 from dlrun import errors
 from dlrun.config.compose import options
-from dlrun.sinks.history import columns
+from dlrun.store.history import columns
 from dlrun.store.result import Result
 from dlrun.verbs import VERBS
 

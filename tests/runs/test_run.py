@@ -82,16 +82,16 @@ EVERYTHING = [
 STOPPED_AT = """
 import os, signal
 from dlrun.cli import main
-from dlrun.training.step import Step
+from dlrun.training.step import TrainingStep
 
-step = Step.__call__
+step = TrainingStep.__call__
 
 def step_and_signal(self, *batch):
     step(self, *batch)
     if self.state.step == {step} - 1:
         os.kill(os.getpid(), signal.SIGTERM)
 
-Step.__call__ = step_and_signal
+TrainingStep.__call__ = step_and_signal
 raise SystemExit(main())
 """
 
