@@ -84,8 +84,9 @@ def _short_run(words: list[str]) -> list[str]:
     short = SHORT | ({"data": own.pop()} if own else {})
     if any(word.startswith("validation=") for word in words):
         short["validation"] = "0.2"
-    if any(word.startswith("experiment=") for word in words):
-        del short["data"]
+    experiments = [word.partition("=")[2] for word in words if word.startswith("experiment=")]
+    if any(not (configs_dir() / "experiment" / f"{name}.yaml").exists() for name in experiments):
+        del short["data"]  # the page's own, which brings its data along
     return [*kept, *(f"{key}={value}" for key, value in short.items() if value)]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dlrun.config.compose import compose
 from dlrun.errors import ConfigError
 from dlrun.sweeps.points import expand
 
@@ -99,3 +100,14 @@ def test_mistakes_are_named(words: list[str], message: str) -> None:
 def test_sweeps_that_nobody_can_mean_are_refused_at_once(words: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"more than 100,000.*sweep\.random=N"):
         expand(words)
+
+
+def test_the_ready_experiment_puts_batch_norm_before_and_after_the_activation():
+    points = expand(["experiment=batch_norm_place", "seed=0,1"])
+    layers = [compose(point.overrides).model.layers for point in points]
+    before, after, none = layers[::2]
+    assert layers[1::2] == [before, after, none]
+    assert before[:3] == ["conv 32 nobias none", "bn", "relu"]
+    assert after[:2] == ["conv 32", "bn"]
+    assert [phrase.split()[:2] for phrase in before if phrase not in ("bn", "relu")] == [one.split() for one in none]
+    assert [phrase for phrase in after if phrase != "bn"] == none

@@ -27,6 +27,7 @@ COUNTS = {
     "psc_mnist_readings": 6,
     "pytorch_mnist_example": 1,
     "lowres_kmnist_fashion": 30,
+    "lowres_shortened": 1,
 }
 
 MINE = """
@@ -300,7 +301,9 @@ def test_wrong_parameters_are_found_before_anything_trains(mine, capsys):
 
 def test_unknown_table_names_those_there_are(mine):
     mine()
-    with pytest.raises(UsageError, match="nope: no such table; there are: lowres_kmnist_fashion, mine, nvidia_dli,"):
+    with pytest.raises(
+        UsageError, match="nope: no such table; there are: lowres_kmnist_fashion, lowres_shortened, mine,"
+    ):
         tables.load("nope")
 
 

@@ -117,7 +117,7 @@ def test_dry_run_needs_no_torch(work):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nope"], "nope: no such table; there are: lowres_kmnist_fashion, mine, nvidia_dli,"),
+        (["nope"], "nope: no such table; there are: lowres_kmnist_fashion, lowres_shortened, mine,"),
         (
             ["mine", "epoch=2"],
             "configs/table/mine.yaml: row 1 (narrow): epoch: no such field; did you mean epochs?",
@@ -143,8 +143,8 @@ def test_mistakes_end_with_2_before_anything_runs(work, capsys, words, said):
         (["mine", "--seeds", "0"], "reproduce: --seeds: 0: expected a whole number from 1 to 1000"),
         (["mine", "--seeds", "x"], "reproduce: --seeds: x: expected a whole number from 1 to 1000"),
         (["mine", "--quikc"], "reproduce: --quikc: no such option; did you mean --quick?"),
-        ([], "reproduce: which table? There are: lowres_kmnist_fashion, mine, nvidia_dli,"),
-        (["--rows", "1"], "reproduce: which table? There are: lowres_kmnist_fashion, mine,"),
+        ([], "reproduce: which table? There are: lowres_kmnist_fashion, lowres_shortened, mine,"),
+        (["--rows", "1"], "reproduce: which table? There are: lowres_kmnist_fashion, lowres_shortened, mine,"),
         (["psc_mnst"], "psc_mnst: no such table; did you mean psc_mnist?"),
     ],
 )
