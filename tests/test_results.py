@@ -25,6 +25,17 @@ def test_pages_are_made_of_the_records() -> None:
     assert "made by scripts/results" in (ROOT / "docs/results/psc_fashion_changes.md").read_text("utf-8")
 
 
+def test_the_spread_found_is_the_one_expected() -> None:
+    page = (ROOT / "docs/results/index.md").read_text("utf-8").replace("\\", "")
+    found = re.search(r"over (\d+) experiments .* lie ([\d.]+) times as far apart .*, p = ([\d.e-]+)", page)
+    assert found
+    experiments, ratio, p = int(found[1]), float(found[2]), float(found[3])
+    # Everything measured, not the rows that fit; a prior half or twice as large would fail with ten experiments.
+    assert experiments >= 9
+    assert 0.6 < ratio < 1.5
+    assert p > 0.005
+
+
 def test_every_record_is_whole_and_of_official_data() -> None:
     found = [line.record for line in shipped()]
     assert len(found) >= 80

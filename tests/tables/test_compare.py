@@ -382,6 +382,7 @@ rows:
   - label: printed
     overrides: {batch_size: 16}
     published: {curve: [0.5, 0.9], best_epoch: 8, best_accuracy: 0.9}
+    source: {document: Another paper, heading: Figure 2}
   - label: open
     overrides: {batch_size: 32}
     published: {test_accuracy: 0.9, train_accuracy: 0.92}
@@ -412,6 +413,7 @@ def test_a_printed_curve_and_a_best_epoch_are_compared(courses):
     text = render(compared(courses), "md")
     assert "| best epoch, published | best epoch, measured |" in text
     assert "| +40.09 in epoch 1 | 1 |" in text
+    assert "Row 1 is printed in Another paper, Figure 2." in text
 
 
 def test_a_row_without_printed_epochs_shows_its_curve_and_where_it_reaches_the_number(courses):

@@ -96,6 +96,8 @@ class RowLine:
     reads: tuple[str, str] | None
     """That row with the name of its table before it."""
     note: str
+    source: str = ""
+    """Where its number is printed, if that is not where the table's are."""
     looked_into: str = ""
     """What was found where it differs, as the table says."""
     curve: Curve | None = None
@@ -421,6 +423,7 @@ def _line(table: PublishedTable, entry: _Entry, p: float | None, confirmed: bool
         reading_of=row.reading_of.label if row.reading_of else None,
         reads=(row.reading_of.table, row.reading_of.label) if row.reading_of else None,
         note=row.note,
+        source=f"{row.source.document}, {row.source.heading}" if row.source else "",
         looked_into=row.looked_into,
         curve=_course(entry, completed),
         records=dict(sorted(Counter(one.source for one in completed if one.source).items())),

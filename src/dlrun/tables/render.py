@@ -283,6 +283,8 @@ def _claimed(record: Fields) -> str:
 
 def _summary(comparison: Comparison) -> list[str]:
     notes = [f"Published: {comparison.document}, {comparison.heading} (file {comparison.path})."]
+    elsewhere = {line.row: line.source for line in comparison.lines if line.source}
+    notes += [f"Row {number} is printed in {source}." for number, source in elsewhere.items()]
     if comparison.warning:
         notes.append(f"{comparison.warning}.")
     notes += comparison.failures

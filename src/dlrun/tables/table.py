@@ -399,7 +399,7 @@ def _reference(value: Any, where: str) -> Reference | None:
     return Reference(named["table"], named["row"])
 
 
-_OF_NUMBER = ("published", "more", "digits", "margin", "margin_reason", "epochs_printed")
+_OF_NUMBER = ("published", "more", "digits", "margin", "margin_reason", "epochs_printed", "source")
 """What a row that reads a printed number anew has of the row that prints it."""
 
 
