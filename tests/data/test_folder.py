@@ -7,8 +7,10 @@ from PIL import Image
 from dlrun.config.groups import ImageFolder
 from dlrun.data import folder
 from dlrun.data.decoded import fingerprint
-from dlrun.data.listing import SUFFIXES, below, classes_in, held_out, unused
+from dlrun.data.listing import SUFFIXES, below, held_out, listings
 from dlrun.data.load import load
+from dlrun.data.places import Source
+from dlrun.data.strays import unused
 from dlrun.errors import DataError
 
 
@@ -32,26 +34,34 @@ def config(**fields):
     return ImageFolder("image_folder", **{"size": 16, **fields})
 
 
+def source(path):
+    return Source(path, {}, listings(path))
+
+
+def read(path, settings):
+    return folder.read(source(path), settings)
+
+
 def test_reads_any_size_and_holds_out_a_share(pets):
-    decoded = folder.read(pets, config())
+    decoded = read(pets, config())
     assert decoded.classes == ("Hünde", "cat")
     assert decoded.train.images.shape == (16, 3, 16, 16)
     assert decoded.test.labels.tolist() == [0, 1, 0, 1], "the classes take turns"
     assert decoded.train.images[decoded.train.labels == 1, 0].min() > 245
-    again = folder.read(pets, config())
+    again = read(pets, config())
     assert np.array_equal(decoded.test.images, again.test.images)
 
 
 def test_grey(pets):
-    assert folder.read(pets, config(color="grey")).train.images.shape == (16, 1, 16, 16)
+    assert read(pets, config(color="grey")).train.images.shape == (16, 1, 16, 16)
 
 
 def test_train_and_test_folders(tmp_path):
     paint(tmp_path / "train" / "a" / "1.png")
     paint(tmp_path / "train" / "b" / "1.png")
     paint(tmp_path / "test" / "b" / "2.png")
-    decoded = folder.read(tmp_path, config())
-    assert classes_in(tmp_path) == decoded.classes == ("a", "b")
+    decoded = read(tmp_path, config())
+    assert listings(tmp_path).classes == decoded.classes == ("a", "b")
     assert decoded.test.labels.tolist() == [1]
     paint(tmp_path / "test" / "c" / "2.png")
     with pytest.raises(DataError, match="classes that train/ has not: c"):
@@ -66,10 +76,10 @@ def test_a_name_is_one_class_however_its_letters_are_composed(tmp_path):
                 paint(tmp_path / "both" / split / unicodedata.normalize("NFD", name) / "2.png", mode="L")
                 paint(tmp_path / "both" / split / name / "1.png", mode="L")
         paint(tmp_path / form / "train" / "cat" / "1.png", mode="L")
-    composed, split = (folder.read(tmp_path / form, config()) for form in ("NFC", "NFD"))
+    composed, split = (read(tmp_path / form, config()) for form in ("NFC", "NFD"))
     assert composed.classes == split.classes == ("Käse", "cat", "Öl")
     assert fingerprint(*composed[:2]) == fingerprint(*split[:2])
-    both = folder.read(tmp_path / "both", config())
+    both = read(tmp_path / "both", config())
     assert both.classes == ("Käse", "Öl")
     assert (len(both.train.labels), len(both.test.labels)) == (4, 2)
 
@@ -84,11 +94,11 @@ def test_adding_a_picture_moves_no_other():
 def test_size_null_wants_equal_pictures(tmp_path):
     paint(tmp_path / "a" / "1.png")
     paint(tmp_path / "a" / "2.png")
-    assert folder.read(tmp_path, config(size=None)).train.images.shape == (1, 3, 30, 40)
+    assert read(tmp_path, config(size=None)).train.images.shape == (1, 3, 30, 40)
     paint(tmp_path / "a" / "3.png", (10, 10))
     paint(tmp_path / "a" / "4.png", (11, 10))
     with pytest.raises(DataError, match=r"differ in size: .*png is \d+x\d+; .*Set data.size"):
-        folder.read(tmp_path, config(size=None))
+        read(tmp_path, config(size=None))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I", "I;16", "LA"])
@@ -118,7 +128,7 @@ def test_unreadable_pictures_are_named(tmp_path):
         (tmp_path / "train" / "a" / f"{name}.png").write_bytes(content)
     said = r"2\.png: not a readable picture.*3\.png: not a picture.*4\.png.*5\.png.*Mend them.*data\.damaged=skip"
     with pytest.raises(DataError, match=said):
-        folder.read(tmp_path, config())
+        read(tmp_path, config())
 
 
 def test_decompression_bombs_are_refused(tmp_path):
@@ -158,12 +168,12 @@ def pets_in(folder, names=("cat", "dog"), pictures=5, suffix="png"):
 )
 def test_what_tools_leave_behind_is_no_picture(tmp_path, litter):
     pets_in(tmp_path / "pets")
-    before = fingerprint(*folder.read(tmp_path / "pets", config())[:2])
+    before = fingerprint(*read(tmp_path / "pets", config())[:2])
     paint(tmp_path / "pets" / litter, color=(9, 9, 9))
-    decoded = folder.read(tmp_path / "pets", config())
+    decoded = read(tmp_path / "pets", config())
     assert fingerprint(*decoded[:2]) == before
-    assert classes_in(tmp_path / "pets") == decoded.classes == ("cat", "dog")
-    assert not unused(tmp_path / "pets")
+    assert listings(tmp_path / "pets").classes == decoded.classes == ("cat", "dog")
+    assert not unused(source(tmp_path / "pets"))
     assert litter not in {str(path.relative_to(tmp_path / "pets")) for path in below(tmp_path / "pets")}
 
 
@@ -174,7 +184,7 @@ def test_what_tools_leave_behind_is_no_picture(tmp_path, litter):
 def test_splits_under_their_usual_names(tmp_path, train, test, val):
     for name, pictures in ((train, 5), (test, 2), (val, 3)):
         pets_in(tmp_path / name, pictures=pictures)
-    decoded = folder.read(tmp_path, config())
+    decoded = read(tmp_path, config())
     assert decoded.classes == ("cat", "dog")
     assert {name: len(split.labels) for name, split in decoded.splits.items()} == {"train": 10, "test": 4, "val": 6}
     loaded = load(config(root=str(tmp_path)))
@@ -186,9 +196,9 @@ def test_two_folders_for_one_split_are_refused_and_a_class_may_be_called_train(t
     pets_in(tmp_path / "twice" / "train")
     pets_in(tmp_path / "twice" / "Training")
     with pytest.raises(DataError, match="Training/ and train/ could both be the train split"):
-        folder.read(tmp_path / "twice", config())
+        read(tmp_path / "twice", config())
     pets_in(tmp_path / "vehicles", ("bus", "train"))
-    assert classes_in(tmp_path / "vehicles") == ("bus", "train")
+    assert listings(tmp_path / "vehicles").classes == ("bus", "train")
 
 
 def test_everything_that_pillow_reads_by_itself_is_a_picture():
@@ -230,11 +240,11 @@ def test_what_is_not_used_is_said_in_a_line(tmp_path, caplog):
 
 def test_one_folder_too_many_and_one_picture_a_class_are_refused(tmp_path):
     pets_in(tmp_path / "a" / "pets")
-    with pytest.raises(DataError, match=r"one class, pets; .*data\.root=.*a/pets"):
+    with pytest.raises(DataError, match=r"one class, pets, in .*did you mean data\.root=.*a/pets\?"):
         load(config(root=str(tmp_path / "a")))
     pets_in(tmp_path / "b", pictures=1)
     with pytest.raises(DataError, match=r"one picture a class leaves none to test; give it more, or a test/ folder"):
-        folder.read(tmp_path / "b", config())
+        read(tmp_path / "b", config())
 
 
 def test_links_to_folders_are_followed_once(tmp_path):
@@ -274,4 +284,4 @@ def test_a_class_of_damaged_pictures_alone_is_refused(tmp_path):
     for number in range(3):
         paint(tmp_path / "fish" / f"{number}.png").write_bytes(b"x")
     with pytest.raises(DataError, match="no picture is left to train on of fish"):
-        folder.read(tmp_path, config(damaged="skip"))
+        read(tmp_path, config(damaged="skip"))

@@ -63,6 +63,15 @@ class ImageFolder(Data):
 
 
 @dataclass
+class ImageTable(ImageFolder):
+    """The user's own pictures with a CSV file that says the class of each: file,label and perhaps split."""
+
+    table: str | None = option(
+        None, "the CSV file; names of files in it are relative to root (null: to the table's folder)", hashed=False
+    )
+
+
+@dataclass
 class Synthetic(Data):
     """Noisy copies of one random pattern a class: learnable, for tests and trials without data."""
 
@@ -80,6 +89,7 @@ DATA: dict[str, type[Data]] = {
     "cifar100": Cifar100,
     "asl": Data,
     "image_folder": ImageFolder,
+    "image_table": ImageTable,
     "synthetic": Synthetic,
 }
 

@@ -33,13 +33,14 @@ class Settled:
 
     @property
     def place(self) -> str:
-        """The folder of data that are not pinned, absolute; empty where none is named.
+        """The folder or table of data that are not pinned, absolute; empty where none is named.
 
         It is not part of the hash: what lies there is, by its fingerprint. It tells two points apart whose data have
         not been read yet.
         """
         data = self.config.data
         root = data.arguments.get("root") if isinstance(data, Target) else data.root
+        root = getattr(data, "table", None) or root
         if self.pinned or not isinstance(root, str):
             return ""
         return os.path.realpath(os.path.expanduser(root))  # noqa: PTH111 pathlib raises for an unknown ~user

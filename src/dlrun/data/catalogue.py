@@ -293,5 +293,6 @@ ENTRIES: dict[str, CatalogueEntry] = {
     "cifar100": CIFAR100,
     "asl": ASL,
     "image_folder": CatalogueEntry(title="your own pictures, one folder a class", format="folder"),
+    "image_table": CatalogueEntry(title="your own pictures, their classes in a CSV file", format="folder"),
     "synthetic": CatalogueEntry(title="noisy random patterns, for trials without data", format="synthetic"),
 }

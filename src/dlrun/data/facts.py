@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from dlrun.config.groups import Cifar100, Data, ImageFolder, Synthetic, Target
 from dlrun.data.catalogue import CIFAR100_COARSE, ENTRIES
-from dlrun.data.listing import classes_in, pictures_in
 from dlrun.data.places import locate
 
 
@@ -68,7 +67,7 @@ def _shape_of_pictures(config: ImageFolder) -> tuple[int, int, int]:
         return channels, config.size, config.size
     from dlrun.data.folder import picture  # Imports numpy and Pillow.
 
-    _, height, width = picture(pictures_in(locate(config).folder)[0], config).shape
+    _, height, width = picture(locate(config).listing.pictures[0], config).shape
     return channels, height, width
 
 
@@ -76,7 +75,7 @@ def _classes(config: Data) -> tuple[str, ...]:
     if isinstance(config, Synthetic):
         return tuple(str(number) for number in range(config.classes))
     if isinstance(config, ImageFolder):
-        return classes_in(locate(config).folder)
+        return locate(config).listing.classes
     coarse = isinstance(config, Cifar100) and config.labels == "coarse"
     return CIFAR100_COARSE if coarse else ENTRIES[config.name].classes
 

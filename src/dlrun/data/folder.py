@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from dlrun.config.groups import ImageFolder
 from dlrun.data.decoded import Decoded, Pictures
-from dlrun.data.listing import held_out, listings
+from dlrun.data.listing import held_out
 from dlrun.data.picture import picture as read_picture
+from dlrun.data.places import Source
 from dlrun.errors import DataError
 
 T = TypeVar("T")
@@ -33,31 +34,30 @@ def picture(path: Path, config: ImageFolder) -> npt.NDArray[np.uint8]:
     return read_picture(path, 1 if config.color == "grey" else 3, size)
 
 
-def read(folder: Path, config: ImageFolder) -> Decoded:
-    """All pictures below `folder`; without a `test/` folder a fixed share of every class is held out.
+def read(source: Source, config: ImageFolder) -> Decoded:
+    """All pictures of a folder or a table; without a `test/` folder a fixed share of every class is held out.
 
     Raises:
         DataError: Pictures that can't be read (all are named), unless they are to be left out; nothing to train on
             or to test.
     """
-    listing = listings(folder)
-    paths = [path for split in listing for some in split.values() for path in some]
-    pictures, failures = attempted(paths, lambda path: picture(path, config))
+    listing, where = source.listing, source.table or source.folder
+    pictures, failures = attempted(listing.pictures, lambda path: picture(path, config))
     if failures and config.damaged == "refuse":
         raise DataError(f"{_named(failures)}. Mend them, or leave them out: data.damaged=skip")
     # What is left out counts for nothing: not in the order, nor in what is held out.
     train, test, val = (
         {name: [path for path in some if path in pictures] for name, some in split.items()} for split in listing
     )
-    classes = tuple(name for name, some in listing.train.items() if some)
+    classes = listing.classes
     lost = [name for name in classes if not train[name]]
     if lost:
-        raise DataError(f"{folder}: no picture is left to train on of {', '.join(lost)}")
+        raise DataError(f"{where}: no picture is left to train on of {', '.join(lost)}")
     if not any(test.values()):
         test = {name: held_out(some, config.test_fraction) for name, some in train.items()}
         train = {name: sorted(set(some) - set(test[name])) for name, some in train.items()}
     if not any(test.values()):
-        raise DataError(f"{folder}: one picture a class leaves none to test; give it more, or a test/ folder")
+        raise DataError(f"{where}: one picture a class leaves none to test; give it more, or a test/ folder")
     splits = [_split(split, classes, pictures) for split in (train, test, val)]
     damaged = tuple(str(failure) for failure in failures)
     return Decoded(splits[0], splits[1], classes, splits[2] if len(splits[2].labels) else None, damaged)

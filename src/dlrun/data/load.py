@@ -15,10 +15,10 @@ from dlrun.config.targets import explained, imported
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.dataset import Dataset, Split
 from dlrun.data.decoded import Decoded, Pictures, fingerprint, moments
-from dlrun.data.listing import refuse_lost_classes, unused
 from dlrun.data.parsed import Parsed, cached
 from dlrun.data.places import Source, locate
 from dlrun.data.read import read
+from dlrun.data.strays import refuse_lost_classes, unused
 from dlrun.errors import ConfigError, DataError
 from dlrun.output import counted
 
@@ -45,7 +45,7 @@ def load(config: Data | Target) -> Dataset:
         return _own(config)
     source = locate(config)
     if isinstance(config, ImageFolder):
-        refuse_lost_classes(source.folder)
+        refuse_lost_classes(source)
     if not config.verify:
         log.warning("data.verify=false: the checksums of %s in %s are not checked", config.name, source.folder)
     try:
@@ -78,15 +78,15 @@ def _build(config: Data, source: Source) -> Parsed:
 
 
 def _say_what_is_not_used(source: Source, decoded: Decoded) -> None:
-    left = unused(source.folder)
+    where, left = source.table or source.folder, unused(source)
     if left:
-        log.warning("%s: %s", source.folder, left)
+        log.warning("%s: %s", where, left)
     if decoded.damaged:
-        log.warning("%s: %s left out", source.folder, counted(len(decoded.damaged), "damaged picture"))
+        log.warning("%s: %s left out", where, counted(len(decoded.damaged), "damaged picture"))
     untested = set(range(len(decoded.classes))) - set(decoded.test.labels.tolist())
     if untested:
         names = ", ".join(decoded.classes[place] for place in sorted(untested))
-        log.warning("%s: no test picture of %s", source.folder, names)
+        log.warning("%s: no test picture of %s", where, names)
 
 
 def _resized(decoded: Decoded, config: Data) -> Decoded:

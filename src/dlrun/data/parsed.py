@@ -16,7 +16,6 @@ import numpy as np
 
 from dlrun.config.groups import Data, ImageFolder
 from dlrun.data.decoded import Decoded, Pictures
-from dlrun.data.listing import pictures_in
 from dlrun.data.places import Source
 from dlrun.files import cache_home
 from dlrun.locks import locked
@@ -76,14 +75,15 @@ def _digest(value: Any) -> str:
 def _question(config: Data, source: Source) -> Any:
     """What was asked for, and of which files: names the place in the cache."""
     asked = dataclasses.asdict(config)
-    for irrelevant in ("root", "verify", "normalize", "mean", "std"):
-        del asked[irrelevant]
-    return [asked, str(source.folder.resolve()), {name: str(path) for name, path in source.files.items()}]
+    for irrelevant in ("root", "table", "verify", "normalize", "mean", "std"):
+        asked.pop(irrelevant, None)
+    table = str(source.table and source.table.resolve())
+    return [asked, table, str(source.folder.resolve()), {name: str(path) for name, path in source.files.items()}]
 
 
 def _state(config: Data, source: Source) -> Any:
     """What must not have changed since: the code's format, and the files' sizes and times."""
-    paths = list(source.files.values()) or pictures_in(source.folder)
+    paths = list(source.files.values()) or source.listing.pictures
     reading = [_reading()] if isinstance(config, ImageFolder) else []
     return [FORMAT, [(str(path), *_size_and_time(path)) for path in paths], *reading]
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlrun.config.groups import Data
+from dlrun.config.groups import Data, ImageTable
 from dlrun.data import content
 from dlrun.data.catalogue import ENTRIES, CatalogueEntry
-from dlrun.data.listing import classes_in
+from dlrun.data.labels import read_table
+from dlrun.data.listing import NOTHING, Listing, listings
 from dlrun.errors import DataError
 from dlrun.files import cache_home, expanded
 
@@ -36,6 +37,10 @@ class Source:
 
     folder: Path
     files: Mapping[str, Path]
+    listing: Listing = NOTHING
+    """The pictures of a folder or a table."""
+    table: Path | None = None
+    """What names their classes, where the folders do not."""
 
 
 def roots(config: Data) -> list[Path]:
@@ -55,15 +60,27 @@ def locate(config: Data) -> Source:
         DataError: They are in none of the folders; the message says how to get them.
     """
     entry = ENTRIES[config.name]
-    searched = roots(config)
     if entry.format == "synthetic":
         return Source(Path(), {})
+    if isinstance(config, ImageTable):
+        return _of_table(config)
+    searched = roots(config)
     found = find(config.name, searched, explicit=config.root is not None)
     if found is None:
         searched_in = " or ".join(map(str, searched))
         there = _what_is_there(entry, searched[0]) if config.root is not None else ""
         raise DataError(f"{config.name}: no data in {searched_in}{there}. {_advice(config, entry)}")
     return found
+
+
+def _of_table(config: ImageTable) -> Source:
+    if config.table is None:
+        raise DataError(f"{config.name}: set data.table to a CSV file with the columns file,label[,split]")
+    table = expanded(config.table)
+    folder = table.parent if config.root is None else expanded(config.root)
+    if not folder.is_dir():
+        raise DataError(f"{config.name}: data.root={folder}: no such folder")
+    return Source(folder, {}, read_table(table, folder), table)
 
 
 def _what_is_there(entry: CatalogueEntry, folder: Path) -> str:
@@ -104,6 +121,11 @@ def find(name: str, searched: Sequence[Path], explicit: bool) -> Source | None:
     """
     try:
         for folder in _candidates(name, searched, explicit):
+            if ENTRIES[name].format == "folder":
+                listing = listings(folder) if folder.is_dir() else NOTHING
+                if listing.classes:
+                    return Source(folder, {}, listing)
+                continue
             files = _files(ENTRIES[name], folder)
             if files is not None:
                 return Source(folder, files)
@@ -140,7 +162,7 @@ def _belongs(entry: CatalogueEntry, root: Path) -> bool:
 
 
 def _files(entry: CatalogueEntry, folder: Path) -> Mapping[str, Path] | None:
-    finders = {"idx": _idx, "cifar": _cifar, "asl": _asl, "folder": _pictures}
+    finders = {"idx": _idx, "cifar": _cifar, "asl": _asl}
     return finders[entry.format](entry, folder) if folder.is_dir() else None
 
 
@@ -201,10 +223,6 @@ def asl_members(archive: Path) -> dict[str, str]:
         for split, stems in ASL_STEMS.items()
     }
     return {split: members[0] for split, members in tables.items()} if all(tables.values()) else {}
-
-
-def _pictures(_entry: CatalogueEntry, folder: Path) -> Mapping[str, Path] | None:
-    return {} if classes_in(folder) else None
 
 
 def _first(*paths: Path) -> Path | None:

@@ -20,7 +20,7 @@ def _decode(config: Data, source: Source) -> Decoded:
     if isinstance(config, Synthetic):
         return synthetic.make(config)
     if isinstance(config, ImageFolder):
-        return folder.read(source.folder, config)
+        return folder.read(source, config)
     entry = ENTRIES[config.name]
     if entry.format == "idx":
         return idx.read(source.files, entry, config.verify)

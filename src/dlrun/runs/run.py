@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dlrun.config.groups import Layers, Target
+from dlrun.config.groups import ImageFolder, Layers, Target
 from dlrun.config.schema import Config, earlier_identities
 from dlrun.config.settled import Settled, settle
-from dlrun.errors import DataError, DlrunError, Interrupted, RunFailed, UsageError, is_out_of_memory, is_shortage
+from dlrun.errors import DlrunError, Interrupted, RunFailed, UsageError, is_out_of_memory, is_shortage
 from dlrun.files import write_atomically
 from dlrun.output import counted
 from dlrun.runs.outcome import Report, device_name, explain
@@ -41,22 +41,17 @@ def check(config: Config) -> None:
     """
     from dlrun.data.facts import facts
     from dlrun.data.places import locate
+    from dlrun.data.strays import refuse_lost_classes
     from dlrun.models.phrases import plan
 
     if isinstance(config.data, Target):
         return
+    source = locate(config.data)
+    if isinstance(config.data, ImageFolder):
+        refuse_lost_classes(source)
     known = facts(config.data)
-    if len(known.classes) < 2:
-        raise DataError(_one_class(config.data.name, locate(config.data).folder, *known.classes))
     if isinstance(config.model, Layers):
         plan(config.model, known.shape, len(known.classes))
-    locate(config.data)
-
-
-def _one_class(data: str, folder: Path, only: str) -> str:
-    inside = [entry.name for entry in (folder / only).iterdir() if entry.is_dir()] if (folder / only).is_dir() else []
-    advice = f"; did you mean data.root={folder / only}?" if len(inside) > 1 else ""
-    return f"{data}: one class, {only}, in {folder}; expected two at least, a folder for each{advice}"
 
 
 def run(

@@ -23,7 +23,7 @@ from dlrun.text import visible
 from dlrun.verbs import data_show
 from dlrun.verbs.parser import Parser
 
-FETCHED = [name for name in ENTRIES if name not in ("image_folder", "synthetic")]
+FETCHED = [name for name in ENTRIES if name not in ("image_folder", "image_table", "synthetic")]
 """Data sets with files of their own."""
 
 
@@ -131,7 +131,7 @@ def _where(name: str, root: Path | None) -> str:
     found = find(name, roots(config), explicit=root is not None)
     if found is not None:
         return str(found.folder)
-    return "set data.root" if name == "image_folder" else "missing"
+    return {"image_folder": "set data.root", "image_table": "set data.table"}.get(name, "missing")
 
 
 def _attempt(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlrun.config.groups import Data, ImageFolder, Synthetic, Target
+from dlrun.config.groups import Data, ImageFolder, ImageTable, Synthetic, Target
 from dlrun.config.overrides import hydra_value
 from dlrun.errors import ConfigError, DataError
 from dlrun.output import counted
@@ -13,6 +13,8 @@ from dlrun.store.content import incomparable, same_content
 
 if TYPE_CHECKING:
     from dlrun.data.dataset import Dataset, Split
+    from dlrun.data.listing import ByClass
+    from dlrun.data.places import Source
     from dlrun.runs.loading import Loaded
 
 PARTS = ("test", "train", "val")
@@ -114,12 +116,21 @@ def _own(run: "Loaded", config: Data | Target, changes: Mapping[str, Any]) -> "D
     if isinstance(config, Target) or isinstance(trained, Target):
         found = load(config) if isinstance(config, Target) else None
     elif isinstance(config, ImageFolder) and isinstance(trained, ImageFolder):
+        if type(config) is not type(trained):
+            return None
         if config.test_fraction != trained.test_fraction and "data.test_fraction" in changes:
             return None
-        found = _loaded_if_whole(replace(trained, root=config.root))
+        found = _loaded_if_whole(_elsewhere(trained, config))
     else:
         found = load(config) if config.name == trained.name else None
     return found if found is not None and same_content(run.fingerprint, found.fingerprint) else None
+
+
+def _elsewhere(trained: ImageFolder, config: ImageFolder) -> ImageFolder:
+    """The data that were trained on, in the folder and by the table that are named now."""
+    if isinstance(trained, ImageTable) and isinstance(config, ImageTable):
+        return replace(trained, root=config.root, table=config.table)
+    return replace(trained, root=config.root)
 
 
 def _changed(run: "Loaded", dataset: "Dataset") -> tuple[str, ...]:
@@ -157,11 +168,11 @@ def _of_folder(run: "Loaded", config: ImageFolder, part: str, changes: Mapping[s
 
     from dlrun.data.dataset import Split
     from dlrun.data.folder import all_of, in_turns
-    from dlrun.data.listing import tested_listing
     from dlrun.data.places import locate
 
-    folder = locate(config).folder
-    listing, which = tested_listing(folder, part, config.test_fraction if "data.test_fraction" in changes else None)
+    source = locate(config)
+    folder, fraction = source.table or source.folder, config.test_fraction if "data.test_fraction" in changes else None
+    listing, which = _listing(source, part, fraction)
     classes = tuple(name for name, paths in listing.items() if paths)
     if not classes:
         raise ConfigError(f"split={part}: {folder} has no {part}/; leave split out to test all of it")
@@ -171,6 +182,36 @@ def _of_folder(run: "Loaded", config: ImageFolder, part: str, changes: Mapping[s
     split = Split(images, torch.tensor(labels[:limit]))
     notes = _notes(folder, which, [picture.found for picture in pictures if picture.inverted])
     return Tested(split, classes, changes.get("data", config.name), which, notes)
+
+
+def _listing(source: "Source", part: str, fraction: float | None) -> tuple["ByClass", str]:
+    """The pictures of a folder or a table that a network is tested on, by class, and which they are in a word.
+
+    They are those of `test/`, which may stand alone; without it all are tested, as none was trained on.
+
+    Args:
+        part: `test`, or `train` for the others of the two.
+        fraction: Without `test/` test this share of each class alone; None: all.
+
+    Returns:
+        An empty listing where there is no such part.
+    """
+    from dlrun.data.listing import held_out, listing, split_folders
+
+    train, test, _ = source.listing
+    splits = split_folders(source.folder) if source.table is None else {}
+    if not any(test.values()) and set(splits) == {"test"}:
+        train, test = {}, listing(splits["test"])
+    if any(test.values()):
+        return (test if part == "test" else train), part
+    if part == "train" and "train" in splits:
+        return train, part
+    if fraction is None:
+        return (train, "all") if part == "test" else ({}, part)
+    held = {name: held_out(paths, fraction) for name, paths in train.items()}
+    if part == "test":
+        return held, part
+    return {name: sorted(set(paths) - set(held[name])) for name, paths in train.items()}, part
 
 
 def _notes(folder: Path, part: str, inverted: list[str]) -> tuple[str, ...]:
