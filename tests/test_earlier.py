@@ -1,5 +1,6 @@
 """What 0.1.0 left behind is shown, reported, compared, evaluated, resumed; see v0_1_0/README.md."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dlrun import cli
-from dlrun.store.folders import read_config
+from dlrun.store.folders import read_config, write_config
 from dlrun.store.history import read_history
 from dlrun.store.result import Result
 
@@ -161,3 +162,27 @@ def test_a_run_on_data_with_a_root_goes_on_where_its_fingerprint_can_be_compared
     result = Result.read(left / "rooted")
     assert (result.status, result.epochs, result.origin["epochs"]) == ("completed", 3, 2)
     assert "completed, 3 of 3 epochs" in said("show", "rooted")
+
+
+def test_what_a_strangers_folder_refers_to_is_not_looked_up(
+    said: Said, left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in the environment nor through a link."""
+    monkeypatch.setenv("DLRUN_SECRET", "hunter2")
+    folder = left / "interrupted"
+    config = dataclasses.replace(read_config(folder), name="${oc.env:DLRUN_SECRET}")
+    write_config(folder, config, [])
+    assert "hunter2" not in said("resume", "interrupted")
+    assert Result.read(folder).name == "${oc.env:DLRUN_SECRET}"
+    assert not [path for path in folder.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+    said("resume", "interrupted", "name='${oc.env:DLRUN_SECRET}'", "epochs=6")
+    assert Result.read(folder).name == "hunter2", "what is typed is looked up"
+    outside = left / "profile"
+    outside.write_text("mine")
+    (left / "killed/run.log").unlink(missing_ok=True)
+    (left / "killed/run.log").symlink_to(outside)
+    assert "run.log: a symbolic link; nothing is written through it" in said("resume", "killed", status=2)
+    assert outside.read_text() == "mine"
+    for change in ("choices.model=3", "choices.model=fc_512"):
+        assert f"{change}: choices only say what was chosen" in said("resume", "complete", change, status=2)
+        assert f"{change}: choices only say what was chosen" in said("model=fc_64", change, status=2)

@@ -193,3 +193,23 @@ def test_it_stands_upright_in_every_orientation_size_and_depth(orientation: int,
             assert pixels.shape == ((16, 24) if size is None else (8, 12))
             assert pixels[middle, 1] > 200, name
             assert pixels[middle, -2] < 40, name
+
+
+@pytest.mark.parametrize("mode", ["LAB", "CMYK", "YCbCr", "PA", "LA", "1", "P"])
+def test_every_mode_of_a_tiff_or_png_is_read_as_grey_and_in_colour(mode: str, tmp_path: Path) -> None:
+    """Pillow has no direct way from LAB to grey."""
+    colours = Image.new("RGB", (6, 4), (200, 40, 40))
+    if mode == "LAB":
+        from PIL import ImageCms
+
+        profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        image = ImageCms.profileToProfile(colours, *profiles, outputMode="LAB")
+    else:
+        image = colours.convert("P").convert(mode) if mode == "PA" else colours.convert(mode)
+    path = tmp_path / ("x.png" if mode == "PA" else "x.tiff")
+    (image.convert("RGBA") if mode == "PA" else image).save(path)
+    seen = picture(path, 3, None)
+    expected = np.asarray(Image.fromarray(seen.transpose(1, 2, 0)).convert("L"))
+    assert np.abs(picture(path, 1, None)[0].astype(int) - expected).max() <= 3
+    if mode not in ("LA", "1"):
+        assert np.abs(seen[:, 0, 0].astype(int) - [200, 40, 40]).max() <= 12

@@ -229,13 +229,13 @@ def test_running_runs_have_a_row_and_curves(sweep: Path) -> None:
 def test_published_table_with_verdicts_and_lessons(tmp_path: Path) -> None:
     published = table.load("psc_mnist")
     rows = published.rows[:2]
-    planned = plan.plan(published, rows, range(3))
+    planned = plan.plan(published, rows, range(3), runs=tmp_path)
     labels = {}
     for one in planned:
         folder = tmp_path / one.folder.name
         accuracy = (one.row.published.test_accuracy or 0) + one.seed / 10_000
         labels[write_run(folder, one.overrides, accuracy)] = one.row.label
-    comparison = compare.compare(published, rows, plan.find(planned, runs=tmp_path))
+    comparison = compare.compare(published, rows, plan.find(planned))
     found, _ = runs_on_disk.read(runs_on_disk.find([tmp_path]))
     read = Reader(page(found, comparison=comparison, labels=labels, title=comparison.title))
     assert list(read.rows)[:2] == ["board", "lessons"]

@@ -247,6 +247,52 @@ def test_the_rows_of_a_table_on_two_roots_are_two_runs(pictures: Path, capfd: py
     assert main(["plan", "two", "--seeds", "1", "device=cpu"]) == 0
     assert "0 of 2 runs" in capfd.readouterr().out
 
+    def measured() -> list[dict[str, float]]:
+        capfd.readouterr()
+        assert main(["report", "--table", "two", "--json"]) == 0
+        return [line["measured"] for line in json.loads(capfd.readouterr().out)["lines"]]
+
+    before = measured()
+    assert all(before)
+    (pictures / "a").rename(pictures / "moved")
+    option = pictures / "configs/data/set_a.yaml"
+    option.write_text(option.read_text().replace("root: a", "root: moved"))
+    assert measured() == before, "its run is known by the content of its pictures"
+    write_pictures(pictures / "moved", 30)
+    assert measured() == [{}, before[1]]
+
+
+def test_a_run_whose_history_was_changed_does_not_count_as_done(
+    pictures: Path, one_server: tuple[Path, Processes]
+) -> None:
+    from dlrun.sweeps.fingerprints import Fingerprints
+
+    jobs = jobs_of(expand([*FOLDER, f"data.root={pictures / 'a'}"]), pictures / "s")
+    data = Fingerprints(one_server[1])
+    launch(jobs, Sweep(), processes=one_server[1])
+    history = jobs[0].run_dir / "history.csv"
+    before = history.read_text()
+    assert data.complete(jobs[0]) is not None
+    history.write_text(before.replace("1,0.", "1,9."))
+    assert data.complete(jobs[0]) is None
+    assert [one.status for one in launch(jobs, Sweep(), processes=one_server[1])] == ["completed"]
+    assert history.read_text() == before
+    assert data.complete(jobs[0]) is not None
+
+
+def test_a_search_knows_runs_whose_pictures_have_moved(pictures: Path, one_server: tuple[Path, Processes]) -> None:
+    pytest.importorskip("optuna")
+    from dlrun.sweeps.fingerprints import Fingerprints
+    from dlrun.sweeps.search import open_search
+
+    first = jobs_of(expand([*FOLDER, f"data.root={pictures / 'a'},{pictures / 'b'}"]), pictures / "s")
+    launch(first, Sweep(), processes=one_server[1])
+    (pictures / "a").rename(pictures / "moved")
+    words = [*FOLDER, f"data.root={pictures / 'moved'},{pictures / 'b'}"]
+    data = Fingerprints(one_server[1])
+    search = open_search(words, Sweep(trials=12, sampler="random"), pictures / "s", data.now)
+    assert {job.run_dir for job in search.jobs()} == {job.run_dir for job in first}
+
 
 def test_a_search_over_two_roots_names_the_better_one(pictures: Path, dlrun: Dlrun) -> None:
     pytest.importorskip("optuna")

@@ -34,6 +34,21 @@ def test_rows_may_be_grids_and_cross_the_typed_grid() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sweep.rows=['model=fc_64 seed=0','model=fc_512 seed=1']", "seed=3"],
+        ["sweep.rows=['model=fc_64 seed=0','model=fc_512']", "seed=3,4"],
+        ["sweep.zip=['seed=0,1 batch_size=8,16']", "seed=3"],
+        ["sweep.zip=['seed=0,1 batch_size=8,16']", "sweep.rows=['seed=2']"],
+    ],
+)
+def test_a_field_with_values_at_two_places_is_refused(words: list[str]) -> None:
+    """One of them was dropped without a word."""
+    with pytest.raises(ConfigError, match=r"^seed: typed on its own, and in sweep\.rows or"):
+        expand(words)
+
+
 def test_zipped_lists_go_in_step() -> None:
     assert varied("sweep.zip=['optimizer.lr=0.1,0.01 batch_size=128,32']") == [
         "optimizer.lr=0.1 batch_size=128",
@@ -65,11 +80,7 @@ def test_draws_from_a_small_grid_end() -> None:
     assert sorted(varied("model=fc_64,fc_512", "sweep.random=10")) == ["model=fc_512", "model=fc_64"]
 
 
-def test_the_command_line_beats_rows_and_the_last_word_counts() -> None:
-    assert [point.overrides for point in expand(["sweep.rows=['epochs=5 seed=0,1']", "epochs=1"])] == [
-        ("epochs=1", "seed=0"),
-        ("epochs=1", "seed=1"),
-    ]
+def test_of_a_field_typed_twice_the_last_word_counts() -> None:
     assert varied("seed=5", "seed=0,1") == ["seed=0", "seed=1"]
 
 

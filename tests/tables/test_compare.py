@@ -331,12 +331,45 @@ def test_runs_on_data_that_changed_since_are_not_mixed_in(table):
     assert "1 on other data" in render(comparison, "text")
 
 
+BEST = r"""
+title: Best
+source: {document: A paper, heading: Table 1}
+metric: best_accuracy
+digits: 4
+common: {data: synthetic, data.test_images: 10000, model: fc_64, precision: float32, epochs: 3}
+rows:
+  - label: one
+    overrides: {batch_size: 16}
+    published: {best_accuracy: 0.9, train_accuracy: 0.8, train_loss: 0.5, test_loss: 0.4}
+"""
+
+
+def test_what_is_printed_beside_a_best_epoch_is_compared_with_that_epoch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("configs/table").mkdir(parents=True)
+    Path("configs/table/best.yaml").write_text(BEST)
+    best = tables.load("best")
+    (planned,) = plan(best, best.rows, 1)
+    write(planned, 0.85, best=0.9)  # in epoch 1; the last one's training accuracy is 0.92
+    rows = ["1,0.5,0.81,0.41,0.9", "2,0.3,0.9,0.5,0.86", "3,0.1,0.92,0.6,0.85"]
+    names = "epoch,train_loss,train_accuracy,test_loss,test_accuracy"
+    (planned.folder / "history.csv").write_text("\n".join([names, *rows]) + "\n")
+    (line,) = compare(best, best.rows, find([planned])).lines
+    assert line.measured_train == 0.81
+    assert {name: line.beside[name].measured for name in ("train_accuracy", "train_loss", "test_loss")} == {
+        "train_accuracy": 0.81,
+        "train_loss": 0.5,
+        "test_loss": 0.41,
+    }
+
+
 def test_a_copied_folder_can_be_compared(table, tmp_path):
     planned = plan(table, table.rows[:1], 1)
     write(planned[0])
     (tmp_path / "outputs" / "runs").rename(tmp_path / "copied")
     assert find(planned)[0].status == "missing"
-    assert find(planned, runs=tmp_path / "copied")[0].status == "completed"
+    copied = plan(table, table.rows[:1], 1, runs=tmp_path / "copied")
+    assert find(copied)[0].status == "completed"
 
 
 def measured_with(table, *own):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from helpers import record_of_a_run
 
 from dlrun.cli import main
 from dlrun.config.compose import compose
+from dlrun.locks import locked
 from dlrun.records.files import read
 from dlrun.store.folders import write_config
 from dlrun.store.history import history_checksum
@@ -58,6 +60,19 @@ def test_pack_takes_the_complete_runs_and_names_the_rest(work, capsys):
     damaged = "left out: outputs/damaged/history.csv: damaged (not as it was when result.json was written)"
     assert packed.err.splitlines() == [damaged, "left out: 2 runs without a complete result"]
     assert [line.record.result.seed for line in read([Path("mine.jsonl")])] == [0, 1, 2]
+
+
+def test_packing_into_one_file_at_once_loses_no_line(work, capsys):
+    with ThreadPoolExecutor(3) as pool:
+        folders = [f"outputs/runs/seed{seed}" for seed in range(3)]
+        assert list(pool.map(lambda one: main(["records", "pack", one, "-o", "all.jsonl"]), folders)) == [0, 0, 0]
+    assert [line.record.result.seed for line in read([Path("all.jsonl")])] == [0, 1, 2]
+    with ThreadPoolExecutor(1) as pool:
+        with locked(Path(".all.jsonl.lock")):
+            waiting = pool.submit(main, ["records", "pack", folders[0], "-o", "all.jsonl"])
+            with pytest.raises(TimeoutError):
+                waiting.result(0.3)
+        assert waiting.result(10) == 0
 
 
 def test_packing_again_gives_the_same_bytes_and_drops_nothing(work, capsys):

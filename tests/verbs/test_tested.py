@@ -94,6 +94,9 @@ def test_of_a_folder_that_is_not_its_own_all_pictures_are_tested(
         (["data.root=only", "split=train"], "split=train: only has no train/"),
         (["data.root=field", "split=val"], "split=val: this run held no images out"),
         (["data.root=field", "data.size=9"], "data.size=9: the network takes pictures of 1x8x8"),
+        (["data.mean=[0.5]"], "data.mean=[0.5]: the network was trained with null, which stays"),
+        (["data.root=field", "data.std=[0.5]"], "data.std=[0.5]: the network was trained with null, which stays"),
+        (["data.normalize=standard"], "data.normalize=standard: the network was trained with unit, which stays"),
     ):
         assert main(["evaluate", "run", *words]) == 2
         assert sentence in capsys.readouterr().err

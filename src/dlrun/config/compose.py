@@ -167,6 +167,9 @@ def checked(composed: Composed, overrides: Sequence[str]) -> Config:
         ConfigError: An interpolation that leads nowhere, or what `dlrun.config.schema.parse` finds.
     """
     config, choices = composed.config, composed.choices
+    for text in overrides:
+        if pair(text)[0].partition(".")[0] == "choices":
+            raise ConfigError(f"{text}: choices only say what was chosen; choose with model=…, data=… and so on")
     try:
         values = OmegaConf.to_container(config, resolve=True)
         model = OmegaConf.to_container(config.model, resolve=False) if "model" in config else {}

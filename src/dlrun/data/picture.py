@@ -30,7 +30,7 @@ def picture(path: Path, channels: int, size: tuple[int, int] | None, padded: boo
         DataError: No readable picture, one of more than `PIXEL_LIMIT` pixels, or one whose range of brightness
             can't be told.
     """
-    image = _opened(path, size).convert("L" if channels == 1 else "RGB")
+    image = _opened(path, "L" if channels == 1 else "RGB", size)
     if size is not None:
         whole = _padded(image, size[0] / size[1]) if padded else image
         image = whole.resize(size, Image.Resampling.BILINEAR)
@@ -38,8 +38,11 @@ def picture(path: Path, channels: int, size: tuple[int, int] | None, padded: boo
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _opened(path: Path, size: tuple[int, int] | None) -> Image.Image:
-    """The picture; JPEG files are decoded at a fraction of their size where that is still twice as much as `size`."""
+def _opened(path: Path, mode: str, size: tuple[int, int] | None) -> Image.Image:
+    """The picture in Pillow's `mode`.
+
+    JPEG files are decoded at a fraction of their size where that is still twice as much as `size`.
+    """
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: not a file")  # a pipe or a device would never end
     try:
@@ -50,7 +53,7 @@ def _opened(path: Path, size: tuple[int, int] | None) -> Image.Image:
                 # Before it is turned, width may be height.
                 image.draft(None, (2 * max(size), 2 * max(size)))
             depth = Depth.of(image, path)
-            return _opaque(eight_bits(ImageOps.exif_transpose(image), depth, path))
+            return _converted(_opaque(eight_bits(ImageOps.exif_transpose(image), depth, path)), mode)
     except DataError:
         raise
     except UnidentifiedImageError as error:
@@ -61,6 +64,13 @@ def _opened(path: Path, size: tuple[int, int] | None) -> Image.Image:
         raise DataError(f"{path}: {reason or f'not a readable picture: {error}'}") from error
 
 
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    try:
+        return image.convert(mode)
+    except ValueError:  # Pillow knows no direct way, as from LAB to grey
+        return image.convert("RGB").convert(mode)
+
+
 def _opaque(image: Image.Image) -> Image.Image:
     """The picture on a page that its visible part stands out from: black under light, white under dark or nothing."""
     if not image.has_transparency_data:
@@ -68,7 +78,7 @@ def _opaque(image: Image.Image) -> Image.Image:
     layers = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
     alpha = np.asarray(layers.getchannel("A"))
     if alpha.min() == 255:
-        return image
+        return layers if image.mode in ("La", "RGBa") else image
     seen = alpha.astype(np.float64)
     light = (np.asarray(layers.convert("L")) * seen).sum() > 127 * seen.sum()
     page = Image.new("RGBA", layers.size, (0, 0, 0, 255) if light else (255, 255, 255, 255))

@@ -254,7 +254,8 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
             f"({said}); has their code changed?"
         ) from error
     _warn_of_other_bits(saved.get("numerics", {}), parts.numerics())
-    parts.origin = origin
+    # An extension that was taken back before its first step leaves the run what it was.
+    parts.origin = origin if origin is None or origin["hash"] != parts.hash else None
     if saved.get("hash") != parts.hash and parts.ranks.first:
         for _ in range(2):  # The one before, too, since a checkpoint of the old hash would be refused.
             checkpoint.save_last(folder, {**parts.about(), "state": parts.state.tensors()})

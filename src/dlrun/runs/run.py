@@ -19,8 +19,9 @@ from dlrun.runs.parts import Parts, build, resume
 from dlrun.runs.trust import go_on
 from dlrun.runs.uncommitted import Code, keep
 from dlrun.store.content import incomparable, same_data
-from dlrun.store.folders import finished, hold, logged_to, read_config, write_config
+from dlrun.store.folders import hold, logged_to, read_config, write_config
 from dlrun.store.result import Result, read_result, reopen
+from dlrun.store.standing import standing
 from dlrun.store.status import Status
 from dlrun.training.distributed import ALONE, Agreed, Ranks
 from dlrun.training.events import Event, Metrics, Sink
@@ -81,9 +82,8 @@ def run(
     run_dir.mkdir(parents=True, exist_ok=True)
     with _held_by_first(run_dir, ranks), noticing_signals() as noticed:
         _refuse_foreign(run_dir, settled.hash, extended)
-        done = finished(run_dir, settled.hash)
+        done = _done(run_dir, settled)
         if done is not None:
-            _refuse_other_data(run_dir, settled, done)
             log.info("already complete")
             return done
         # Ranks have to agree on stopping, which they do at steps.
@@ -135,19 +135,30 @@ def _refuse_foreign(run_dir: Path, hash: str, extended: Mapping[str, Any] | None
         )
 
 
-def _refuse_other_data(run_dir: Path, settled: Settled, done: Result) -> None:
-    """A result stays that of the data it was made on, whatever lies in their place now."""
+def _done(run_dir: Path, settled: Settled) -> Result | None:
+    """The result of a run that was completed here, on what the data hold now; a damaged one is made anew.
+
+    Raises:
+        UsageError: It can't be read, or stays that of the data it was made on, whatever lies in their place now.
+    """
     from dlrun.data.load import load
 
-    if same_data(settled, done, lambda one: load(one.config.data).fingerprint):
-        return
-    recorded = done.data.get("fingerprint")
-    if said := incomparable(recorded):
-        raise UsageError(f"{run_dir}: {said}; choose another hydra.run.dir to train it again")
-    raise UsageError(
-        f"{run_dir}: holds the result of this run on other data (fingerprint {recorded}); "
-        "choose another hydra.run.dir, or put those data back"
+    found = standing(
+        run_dir, settled.hash, lambda done: same_data(settled, done, lambda one: load(one.config.data).fingerprint)
     )
+    if found.status == Status.DAMAGED:
+        log.warning("%s; it is made anew", found.damage)
+    elif found.damage:
+        raise found.damage
+    elif found.status == Status.OTHER_DATA:
+        recorded = found.result.data.get("fingerprint") if found.result else None
+        if said := incomparable(recorded):
+            raise UsageError(f"{run_dir}: {said}; choose another hydra.run.dir to train it again")
+        raise UsageError(
+            f"{run_dir}: holds the result of this run on other data (fingerprint {recorded}); "
+            "choose another hydra.run.dir, or put those data back"
+        )
+    return found.done
 
 
 def _refuse_to_replace(run_dir: Path, settled: Settled) -> None:

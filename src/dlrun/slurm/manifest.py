@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.files import write_atomically
-from dlrun.store.result import Result
-from dlrun.store.status import Status
+from dlrun.store.content import same_content
+from dlrun.store.standing import Standing, standing
 
 PARENT = Path("outputs/slurm")
 SCHEMA = 1
@@ -25,10 +25,10 @@ class SubmittedRun:
     fingerprint: str = ""
     """Of the data as they were when it was submitted; empty where that is not known."""
 
-    def owns(self, result: Result) -> bool:
-        """Whether a result in its folder is this run's; one on other data stays there until the job begins."""
-        known = self.fingerprint and result.status == Status.COMPLETED
-        return result.hash == self.hash and (not known or result.data.get("fingerprint") == self.fingerprint)
+    def standing(self) -> Standing:
+        """How it stands in its folder; a result on other data stays there until the job begins."""
+        then = self.fingerprint or None
+        return standing(Path(self.folder), self.hash, lambda result: same_content(result.data.get("fingerprint"), then))
 
 
 @dataclass(frozen=True)

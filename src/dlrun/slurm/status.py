@@ -11,7 +11,7 @@ from dlrun.output import Table, column, counted
 from dlrun.slurm.manifest import Manifest, SubmittedRun
 from dlrun.slurm.queue import queue
 from dlrun.store.history import history_of
-from dlrun.store.result import Result, read_result
+from dlrun.store.result import Result
 from dlrun.store.status import Status
 from dlrun.sweeps.jobs import reason_of
 
@@ -61,8 +61,8 @@ def look(manifest: Manifest, waiting: Mapping[str, str] | None = None) -> list[S
 
 def _seen(run: SubmittedRun, job: str | None, waiting: Mapping[str, str]) -> Seen:
     folder = Path(run.folder)
-    found = read_result(folder)
-    result = found if found and run.owns(found) else None
+    found = run.standing()
+    result = None if found.status == Status.OTHER_DATA else found.result
     rows = history_of(folder)
     epoch = int(rows[-1]["epoch"]) if rows else 0
     accuracy = next((value for name, value in (rows[-1] if rows else {}).items() if name in ACCURACIES), None)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,11 @@ from dlrun.slurm.queue import queue
 from dlrun.slurm.settings import SlurmSettings
 from dlrun.slurm.status import was_killed
 from dlrun.slurm.work import work
+from dlrun.store.content import Contents, unread
 from dlrun.store.folders import hold
-from dlrun.store.result import Result, read_result
 from dlrun.store.status import Status
 from dlrun.sweeps.fingerprints import reading_data
-from dlrun.sweeps.jobs import Job, complete
+from dlrun.sweeps.jobs import Job, standing_of
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
@@ -67,13 +67,13 @@ def submit(jobs: Sequence[Job], settings: SlurmSettings, sweep: Sweep, manifest:
     """
     executor = _executor(settings, manifest)
     with reading_data() as data:
-        sort = sort_out(jobs, sweep, data.complete)
+        sort = sort_out(jobs, sweep, data.now)
     if not sort.missing:
         return sort
     fingerprints = _load_data(sort.missing)
     runs = [_run(job, fingerprints[repr(job.config.data)]) for job in sort.missing]
     groups = [runs[start : start + settings.runs_per_job] for start in range(0, len(runs), settings.runs_per_job)]
-    with _removed_if_refused(manifest.folder), _set_aside([job.run_dir for job in sort.missing if not complete(job)]):
+    with _removed_if_refused(manifest.folder), _set_aside(_out_of_date(sort.missing)):
         ids = _sbatch(executor, groups, _on_node(sweep, settings))
     manifest.add(runs)
     manifest.jobs += [Submitted(id, [run.folder for run in group]) for id, group in zip(ids, groups, strict=True)]
@@ -114,29 +114,27 @@ def _removed_if_refused(folder: Path) -> Iterator[None]:
         raise
 
 
-def sort_out(jobs: Iterable[Job], sweep: Sweep, complete: Callable[[Job], Result | None] = complete) -> Sorted:
-    """Look at the disk and the queue; a run whose process was killed counts as missing.
+def _out_of_date(jobs: Iterable[Job]) -> list[Path]:
+    """The folders with a result that the new run replaces; one that is complete on other data stays until then."""
+    return [job.run_dir for job in jobs if standing_of(job, unread).may_be_replaced]
 
-    Args:
-        complete: The result of a job that is done already.
-    """
+
+def sort_out(jobs: Iterable[Job], sweep: Sweep, contents: Contents) -> Sorted:
+    """Look at the disk and the queue; a run whose process was killed counts as missing."""
     waiting = _folders_in_queue()
     sort = Sorted([], [], [], [])
     for job in jobs:
-        if complete(job):
+        found = standing_of(job, contents)
+        kept = found.result if found.status == Status.FAILED and sweep.failed == "keep" else None
+        if found.done:
             sort.done.append(job)
         elif shown(job.run_dir) in waiting:
             sort.queued.append(job)
-        elif sweep.failed == "keep" and _failed(job):
+        elif kept and not was_killed(kept):
             sort.failed.append(job)
         else:
             sort.missing.append(job)
     return sort
-
-
-def _failed(job: Job) -> bool:
-    result = read_result(job.run_dir)
-    return result is not None and result.hash == job.hash and result.status == Status.FAILED and not was_killed(result)
 
 
 def _folders_in_queue() -> set[str]:

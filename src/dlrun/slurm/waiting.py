@@ -9,9 +9,9 @@ from dlrun.slurm.manifest import SubmittedRun, begun
 from dlrun.slurm.settings import SlurmSettings
 from dlrun.slurm.status import wait
 from dlrun.slurm.submit import Sorted, shown, submit
-from dlrun.store.result import read_result
+from dlrun.store.content import unread
 from dlrun.store.status import Status
-from dlrun.sweeps.jobs import Job, Outcome, complete, reason_of
+from dlrun.sweeps.jobs import Job, Outcome, reason_of, standing_of
 from dlrun.text import visible
 
 
@@ -48,10 +48,9 @@ def told(sort: Sorted, settings: SlurmSettings) -> str:
 
 
 def _outcome(job: Job, before: bool, run: SubmittedRun | None) -> Outcome:
-    result = complete(job)
-    if result and (before or run is None or run.owns(result)):
-        return Outcome(job, Status.SKIPPED if before else Status.COMPLETED, result)
-    result = read_result(job.run_dir)
-    if result and result.status == Status.FAILED:
-        return Outcome(job, Status.FAILED, result, reason_of(result))
-    return Outcome(job, Status.INTERRUPTED, result, "its job has left the queue without a result")
+    found = run.standing() if run and not before else standing_of(job, unread)
+    if found.done:
+        return Outcome(job, Status.SKIPPED if before else Status.COMPLETED, found.result)
+    if found.result and found.status == Status.FAILED:
+        return Outcome(job, Status.FAILED, found.result, reason_of(found.result))
+    return Outcome(job, Status.INTERRUPTED, found.result, "its job has left the queue without a result")

@@ -10,6 +10,10 @@ Contents = Callable[[Settled], str | None]
 """The fingerprint of what the data hold now; None where they can't be read."""
 
 
+def unread(_settled: Settled) -> None:
+    """In place of `Contents` where the data are not read."""
+
+
 def same_content(recorded: object, now: str | None) -> bool:
     """Whether the data are those with a recorded fingerprint; such as can't be read now say nothing against it."""
     return now is None or recorded == now

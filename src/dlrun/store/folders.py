@@ -195,25 +195,12 @@ def read_overrides(run_dir: Path) -> list[str]:
     return values
 
 
-def finished(run_dir: Path, hash: str) -> Result | None:
-    """The result of `run_dir` if a run with this hash was completed there; of a damaged one nothing is believed."""
-    if not (run_dir / "result.json").is_file():
-        return None
-    try:
-        result = Result.read(run_dir)
-        check_history(run_dir, result)
-    except Damaged as error:
-        log.warning("%s; it is made anew", error)
-        return None
-    return result if result.status == Status.COMPLETED and result.hash == hash else None
-
-
 def outcome(run_dir: Path, settled: Settled) -> Result | None:
     """What `result.json` says of the run that `config.yaml` describes: the one place that brings the two together.
 
     None where there is no result, and where the run has gone on since it was written: while a run is extended, and
     if it was killed then. A result from before a change of what such a config computes counts here (not as done, see
-    `finished`), and has another hash.
+    `dlrun.store.standing`), and has another hash.
 
     Args:
         settled: The config of `config.yaml`.
@@ -292,7 +279,13 @@ class _LogFile(logging.FileHandler):
 
 @contextlib.contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """Append what dlrun logs to a file, with times."""
+    """Append what dlrun logs to a file, with times.
+
+    Raises:
+        UsageError: It is a link, which in a stranger's folder may lead anywhere.
+    """
+    if path.is_symlink():
+        raise UsageError(f"{path}: a symbolic link; nothing is written through it. Delete it")
     logger = logging.getLogger("dlrun")
     handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(message)s"))

@@ -2,13 +2,15 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import UsageError
-from dlrun.store.content import Contents, same_content
+from dlrun.store.content import Contents, same_content, unread
 from dlrun.store.folders import numbered, read_config
-from dlrun.store.result import Result, read_result
+from dlrun.store.result import Result
+from dlrun.store.standing import on_any_data, standing
 from dlrun.store.status import Status
 
 
@@ -19,7 +21,7 @@ class Shelf:
     own path, and takes over one whose data have been moved if the content is the same.
     """
 
-    def __init__(self, parent: Path, contents: Contents = lambda _: None) -> None:
+    def __init__(self, parent: Path, contents: Contents = unread) -> None:
         self.parent, self.contents = parent, contents
         self.there: dict[str, list[Path]] | None = None
         self.taken: dict[Path, str] = {}
@@ -57,15 +59,17 @@ class Shelf:
                 continue
             if self.taken.get(path) == settled.place or _place_in(path) == settled.place:
                 return path
-            others.append((path, read_result(path)))
-        for path, result in others:
-            if result and result.hash == settled.hash and self._is_moved(settled, result):
-                return path
-        return None
+            others.append(path)
+        return next((path for path in others if standing(path, settled.hash, self._moved(settled)).done), None)
 
-    def _is_moved(self, settled: Settled, result: Result) -> bool:
-        now = self.contents(settled) if result.status == Status.COMPLETED else None
-        return now is not None and same_content(result.data.get("fingerprint"), now)
+    def _moved(self, settled: Settled) -> Callable[[Result], bool]:
+        """Whether a result's data are those at this place now, which must be readable for that."""
+
+        def is_of_these(result: Result) -> bool:
+            now = self.contents(settled)
+            return now is not None and same_content(result.data.get("fingerprint"), now)
+
+        return is_of_these
 
     def _with_hash(self, hash: str) -> list[Path]:
         """Run folders that are there already; a run keeps its folder although it was typed otherwise."""
@@ -80,8 +84,7 @@ class Shelf:
 
 def _own(run_dir: Path, hash: str) -> Path:
     """The folder, or one beside it if the run in it was extended and so is another run now."""
-    results = ((path, read_result(path)) for path in numbered(run_dir))
-    return next(path for path, result in results if result is None or result.hash == hash)
+    return next(path for path in numbered(run_dir) if standing(path, hash, on_any_data).status != Status.ANOTHER)
 
 
 def _place_in(run_dir: Path) -> str | None:

@@ -16,6 +16,12 @@ class Status(StrEnum):
     """Never begun."""
     OTHER_DATA = "other data"
     """Completed on another content of its data."""
+    ANOTHER = "another"
+    """What lies there is another experiment."""
+    DAMAGED = "damaged"
+    """What lies there is not as it was written."""
+    UNREADABLE = "unreadable"
+    """What lies there may not be read, or is of another version of the format."""
 
     # What became of a job, seen from the sweep that has it.
     SKIPPED = "skipped"

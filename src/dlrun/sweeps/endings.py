@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from dlrun.config.schema import Sweep
 from dlrun.errors import SHORTAGES
 from dlrun.locks import Lock
+from dlrun.store.content import unread
 from dlrun.store.status import Status
 from dlrun.sweeps.child import NO_ROOM
-from dlrun.sweeps.jobs import Job, Outcome, complete, own_result, reason_of, record_failure
+from dlrun.sweeps.jobs import Job, Outcome, reason_of, record_failure, standing_of
 from dlrun.sweeps.processes import Process
 from dlrun.sweeps.slots import Slot
 
@@ -53,14 +54,14 @@ def ending(running: Running, settings: Sweep) -> Outcome:
 
 def _ending(running: Running, settings: Sweep) -> Outcome:
     job, status = running.job, running.process.status
-    result = complete(job)
-    if result is not None:
+    found = standing_of(job, unread)  # its process has read the data
+    result = found.result
+    if found.done:
         return Outcome(job, Status.COMPLETED, result)
     if running.why == "timeout":
         return _recorded(job, "TimedOut", f"stopped after {settings.timeout:g} minutes (sweep.timeout)")
     if running.why:
-        return Outcome(job, Status.PRUNED if running.why == "pruned" else Status.INTERRUPTED, own_result(job))
-    result = own_result(job)
+        return Outcome(job, Status.PRUNED if running.why == "pruned" else Status.INTERRUPTED, result)
     if result is not None and result.status == Status.FAILED:
         return Outcome(job, Status.FAILED, result, reason_of(result))
     if status is not None and 0 <= status - NO_ROOM < len(SHORTAGES):
@@ -76,7 +77,7 @@ def _ending(running: Running, settings: Sweep) -> Outcome:
 
 def _recorded(job: Job, kind: str, message: str) -> Outcome:
     record_failure(job, kind, message)
-    return Outcome(job, Status.FAILED, own_result(job), message)
+    return Outcome(job, Status.FAILED, standing_of(job, unread).result, message)
 
 
 def _killed_by(number: int) -> str:

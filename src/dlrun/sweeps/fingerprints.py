@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dlrun.config.settled import Settled
-from dlrun.store.content import same_data
 from dlrun.store.result import Result
 from dlrun.sweeps.child import Task
-from dlrun.sweeps.jobs import Job, complete
+from dlrun.sweeps.jobs import Job, standing_of
 from dlrun.sweeps.processes import KILL, Processes, make_processes
 
 PATIENCE = 600.0
@@ -28,14 +27,9 @@ class Fingerprints:
         self.processes, self.stopped = processes, stopped
         self.known: dict[str, dict[str, Any] | None] = {}
 
-    def fit(self, settled: Settled, result: Result) -> bool:
-        """False if the data changed since `result`; data that can't be read now say nothing against it."""
-        return same_data(settled, result, self.now)
-
     def complete(self, job: Job) -> Result | None:
         """The result of a job that is done already, on the data as they are now."""
-        result = complete(job)
-        return result if result is not None and self.fit(job.settled, result) else None
+        return standing_of(job, self.now).done
 
     def now(self, settled: Settled) -> str | None:
         """The fingerprint of what the data hold now; None if they can't be read."""

@@ -21,7 +21,7 @@ from dlrun.files import write_atomically
 from dlrun.output import counted
 from dlrun.report.leaderboard import UNHASHED
 from dlrun.runs.run import check
-from dlrun.store.content import Contents
+from dlrun.store.content import Contents, unread
 from dlrun.store.folders import numbered, slug
 from dlrun.store.scan import flat
 from dlrun.store.shelf import Shelf
@@ -94,7 +94,7 @@ def note_typed(folder: Path, arguments: Sequence[str]) -> None:
 def jobs_of(
     points: Sequence[Point],
     folder: Path,
-    contents: Contents = lambda _: None,
+    contents: Contents = unread,
     say: Callable[[str], object] = print,
 ) -> list[Job]:
     """The points as jobs, each composed and checked; points that are equal are one job, and that is said.

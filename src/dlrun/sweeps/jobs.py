@@ -10,9 +10,11 @@ from dlrun.config.schema import Config
 from dlrun.config.settled import OfOneRun, Settled, settle
 from dlrun.environment import versions
 from dlrun.errors import UsageError
+from dlrun.store.content import Contents, same_data, unread
 from dlrun.store.folders import hold, write_config
 from dlrun.store.history import history_of
-from dlrun.store.result import Result, read_result
+from dlrun.store.result import Result
+from dlrun.store.standing import Standing, standing
 from dlrun.store.status import Status
 
 
@@ -65,16 +67,9 @@ class Outcome:
         return self.status in (Status.COMPLETED, Status.SKIPPED, Status.ELSEWHERE)
 
 
-def own_result(job: Job) -> Result | None:
-    """The result in the job's folder if it is of this very config, whatever its status."""
-    result = read_result(job.run_dir)
-    return result if result is not None and result.hash == job.hash else None
-
-
-def complete(job: Job) -> Result | None:
-    """The result of a job that is done already."""
-    result = own_result(job)
-    return result if result is not None and result.status == Status.COMPLETED else None
+def standing_of(job: Job, contents: Contents) -> Standing:
+    """How a job stands in its folder."""
+    return standing(job.run_dir, job.hash, lambda result: same_data(job.settled, result, contents))
 
 
 def reason_of(result: Result) -> str:
@@ -92,8 +87,7 @@ def record_failure(job: Job, kind: str, message: str) -> None:
     try:
         job.run_dir.mkdir(parents=True, exist_ok=True)
         with hold(job.run_dir):
-            there = read_result(job.run_dir)
-            if there is None or (there.hash == job.hash and there.status != Status.COMPLETED):
+            if standing_of(job, unread).may_be_replaced:
                 _write_failure(job, kind, message)
     except (UsageError, OSError):
         return

@@ -14,14 +14,14 @@ from typing import Protocol
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, UsageError
 from dlrun.locks import Lock
-from dlrun.store.content import incomparable
+from dlrun.store.content import incomparable, unread
 from dlrun.store.folders import hold, numbered, take
 from dlrun.store.history import history_of
 from dlrun.store.status import Status
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.endings import Running, ending, same_error_throughout
 from dlrun.sweeps.fingerprints import Fingerprints
-from dlrun.sweeps.jobs import Job, Outcome, own_result, reason_of
+from dlrun.sweeps.jobs import Job, Outcome, reason_of, standing_of
 from dlrun.sweeps.processes import KILL, Processes, make_processes
 from dlrun.sweeps.slots import Slot, slots_for
 from dlrun.text import visible
@@ -191,14 +191,14 @@ class _Session:
 
     def _known(self, job: Job) -> Outcome | None:
         """The outcome of a job that is not to be run (again)."""
-        result = own_result(job)
+        found = standing_of(job, self.fingerprints.now)
+        result = found.result
         if result is None:
             return None
         now = (job.run_dir / "result.json").stat().st_mtime >= self.began
-        if result.status == Status.COMPLETED:
-            fits = self.fingerprints.fit(job.settled, result)
-            return Outcome(job, Status.ELSEWHERE if now else Status.SKIPPED, result) if fits else None
-        if result.status == Status.FAILED and (now or self.settings.failed == "keep"):
+        if found.done:
+            return Outcome(job, Status.ELSEWHERE if now else Status.SKIPPED, result)
+        if found.status == Status.FAILED and (now or self.settings.failed == "keep"):
             return Outcome(job, Status.KEPT, result, reason_of(result))
         return None
 
@@ -299,7 +299,7 @@ def _cleared(job: Job, claim: Lock) -> Lock | None:
         claim.release()
         return None
     try:
-        result = own_result(job)
+        result = standing_of(job, unread).result
         if result is None or result.status != Status.COMPLETED:
             if result is not None:
                 (job.run_dir / "result.json").unlink()

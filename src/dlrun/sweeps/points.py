@@ -10,6 +10,7 @@ import itertools
 import math
 import random
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -75,8 +76,8 @@ def expand(arguments: Sequence[str]) -> list[Point]:
     """The points of what was typed after `-m`, in order; what was typed twice is there twice.
 
     Raises:
-        ConfigError: Something can't be read, lists of a zip differ in length, an exclusion fits no point,
-            an interval without `sweep.random`.
+        ConfigError: Something can't be read, a field has values at two places, lists of a zip differ in length, an
+            exclusion fits no point, an interval without `sweep.random`.
     """
     fixed, dimensions = dimensions_of(arguments)
     settings = settings_of(arguments)
@@ -84,15 +85,8 @@ def expand(arguments: Sequence[str]) -> list[Point]:
         combined: Iterable[Overrides] = _product(dimensions)
     else:
         combined = _draws(dimensions, settings.random)
-    points = [_point(fixed, varied) for varied in combined]
+    points = [Point(fixed + varied, varied) for varied in combined]
     return _without(points, settings.exclude)
-
-
-def _point(fixed: Overrides, varied: Overrides) -> Point:
-    """A field that was typed with one value has that value, whatever the rows say."""
-    typed = {pair(text)[0] for text in fixed}
-    own = tuple(text for text in varied if pair(text)[0] not in typed)
-    return Point(fixed + own, own)
 
 
 def dimensions_of(arguments: Sequence[str]) -> tuple[Overrides, list[Dimension]]:
@@ -103,7 +97,26 @@ def dimensions_of(arguments: Sequence[str]) -> tuple[Overrides, list[Dimension]]
     fixed = tuple(_plain(one) for one in typed if not _is_swept(one) and not _is_of_sweep(one))
     rows: list[Dimension] = [[row for text in settings.rows for row in _row(text)]] if settings.rows else []
     zipped: list[Dimension] = [_zipped(text) for text in settings.zip]
-    return fixed, [*rows, *zipped, *(_dimension(one) for one in typed if _is_swept(one))]
+    dimensions = [*rows, *zipped, *(_dimension(one) for one in typed if _is_swept(one))]
+    _refuse_two_places(fixed, dimensions)
+    return fixed, dimensions
+
+
+def _refuse_two_places(fixed: Overrides, dimensions: Sequence[Dimension]) -> None:
+    """A field has its values at one place: else those of the other would be dropped."""
+    places = [{pair(text)[0] for text in fixed}, *map(_keys, dimensions)]
+    counts = Counter(key for place in places for key in place)
+    for key in (key for key, count in counts.items() if count > 1):
+        raise ConfigError(
+            f"{key}: typed on its own, and in sweep.rows or sweep.zip as well (or in two of these); "
+            "leave it out at one of the two places"
+        )
+
+
+def _keys(dimension: Dimension) -> set[str]:
+    if isinstance(dimension, Interval):
+        return {dimension.key}
+    return {pair(text)[0] for overrides in dimension for text in overrides}
 
 
 def parse(arguments: Iterable[str]) -> list[Override]:

@@ -17,7 +17,7 @@ from dlrun.config.schema import Sweep
 from dlrun.errors import ConfigError, UsageError
 from dlrun.extras import command
 from dlrun.files import write_atomically
-from dlrun.store.content import Contents
+from dlrun.store.content import Contents, unread
 from dlrun.store.history import history_of
 from dlrun.store.status import Status
 from dlrun.sweeps.endings import Running
@@ -40,9 +40,9 @@ class Search:
     dimensions: dict[str, Dimension]
     folder: Path
     settings: Sweep
+    contents: Contents
     open: dict[Path, list[Any]] = field(default_factory=dict)
     """Optuna's trials by run folder: the one that runs, and those that ask for the same point meanwhile."""
-    contents: Contents = lambda _: None
     reported: dict[Path, int] = field(default_factory=dict)
     """Epochs that Optuna knows of, by run folder."""
 
@@ -131,7 +131,7 @@ class Search:
         return summary
 
 
-def open_search(arguments: Sequence[str], settings: Sweep, folder: Path) -> Search:
+def open_search(arguments: Sequence[str], settings: Sweep, folder: Path, contents: Contents = unread) -> Search:
     """The search in `folder`, new or gone on with.
 
     Raises:
@@ -153,7 +153,7 @@ def open_search(arguments: Sequence[str], settings: Sweep, folder: Path) -> Sear
     folder.mkdir(parents=True, exist_ok=True)
     study = _open_study(folder / STUDY, settings)
     _refuse_other_space(study, dimensions, folder)
-    return Search(study, fixed, dimensions, folder, settings)
+    return Search(study, fixed, dimensions, folder, settings, contents)
 
 
 def _corner(fixed: Overrides, dimensions: dict[str, Dimension], name: str, end: int) -> Point:

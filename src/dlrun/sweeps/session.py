@@ -51,7 +51,8 @@ def run_sweep(
     except Interrupted:
         print_answer(console, [job.run_dir for job in listed])
         raise
-    print_answer(console, [outcome.job.run_dir for outcome in outcomes])
+    # A search may draw a point again.
+    print_answer(console, list(dict.fromkeys(outcome.job.run_dir for outcome in outcomes)))
     _print_plan_error(console, outcomes, planned, time.monotonic() - started)
     console.print(visible(str(folder.resolve())), markup=False)
     return outcomes

@@ -418,7 +418,7 @@ def _line(table: PublishedTable, entry: _Entry, p: float | None, confirmed: bool
         epochs=entry.found[0].planned.config.epochs if entry.found else 0,
         seconds=_mean([result.seconds["total"] for result in results if "total" in result.seconds]),
         published_train=entry.published.train_accuracy,
-        measured_train=_mean(_numbers(completed, "train", "accuracy")),
+        measured_train=_mean(_numbers(entry, completed, "train_accuracy")),
         beside={name: _beside(entry, name, completed) for name in PLAIN if _is_printed(entry.published, name)},
         reading_of=row.reading_of.label if row.reading_of else None,
         reads=(row.reading_of.table, row.reading_of.label) if row.reading_of else None,
@@ -437,10 +437,24 @@ def _is_printed(published: Published, name: str) -> bool:
     return getattr(published, name) is not None
 
 
-def _numbers(done: Sequence[Found], part: str, key: str) -> list[float]:
-    """A number of every seed's result, averaged where a seed has several."""
-    values = ((one, (getattr(one.result, part) or {}).get(key)) for one in done)
+def _numbers(entry: _Entry, done: Sequence[Found], name: str) -> list[float]:
+    """What every seed has of a name of `PLAIN`, averaged where a seed has several results.
+
+    Where a row is of best epochs, losses and training accuracies are of those, too.
+    """
+    of_best = entry.main and entry.metric == "best_accuracy" and name != "best_epoch"
+    values = ((one, (_in_best_epoch if of_best else _in_result)(one, name)) for one in done)
     return [_one_of(several) for several in _by_seed(values).values()]
+
+
+def _in_result(found: Found, name: str) -> float | None:
+    part, key = PLAIN[name]
+    return (getattr(found.result, part) or {}).get(key)
+
+
+def _in_best_epoch(found: Found, name: str) -> float | None:
+    best = (found.result.best if found.result else None) or {}
+    return next((row.get(name) for row in found.history if row["epoch"] == best.get("epoch")), None)
 
 
 def _other_precision(table: PublishedTable, results: Iterable[Result]) -> str | None:
@@ -502,7 +516,7 @@ def _remarks(entry: _Entry, confirmed: bool) -> Iterable[str]:
 
 def _beside(entry: _Entry, name: str, done: Sequence[Found]) -> Beside:
     published = getattr(entry.published, name)
-    values = _numbers(done, *PLAIN[name])
+    values = _numbers(entry, done, name)
     if not values or not entry.comparable:
         return Beside(published, _mean(values), None, None)
     found = arithmetic.plain(values, _printed_beside(entry, name))
@@ -537,10 +551,10 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _once(entries: Sequence[_Entry]) -> list[arithmetic.Judged]:
     """One comparison an experiment: numbers that are printed for the same runs are taken together."""
-    by_runs: dict[tuple[str, ...], list[_Entry]] = defaultdict(list)
+    by_runs: dict[tuple[tuple[str, str], ...], list[_Entry]] = defaultdict(list)
     for entry in entries:
         if entry.judged:
-            by_runs[tuple(one.planned.hash for one in entry.found)].append(entry)
+            by_runs[tuple((one.planned.hash, one.planned.settled.place) for one in entry.found)].append(entry)
     found = []
     for same in by_runs.values():
         runs = same[0].runs
@@ -580,7 +594,7 @@ def _held(entry: _Entry) -> Held:
         done = [one for one in entry.found if one.status == Status.COMPLETED]
         for name in PLAIN:
             if _is_printed(entry.published, name):
-                values = _numbers(done, *PLAIN[name])
+                values = _numbers(entry, done, name)
                 found = arithmetic.plain(values, _printed_beside(entry, name)) if values else None
                 if found and found.log_likelihood is not None:
                     likelihoods[name] = found.log_likelihood

@@ -9,9 +9,9 @@ from dlrun.config.settled import Settled
 from dlrun.errors import UsageError
 from dlrun.records.files import read
 from dlrun.records.record import Record, any_length
-from dlrun.store.content import Contents, same_data
+from dlrun.store.content import Contents, same_content, same_data, unread
 from dlrun.store.status import Status
-from dlrun.tables.planned import RUNS, Found, Planned, find, in_precision, with_seed
+from dlrun.tables.planned import Found, Planned, find, in_precision, with_seed
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def pool(
     files: Iterable[Path],
     planned: Sequence[Planned],
     precisions: Sequence[str] = (),
-    contents: Contents = lambda _: None,
+    contents: Contents = unread,
 ) -> Pool:
     """The records of some files that may stand for planned runs or for other seeds of their rows.
 
@@ -70,7 +70,7 @@ def _fitting(record: Record, places: Mapping[str, Settled], contents: Contents) 
 
 
 def gather(
-    planned: Sequence[Planned], records: Pool, precisions: Sequence[str] = (), runs: Path = RUNS, more: bool = False
+    planned: Sequence[Planned], records: Pool, precisions: Sequence[str] = (), more: bool = False
 ) -> list[Found]:
     """What is there for planned runs: at least one `Found` each, several where a seed has several results.
 
@@ -84,11 +84,11 @@ def gather(
         UsageError: A `result.json` is damaged.
     """
     further = [*planned, *(_more_seeds(planned, records, precisions) if more else ())]
-    found = _look(further, records, runs)
+    found = _look(further, records)
     for number in range(1, len(precisions)):
         lacking = [one for one in further if one.row.number not in _filled(found)]
         others = [other for one in lacking for other in _others(one, precisions[: number + 1])[-1:]]
-        looked = _look(others, records, runs)
+        looked = _look(others, records)
         rows = _filled(looked)
         found = [one for one in found if one.planned.row.number not in rows]
         found += [one for one in looked if one.planned.row.number in rows]
@@ -119,9 +119,9 @@ def _filled(found: Iterable[Found]) -> set[int]:
     return {one.planned.row.number for one in found if one.status == Status.COMPLETED}
 
 
-def _look(planned: Sequence[Planned], records: Pool, runs: Path) -> list[Found]:
+def _look(planned: Sequence[Planned], records: Pool) -> list[Found]:
     """Folders and records for planned runs, all of one content of the data."""
-    on_disk = find(planned, runs)
+    on_disk = find(planned)
     seeds: dict[tuple[str, int], list[Kept]] = defaultdict(list)
     for key, several in records.items():
         for kept in several:
@@ -177,8 +177,8 @@ def _contents(found: Iterable[tuple[Found, Sequence[Found]]]) -> dict[str, str]:
 
 def _on_content(found: Found, contents: Mapping[str, str]) -> Found:
     assert found.result is not None
-    same = contents.get(repr(found.planned.config.data)) == found.result.data["fingerprint"]
-    return found if same else replace(found, status=Status.OTHER_DATA)
+    chosen = contents.get(repr(found.planned.config.data))
+    return found if same_content(found.result.data["fingerprint"], chosen) else replace(found, status=Status.OTHER_DATA)
 
 
 def _together(on_disk: Found, records: Sequence[Found]) -> list[Found]:

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from dlrun.config.schema import Config
 from dlrun.config.settled import OfOneRun, Settled, settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.records.record import Record
-from dlrun.store.content import Contents
+from dlrun.store.content import Contents, same_content, unread
 from dlrun.store.folders import slug
 from dlrun.store.history import history_of
 from dlrun.store.result import Result
 from dlrun.store.shelf import Shelf
+from dlrun.store.standing import on_any_data, standing
 from dlrun.store.status import Status
 from dlrun.tables.table import PublishedTable, Row
 
@@ -42,6 +43,8 @@ class Planned(OfOneRun):
     folder: Path
     changed: bool
     """Whether the user's overrides make it another experiment than the published one."""
+    shelf: Shelf = field(compare=False, repr=False)
+    """The folders among which its own is."""
 
     @property
     def name(self) -> str:
@@ -81,13 +84,15 @@ def plan(
     rows: Sequence[Row],
     seeds: int | Collection[int],
     own: Sequence[str] = (),
-    contents: Contents = lambda _: None,
+    contents: Contents = unread,
+    runs: Path = RUNS,
 ) -> list[Planned]:
     """The runs of some rows of a table, the user's `own` overrides last.
 
     Args:
         seeds: So many, from 0 on; or which ones.
         contents: Tells whether data that lie elsewhere now are those of a run that is there.
+        runs: Where their folders are.
 
     Raises:
         ConfigError: A row does not compose; the message names file, row and key.
@@ -100,7 +105,7 @@ def plan(
             raise UsageError(f"{key}: a table runs here or with hydra/launcher=slurm, each run in its own folder")
     wanted = range(seeds) if isinstance(seeds, int) else sorted(seeds)
     planned = []
-    shelf = Shelf(RUNS, contents)
+    shelf = Shelf(runs, contents)
     with composing():
         for row in rows:
             overrides = merged(row.overrides, own)
@@ -122,7 +127,7 @@ def _differ(config: Config, published: Config) -> bool:
 def _planned(row: Row, seed: int, overrides: Sequence[str], config: Config, changed: bool, shelf: Shelf) -> Planned:
     settled = settle(replace(config, seed=seed))
     every = merged(overrides, [f"seed={seed}"])
-    return Planned(row, seed, every, settled, folder(settled, shelf), changed)
+    return Planned(row, seed, every, settled, folder(settled, shelf), changed, shelf)
 
 
 def with_seed(planned: Planned, seed: int) -> Planned:
@@ -138,7 +143,7 @@ def in_precision(planned: Planned, precision: str) -> Planned:
 def _changed(planned: Planned, field: str, value: Any) -> Planned:
     settled = settle(replace(planned.config, **{field: value}))
     every = merged(planned.overrides, [f"{field}={value}"])
-    return replace(planned, overrides=every, settled=settled, folder=folder(settled, Shelf(RUNS)))
+    return replace(planned, overrides=every, settled=settled, folder=folder(settled, planned.shelf))
 
 
 def folder(settled: Settled, shelf: Shelf) -> Path:
@@ -185,38 +190,40 @@ class Found:
         return history_of(self.folder) if self.folder is not None else ()
 
 
-def find(planned: Sequence[Planned], runs: Path = RUNS) -> list[Found]:
-    """Look up planned runs among the folders below `runs`.
+def find(planned: Sequence[Planned]) -> list[Found]:
+    """Look up planned runs in their folders.
 
     Runs on one data set must agree on its content: that of the latest result counts, so that results on data
     that have changed since are not mixed in.
 
     Raises:
-        UsageError: A `result.json` is damaged.
+        UsageError: A `result.json` or a history is damaged.
     """
-    found = [_find(one, runs / one.folder.name) for one in planned]
+    found = [_find(one) for one in planned]
     contents: dict[str, tuple[float, str]] = {}
     for one in found:
         if one.status == Status.COMPLETED and one.result is not None:
-            written = (runs / one.planned.folder.name / "result.json").stat().st_mtime
+            written = (one.planned.folder / "result.json").stat().st_mtime
             latest = (written, one.result.data["fingerprint"])
             key = repr(one.planned.config.data)
             contents[key] = max(latest, contents.get(key, latest))
     return [_on_same_data(one, contents) for one in found]
 
 
-def _find(planned: Planned, folder: Path) -> Found:
-    if not (folder / "result.json").is_file():
-        started = (folder / "config.yaml").is_file()
-        return Found(planned, Status.INTERRUPTED, None, folder) if started else Found(planned, Status.MISSING, None)
-    result = Result.read(folder)
-    if result.hash != planned.hash:
-        return Found(planned, Status.MISSING, None)
-    return Found(planned, result.status, result, folder)
+def _find(planned: Planned) -> Found:
+    folder = planned.folder
+    there = standing(folder, planned.hash, on_any_data)
+    if there.damage:
+        raise there.damage
+    if there.result:
+        return Found(planned, there.status, there.result, folder)
+    if there.status == Status.MISSING and (folder / "config.yaml").is_file():
+        return Found(planned, Status.INTERRUPTED, None, folder)
+    return Found(planned, Status.MISSING, None)
 
 
 def _on_same_data(found: Found, contents: Mapping[str, tuple[float, str]]) -> Found:
     if found.status != Status.COMPLETED or found.result is None:
         return found
-    same = contents[repr(found.planned.config.data)][1] == found.result.data["fingerprint"]
-    return found if same else replace(found, status=Status.OTHER_DATA)
+    latest = contents[repr(found.planned.config.data)][1]
+    return found if same_content(found.result.data["fingerprint"], latest) else replace(found, status=Status.OTHER_DATA)

@@ -9,12 +9,14 @@ and `plan` take such files with --records.
 """
 
 import argparse
+import contextlib
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dlrun.errors import UsageError
+from dlrun.locks import NoLocks, locked
 from dlrun.output import counted, terminal_width, write
 from dlrun.records.files import Merged, read, record_files
 from dlrun.records.record import NotComplete, Record
@@ -89,6 +91,14 @@ def _write_lines(folders: Iterable[Path], path: Path) -> int:
 
 
 def _merge(files: Sequence[Path], output: Path) -> int:
+    """Add the lines of files to `output`; of several processes that do this one after the other."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(NoLocks):
+            stack.enter_context(locked(output.with_name(f".{output.name}.lock")))
+        return _added(files, output)
+
+
+def _added(files: Sequence[Path], output: Path) -> int:
     there, merged = Merged(), Merged()
     for line in read([output] if output.exists() else []):
         there.add(line)

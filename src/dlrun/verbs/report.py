@@ -12,6 +12,7 @@ from dlrun.errors import UsageError
 from dlrun.output import Table, terminal_width, write
 from dlrun.report import leaderboard
 from dlrun.store import scan
+from dlrun.store.content import Contents
 from dlrun.store.status import Status
 from dlrun.text import visible
 from dlrun.verbs.parser import Parser, add_records, records_and_words
@@ -103,6 +104,7 @@ def _evidence(options: argparse.Namespace, folders: Sequence[Path], files: Seque
 
 def _report_table(options: argparse.Namespace) -> int:
     """Published beside measured, from runs and records; words with `=` are overrides as of `reproduce`."""
+    from dlrun.sweeps.fingerprints import reading_data
     from dlrun.tables import table
     from dlrun.tables.render import render
 
@@ -110,7 +112,8 @@ def _report_table(options: argparse.Namespace) -> int:
     files, words = records_and_words(options)
     published = table.load(options.table)
     evidence = _evidence(options, [word for word in options.path if str(word) not in own], files)
-    found, comparison = _compared(published, evidence, [*own, *words])
+    with reading_data() as data:
+        found, comparison = _compared(published, evidence, data.now, [*own, *words])
     print(render(comparison, options.form, terminal_width()), end="")
     if options.html or options.form == "text":
         path = options.html or evidence.folder / f"{published.name}.html"
@@ -121,14 +124,16 @@ def _report_table(options: argparse.Namespace) -> int:
 def _report_tables(options: argparse.Namespace) -> int:
     """Every published table that has results."""
     from dlrun.config.compose import composing
+    from dlrun.sweeps.fingerprints import reading_data
     from dlrun.tables import overview, table
 
     files, words = records_and_words(options)
     if own := [*words, *(str(word) for word in options.path if "=" in str(word) and not word.exists())]:
         raise UsageError(f"{own[0]}: --tables compares with what is published; a change goes with --table NAME")
     evidence = _evidence(options, options.path, files)
-    with composing():
-        found = overview.overview(_compared(table.load(name), evidence)[1] for name in sorted(table.available()))
+    with composing(), reading_data() as data:
+        tables = (table.load(name) for name in sorted(table.available()))
+        found = overview.overview(_compared(one, evidence, data.now)[1] for one in tables)
     if not found.comparisons:
         raise UsageError("no table has a result there; dlrun reproduce --all runs what is missing")
     print(overview.render(found, options.form, terminal_width()), end="")
@@ -145,20 +150,24 @@ def _write_overview(path: Path, found: "Overview") -> None:
 
 
 def _compared(
-    published: "PublishedTable", evidence: _Evidence, own: Sequence[str] = ()
+    published: "PublishedTable", evidence: _Evidence, contents: Contents, own: Sequence[str] = ()
 ) -> tuple[list["Found"], "Comparison"]:
-    """What is there for the rows of a table, and the comparison."""
+    """What is there for the rows of a table, and the comparison.
+
+    Args:
+        contents: Asked only for data that lie elsewhere now than where a run of the same hash found them.
+    """
     from dlrun.tables import evidence as filled
     from dlrun.tables import planned as plan
     from dlrun.tables.compare import compare
 
     seeds = {int(run.fields.get("seed", 0)) for run in evidence.measured}.union(range(published.seeds))
-    planned = plan.plan(published, published.rows, seeds, own)
-    others = plan.plan(published, published.others, seeds)
-    records = filled.pool(evidence.records, [*planned, *others], published.precisions)
-    found = filled.gather(planned, records, published.precisions, evidence.folder, more=True)
+    planned = plan.plan(published, published.rows, seeds, own, contents, evidence.folder)
+    others = plan.plan(published, published.others, seeds, (), contents, evidence.folder)
+    records = filled.pool(evidence.records, [*planned, *others], published.precisions, contents)
+    found = filled.gather(planned, records, published.precisions, more=True)
     found = _measured_seeds(found, published.seeds)
-    elsewhere = filled.gather(others, records, published.precisions, evidence.folder, more=True)
+    elsewhere = filled.gather(others, records, published.precisions, more=True)
     return found, compare(published, published.rows, [*found, *elsewhere], own)
 
 

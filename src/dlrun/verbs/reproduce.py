@@ -16,8 +16,8 @@ from dlrun.errors import UsageError
 from dlrun.output import terminal_width
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
-from dlrun.store.content import Contents
-from dlrun.store.result import Result
+from dlrun.store.content import Contents, unread
+from dlrun.store.standing import on_any_data, standing
 from dlrun.store.status import Status
 from dlrun.sweeps.fingerprints import reading_data
 from dlrun.tables.compare import compare, precise
@@ -97,7 +97,7 @@ class Request:
         return gather(self.elsewhere, self.records, self.table.precisions, more=self.more_seeds)
 
 
-def request(arguments: Sequence[str], contents: Contents = lambda _: None) -> Request:
+def request(arguments: Sequence[str], contents: Contents = unread) -> Request:
     """Read what stands after `dlrun reproduce` where one table is meant.
 
     Args:
@@ -112,7 +112,7 @@ def request(arguments: Sequence[str], contents: Contents = lambda _: None) -> Re
     return _request(options, _named(options), contents)
 
 
-def requests(arguments: Sequence[str], contents: Contents = lambda _: None) -> list[Request]:
+def requests(arguments: Sequence[str], contents: Contents = unread) -> list[Request]:
     """Read what stands after `dlrun reproduce`: a table, or all of them.
 
     Raises:
@@ -144,7 +144,7 @@ def _request(options: argparse.Namespace, table: PublishedTable, contents: Conte
     most = _most(options)
     seeds = options.seeds or range(1 if most else table.seeds)
     planned = plan(table, rows, seeds, own, contents)
-    elsewhere = plan(table, table.others, options.seeds or range(table.seeds))
+    elsewhere = plan(table, table.others, options.seeds or range(table.seeds), contents=contents)
     records = pool(files, [*planned, *elsewhere], table.precisions, contents)
     return Request(
         table,
@@ -299,7 +299,7 @@ def _refuse_foreign(planned: Planned) -> None:
     """A run that was extended keeps its folder's name; nothing may be written over it."""
     if planned.config.sweep.fresh:
         raise UsageError("sweep.fresh: runs of tables are known by their hash; move outputs/runs away instead")
-    if (planned.folder / "result.json").exists() and Result.read(planned.folder).hash != planned.hash:
+    if standing(planned.folder, planned.hash, on_any_data).status == Status.ANOTHER:
         raise UsageError(
             f"{planned.folder}: holds another run by now (extended with dlrun resume?); move it away, "
             f"so that row {planned.row.number} can be run"

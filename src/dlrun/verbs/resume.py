@@ -16,7 +16,8 @@ from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.output import counted
 from dlrun.runs.trust import BUILT, check_trust
-from dlrun.store.folders import finished, read_config, read_overrides
+from dlrun.store.folders import read_config, read_overrides
+from dlrun.store.standing import on_any_data, standing
 from dlrun.training.distributed import Ranks, joined, ranks_started
 from dlrun.verbs.parser import Parser
 from dlrun.verbs.train import train
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
 
 def _go_on(before: Settled, after: Settled, run_dir: Path, overrides: Sequence[str], ranks: Ranks) -> None:
     if after.hash == before.hash:
-        if finished(run_dir, after.hash):
+        if standing(run_dir, after.hash, on_any_data).done:
             print("This run is complete. To extend it, say how far: epochs=…")
         train(after, run_dir, overrides, ranks=ranks)
         return
@@ -62,20 +63,29 @@ def changed(config: Config, changes: Sequence[str]) -> Config:
     Raises:
         ConfigError: Not FIELD=VALUE, or not a field.
     """
-    values = OmegaConf.create(plain(config))
+    values = plain(config)
     try:
         for override in OverridesParser.create().parse_overrides(list(changes)):
-            OmegaConf.update(values, override.key_or_group, _value(override), merge=False)
-        given: Any = OmegaConf.to_container(values, resolve=True)
+            *groups, field = override.key_or_group.split(".")
+            if override.key_or_group.partition(".")[0] == "choices":
+                raise ConfigError(f"{override.input_line}: choices only say what was chosen; a group can't be anew")
+            inner = values
+            for group in groups:
+                inner = inner.setdefault(group, {}) if isinstance(inner, dict) else inner
+            if not isinstance(inner, dict):
+                raise ConfigError(f"{override.key_or_group}: no such field")
+            inner[field] = _value(override)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error)) from None
-    return parse(given)
+    return parse(values)
 
 
 def _value(override: Any) -> Any:
+    """What was typed, with what it refers to. Nothing that the folder says is looked up: it may be a stranger's."""
     if override.is_sweep_override() or override.is_delete():
         raise ConfigError(f"{override.input_line}: expected FIELD=VALUE")
-    return override.value()
+    typed: Any = OmegaConf.to_container(OmegaConf.create({"value": override.value()}), resolve=True)
+    return typed["value"]
 
 
 def _check_extension(before: Settled, after: Settled, run_dir: Path) -> None:

@@ -91,9 +91,11 @@ def _refuse_other_fields(typed: Sequence[str]) -> None:
 
 
 def _submit_table(typed: Sequence[str], settings: SlurmSettings, words: list[str]) -> int:
+    from dlrun.sweeps.fingerprints import reading_data
     from dlrun.verbs.reproduce import request, to_run
 
-    table = request(typed)
+    with reading_data() as data:
+        table = request(typed, data.now)
     own = sorted(word for word in typed if word != table.table.name)
     name = table.table.name
     if own:
@@ -150,9 +152,11 @@ def _collect(name: str | None) -> int:
 
 
 def _collect_table(words: Sequence[str]) -> int:
+    from dlrun.sweeps.fingerprints import reading_data
     from dlrun.verbs.reproduce import request, show
 
-    table = request(words)
+    with reading_data() as data:
+        table = request(words, data.now)
     return show(table, table.found())
 
 

@@ -101,9 +101,12 @@ def _refuse_contradictions(run: "Loaded", config: Data, changes: Mapping[str, An
         raise ConfigError(f"data.size={config.size}: {takes}; leave data.size out")
     if "data.color" in changes and channels != (1 if changes["data.color"] == "grey" else 3):
         raise ConfigError(f"data.color={changes['data.color']}: {takes}; leave data.color out")
-    trained = getattr(run.config.data, "normalize", "unit")
-    if "data.normalize" in changes and config.normalize != trained:
-        raise ConfigError(f"data.normalize={config.normalize}: the network was trained with {trained}, which stays")
+    for name, usual in (("normalize", "unit"), ("mean", None), ("std", None)):
+        typed, trained = getattr(config, name), getattr(run.config.data, name, usual)
+        if f"data.{name}" in changes and typed != trained:
+            raise ConfigError(
+                f"data.{name}={hydra_value(typed)}: the network was trained with {hydra_value(trained)}, which stays"
+            )
 
 
 def _own(run: "Loaded", config: Data | Target, changes: Mapping[str, Any]) -> "Dataset | None":

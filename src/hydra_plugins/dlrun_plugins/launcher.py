@@ -40,6 +40,7 @@ def jobs_from(listed: Sequence[Sequence[str]], folder: Path) -> "list[Job]":
     Of those without one, several that come to the same run are one job.
     """
     from dlrun.config.overrides import bare, typed_for
+    from dlrun.sweeps.fingerprints import reading_data
     from dlrun.sweeps.folder import jobs_of
     from dlrun.sweeps.jobs import Job
     from dlrun.sweeps.points import Point
@@ -52,7 +53,8 @@ def jobs_from(listed: Sequence[Sequence[str]], folder: Path) -> "list[Job]":
             named.append(Job.of(overrides, folder / given[-1]))
         else:
             points.append(Point(overrides, overrides))
-    return [*named, *jobs_of(points, folder)]
+    with reading_data() as data:
+        return [*named, *jobs_of(points, folder, data.now)]
 
 
 def returned_by(outcome: "Outcome") -> JobReturn:

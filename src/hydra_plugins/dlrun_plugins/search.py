@@ -9,6 +9,7 @@ from hydra_plugins.dlrun_plugins.launcher import LocalLauncher
 from hydra_plugins.dlrun_plugins.rows import PointSweeper, overrides_of
 
 if TYPE_CHECKING:
+    from dlrun.sweeps.fingerprints import Fingerprints
     from dlrun.sweeps.search import Search
 
 
@@ -21,6 +22,7 @@ class SearchSweeper(PointSweeper):
         Raises:
             RunFailed: At least one run has no result.
         """
+        from dlrun.sweeps.fingerprints import reading_data
         from dlrun.sweeps.folder import note_typed
         from dlrun.sweeps.points import settings_of
         from dlrun.sweeps.search import open_search, sentences
@@ -28,28 +30,29 @@ class SearchSweeper(PointSweeper):
 
         assert self.config is not None
         folder, settings = Path(self.config.hydra.sweep.dir), settings_of(arguments)
-        search = open_search(arguments, settings, folder)
-        note_typed(folder, arguments)
-        try:
-            if isinstance(self.launcher, LocalLauncher):
-                outcomes = run_sweep(search.jobs(), settings, folder, [search], total=settings.trials)
-                demand_success(outcomes, folder)
-            else:
-                self._in_batches(search, settings.slots or 1)
-        finally:
-            for sentence in sentences(search.write_summary()):
-                print(sentence)
+        with reading_data() as data:
+            search = open_search(arguments, settings, folder, data.now)
+            note_typed(folder, arguments)
+            try:
+                if isinstance(self.launcher, LocalLauncher):
+                    outcomes = run_sweep(search.jobs(), settings, folder, [search], total=settings.trials)
+                    demand_success(outcomes, folder)
+                else:
+                    self._in_batches(search, settings.slots or 1, data)
+            finally:
+                for sentence in sentences(search.write_summary()):
+                    print(sentence)
 
-    def _in_batches(self, search: "Search", size: int) -> None:
+    def _in_batches(self, search: "Search", size: int, data: "Fingerprints") -> None:
         from dlrun.store.status import Status
-        from dlrun.sweeps.jobs import Job, Outcome, complete
+        from dlrun.sweeps.jobs import Job, Outcome
 
         assert self.launcher is not None
         source = search.jobs()
         while batch := list(itertools.islice(source, size)):
-            missing: Sequence[Job] = [job for job in batch if complete(job) is None]
+            missing: Sequence[Job] = [job for job in batch if data.complete(job) is None]
             if missing:
                 self.launcher.launch([overrides_of(job) for job in missing], initial_job_idx=0)
             for job in batch:
-                result = complete(job)
+                result = data.complete(job)
                 search.ended(Outcome(job, Status.COMPLETED if result else Status.FAILED, result))
