@@ -1,4 +1,4 @@
-"""One run from its config to its result: checks, builds the parts, connects the sinks, trains, writes."""
+"""One run from its settled config to its result, in the order in which things happen; what it needs stands below."""
 
 import contextlib
 import logging
@@ -8,20 +8,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dlrun.config.groups import ImageFolder, Layers, Target
-from dlrun.config.schema import Config, earlier_identities
-from dlrun.config.settled import Settled, settle
-from dlrun.errors import DlrunError, Interrupted, RunFailed, UsageError, is_out_of_memory, is_shortage
+from dlrun.config.schema import Config
+from dlrun.config.settled import Settled
+from dlrun.errors import DlrunError, Interrupted, RunFailed, is_out_of_memory, is_shortage
 from dlrun.files import write_atomically
 from dlrun.output import counted
+from dlrun.runs.check import refuse_foreign, refuse_to_replace, result_there
 from dlrun.runs.outcome import Report, device_name, explain
 from dlrun.runs.parts import Parts, build, resume
 from dlrun.runs.trust import go_on
 from dlrun.runs.uncommitted import Code, keep
-from dlrun.store.content import incomparable, same_data
-from dlrun.store.folders import hold, logged_to, read_config, write_config
-from dlrun.store.result import Result, read_result, reopen
-from dlrun.store.standing import standing
+from dlrun.store.folders import hold, logged_to, write_config
+from dlrun.store.result import Result, reopen
 from dlrun.store.status import Status
 from dlrun.training.distributed import ALONE, Agreed, Ranks
 from dlrun.training.events import Event, Metrics, Sink
@@ -32,27 +30,6 @@ if TYPE_CHECKING:
     from dlrun.sinks.tensorboard import Subject
 
 log = logging.getLogger("dlrun")
-
-
-def check(config: Config) -> None:
-    """Find every mistake that can be found without PyTorch: data that are missing, layers that can't fit.
-
-    Raises:
-        ConfigError, DataError: The first mistake found.
-    """
-    from dlrun.data.facts import facts
-    from dlrun.data.places import locate
-    from dlrun.data.strays import refuse_lost_classes
-    from dlrun.models.phrases import plan
-
-    if isinstance(config.data, Target):
-        return
-    source = locate(config.data)
-    if isinstance(config.data, ImageFolder):
-        refuse_lost_classes(source)
-    known = facts(config.data)
-    if isinstance(config.model, Layers):
-        plan(config.model, known.shape, len(known.classes))
 
 
 def run(
@@ -66,6 +43,7 @@ def run(
     """Train one model in `run_dir`, or go on with it; a completed run is not trained again.
 
     Args:
+        settled: Of a config that `dlrun.runs.check.check` finds right.
         overrides: What was typed, kept for the record.
         watch: Gives further sinks, such as the console's, once the parts are built.
         extended: `hash` and `epochs` of the shorter run in `run_dir` that this one goes on from.
@@ -73,16 +51,15 @@ def run(
             first one alone writes.
 
     Raises:
-        UsageError: A mistake in the config, missing data, or a folder that belongs to another run or other data.
+        UsageError: A mistake that only building shows, or a folder that belongs to another run or other data.
         RunFailed: Training failed; `result.json` and `run.log` say why.
         Interrupted: A signal stopped it; the state is saved.
     """
     started = time.perf_counter()
-    check(settled.config)
     run_dir.mkdir(parents=True, exist_ok=True)
     with _held_by_first(run_dir, ranks), noticing_signals() as noticed:
-        _refuse_foreign(run_dir, settled.hash, extended)
-        done = _done(run_dir, settled)
+        refuse_foreign(run_dir, settled.hash, extended)
+        done = result_there(run_dir, settled)
         if done is not None:
             log.info("already complete")
             return done
@@ -91,7 +68,7 @@ def run(
         parts = _build(settled, ranks)
         resume(parts, run_dir, extended)
         if parts.state.step == 0:
-            _refuse_to_replace(run_dir, settled)
+            refuse_to_replace(run_dir, settled)
         noticed.at_once = False
         if not ranks.first:
             return _follow(parts, run_dir, noticed)
@@ -100,75 +77,6 @@ def run(
         if parts.dataset.damaged:
             write_atomically(run_dir / "damaged.txt", "".join(f"{line}\n" for line in parts.dataset.damaged).encode())
         return _train_and_report(parts, run_dir, overrides, watch, noticed, started)
-
-
-def _build(settled: Settled, ranks: Ranks) -> Parts:
-    try:
-        return build(settled, ranks)
-    except (MemoryError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise RunFailed(explain(error, settled.config)) from error
-        raise
-
-
-@contextlib.contextmanager
-def _held_by_first(run_dir: Path, ranks: Ranks) -> Iterator[None]:
-    """Hold the folder and log there; the other ranks go in when the first one has it."""
-    if ranks.first:
-        with hold(run_dir), logged_to(run_dir / "run.log"):
-            ranks.wait()
-            yield
-    else:
-        ranks.wait()
-        yield
-
-
-def _refuse_foreign(run_dir: Path, hash: str, extended: Mapping[str, Any] | None) -> None:
-    """A folder keeps one run: another hash in it means that something would be overwritten."""
-    if not (run_dir / "config.yaml").exists():
-        return
-    there = settle(read_config(run_dir)).hash
-    if there not in (hash, (extended or {}).get("hash")):
-        raise UsageError(
-            f"{run_dir}: holds another run ({there}, this one is {hash}); "
-            "choose another hydra.run.dir, or extend that run with dlrun resume"
-        )
-
-
-def _done(run_dir: Path, settled: Settled) -> Result | None:
-    """The result of a run that was completed here, on what the data hold now; a damaged one is made anew.
-
-    Raises:
-        UsageError: It can't be read, or stays that of the data it was made on, whatever lies in their place now.
-    """
-    from dlrun.data.load import load
-
-    found = standing(
-        run_dir, settled.hash, lambda done: same_data(settled, done, lambda one: load(one.config.data).fingerprint)
-    )
-    if found.status == Status.DAMAGED:
-        log.warning("%s; it is made anew", found.damage)
-    elif found.damage:
-        raise found.damage
-    elif found.status == Status.OTHER_DATA:
-        recorded = found.result.data.get("fingerprint") if found.result else None
-        if said := incomparable(recorded):
-            raise UsageError(f"{run_dir}: {said}; choose another hydra.run.dir to train it again")
-        raise UsageError(
-            f"{run_dir}: holds the result of this run on other data (fingerprint {recorded}); "
-            "choose another hydra.run.dir, or put those data back"
-        )
-    return found.done
-
-
-def _refuse_to_replace(run_dir: Path, settled: Settled) -> None:
-    """A result that an earlier dlrun made of this config stays, also where its checkpoints are gone."""
-    result = read_result(run_dir)
-    if result is not None and result.status == Status.COMPLETED and result.hash in earlier_identities(settled.config):
-        raise UsageError(
-            f"{run_dir}: holds the result of an earlier dlrun ({result.hash}, now this run is {settled.hash}) and no "
-            "checkpoint to go on from; choose another hydra.run.dir to train it again"
-        )
 
 
 def _train_and_report(
@@ -201,28 +109,6 @@ def _train_and_report(
         raise _failure(error, parts, run_dir) from error
     parts.ranks.wait()
     return result if test else _raise_interrupted(noticed, parts.config, run_dir)
-
-
-def _failure(error: Exception, parts: Parts, run_dir: Path) -> RunFailed:
-    details = run_dir / "run.log"
-    said = explain(error, parts.config, parts, run_dir)
-    return RunFailed(f"{said} (details: {details})" if details.exists() else said)
-
-
-def _raise_interrupted(noticed: Noticed, config: Config, run_dir: Path) -> NoReturn:
-    assert noticed.signal is not None
-    name = signal.Signals(noticed.signal).name
-    raise Interrupted(f"stopped by {name}, state saved; go on with: {go_on(config, run_dir)}", noticed.signal)
-
-
-def _follow(parts: Parts, run_dir: Path, noticed: Noticed) -> Result:
-    """What every rank but the first does: train and evaluate along, and wait until the first has written."""
-    stop = Agreed(noticed, parts.ranks)
-    for _ in _events(parts, stop):
-        pass
-    done = not stop() and (parts.evaluated is parts.test or _test(parts, stop) is not None)
-    parts.ranks.wait()
-    return Result.read(run_dir) if done else _raise_interrupted(noticed, parts.config, run_dir)
 
 
 def _train(
@@ -280,6 +166,49 @@ def _test(parts: Parts, stop: Callable[[], bool]) -> Metrics | None:
 
     model = parts.state.evaluated_model()
     return evaluate(model, parts.test, parts.prepare_evaluated, parts.settings, stop, parts.ranks)
+
+
+def _follow(parts: Parts, run_dir: Path, noticed: Noticed) -> Result:
+    """What every rank but the first does: train and evaluate along, and wait until the first has written."""
+    stop = Agreed(noticed, parts.ranks)
+    for _ in _events(parts, stop):
+        pass
+    done = not stop() and (parts.evaluated is parts.test or _test(parts, stop) is not None)
+    parts.ranks.wait()
+    return Result.read(run_dir) if done else _raise_interrupted(noticed, parts.config, run_dir)
+
+
+def _failure(error: Exception, parts: Parts, run_dir: Path) -> RunFailed:
+    details = run_dir / "run.log"
+    said = explain(error, parts.config, parts, run_dir)
+    return RunFailed(f"{said} (details: {details})" if details.exists() else said)
+
+
+def _raise_interrupted(noticed: Noticed, config: Config, run_dir: Path) -> NoReturn:
+    assert noticed.signal is not None
+    name = signal.Signals(noticed.signal).name
+    raise Interrupted(f"stopped by {name}, state saved; go on with: {go_on(config, run_dir)}", noticed.signal)
+
+
+def _build(settled: Settled, ranks: Ranks) -> Parts:
+    try:
+        return build(settled, ranks)
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise RunFailed(explain(error, settled.config)) from error
+        raise
+
+
+@contextlib.contextmanager
+def _held_by_first(run_dir: Path, ranks: Ranks) -> Iterator[None]:
+    """Hold the folder and log there; the other ranks go in when the first one has it."""
+    if ranks.first:
+        with hold(run_dir), logged_to(run_dir / "run.log"):
+            ranks.wait()
+            yield
+    else:
+        ranks.wait()
+        yield
 
 
 def _pictures(parts: Parts, run_dir: Path, stack: contextlib.ExitStack) -> "PictureSink | None":

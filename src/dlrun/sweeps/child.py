@@ -67,12 +67,14 @@ def _describe_data(task: Task) -> int:
 
 def _train(task: Task) -> int:
     from dlrun.errors import DlrunError
+    from dlrun.runs.check import check
     from dlrun.runs.outcome import explain
     from dlrun.runs.run import run
     from dlrun.sweeps.jobs import Job, record_failure
 
     settled, run_dir = task.settled, Path(task.run_dir)
     try:
+        check(settled.config)
         run(settled, run_dir, task.overrides)
     except DlrunError as error:
         print(error, file=sys.stderr)

@@ -20,7 +20,7 @@ from dlrun.errors import ConfigError, UsageError
 from dlrun.files import write_atomically
 from dlrun.output import counted
 from dlrun.report.leaderboard import UNHASHED
-from dlrun.runs.run import check
+from dlrun.runs.check import check
 from dlrun.store.content import Contents, unread
 from dlrun.store.folders import numbered, slug
 from dlrun.store.scan import flat

@@ -17,6 +17,7 @@ from dlrun.config.compose import BEHAVIOUR, Composed, checked, configs_dir, perm
 from dlrun.config.overrides import bare
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, UsageError, nearest
+from dlrun.runs.check import check
 from dlrun.training.distributed import refuse_ranks
 from dlrun.verbs import VERBS
 from dlrun.verbs.completion import options_of
@@ -80,5 +81,6 @@ def task(composed: DictConfig) -> float:
     job = HydraConfig.get()
     overrides = [bare(text) for text in job.overrides.task]
     settled = settle(checked(Composed(composed, job.runtime.choices), overrides))
+    check(settled.config)
     result = train(settled, Path(job.runtime.output_dir), overrides)
     return result.test["accuracy"] if result.test else 0.0

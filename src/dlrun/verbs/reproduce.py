@@ -274,7 +274,7 @@ def to_run(asked: Request) -> list["Job"]:
     Raises:
         UsageError: A mistake that shows before anything runs, such as missing data.
     """
-    from dlrun.runs.run import check
+    from dlrun.runs.check import check
     from dlrun.sweeps.jobs import Job
 
     done = [one for one in asked.found() if one.status == Status.COMPLETED]

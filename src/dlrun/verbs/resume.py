@@ -15,6 +15,7 @@ from dlrun.config.schema import Config, parse, plain
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.output import counted
+from dlrun.runs.check import check
 from dlrun.runs.trust import BUILT, check_trust
 from dlrun.store.folders import read_config, read_overrides
 from dlrun.store.standing import on_any_data, standing
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> int:
     before = settle(replace(read_config(options.run), trust=False))
     after = settle(changed(before.config, options.changes), ranks_started())
     check_trust(after.config, BUILT, after.config.trust)
+    check(after.config)
     overrides = [*read_overrides(options.run), *options.changes]
     with joined(after.config.device) as ranks:
         _go_on(before, after, options.run, overrides, ranks)

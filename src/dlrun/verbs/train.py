@@ -13,9 +13,10 @@ from dlrun.config.overrides import typed_for
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import UsageError
 from dlrun.output import counted
+from dlrun.runs.check import check
 from dlrun.runs.outcome import device_name
 from dlrun.runs.parts import Parts
-from dlrun.runs.run import check, run
+from dlrun.runs.run import run
 from dlrun.sinks.console import ConsoleSink, header, make_console, summary
 from dlrun.store.folders import claim
 from dlrun.store.result import Result, read_result

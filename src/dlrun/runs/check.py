@@ -1,0 +1,87 @@
+"""What must be right before a run begins: its data and layers, and the folder it goes to."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dlrun.config.groups import ImageFolder, Layers, Target
+from dlrun.config.schema import Config, earlier_identities
+from dlrun.config.settled import Settled, settle
+from dlrun.errors import UsageError
+from dlrun.store.content import incomparable, same_data
+from dlrun.store.folders import read_config
+from dlrun.store.result import Result, read_result
+from dlrun.store.standing import standing
+from dlrun.store.status import Status
+
+log = logging.getLogger("dlrun")
+
+
+def check(config: Config) -> None:
+    """Find every mistake that can be found without PyTorch: data that are missing, layers that can't fit.
+
+    Raises:
+        ConfigError, DataError: The first mistake found.
+    """
+    from dlrun.data.facts import facts
+    from dlrun.data.places import locate
+    from dlrun.data.strays import refuse_lost_classes
+    from dlrun.models.phrases import plan
+
+    if isinstance(config.data, Target):
+        return
+    source = locate(config.data)
+    if isinstance(config.data, ImageFolder):
+        refuse_lost_classes(source)
+    known = facts(config.data)
+    if isinstance(config.model, Layers):
+        plan(config.model, known.shape, len(known.classes))
+
+
+def refuse_foreign(run_dir: Path, hash: str, extended: Mapping[str, Any] | None) -> None:
+    """A folder keeps one run: another hash in it means that something would be overwritten."""
+    if not (run_dir / "config.yaml").exists():
+        return
+    there = settle(read_config(run_dir)).hash
+    if there not in (hash, (extended or {}).get("hash")):
+        raise UsageError(
+            f"{run_dir}: holds another run ({there}, this one is {hash}); "
+            "choose another hydra.run.dir, or extend that run with dlrun resume"
+        )
+
+
+def result_there(run_dir: Path, settled: Settled) -> Result | None:
+    """The result of a run that was completed here, on what the data hold now; a damaged one is made anew.
+
+    Raises:
+        UsageError: It can't be read, or stays that of the data it was made on, whatever lies in their place now.
+    """
+    from dlrun.data.load import load
+
+    found = standing(
+        run_dir, settled.hash, lambda done: same_data(settled, done, lambda one: load(one.config.data).fingerprint)
+    )
+    if found.status == Status.DAMAGED:
+        log.warning("%s; it is made anew", found.damage)
+    elif found.damage:
+        raise found.damage
+    elif found.status == Status.OTHER_DATA:
+        recorded = found.result.data.get("fingerprint") if found.result else None
+        if said := incomparable(recorded):
+            raise UsageError(f"{run_dir}: {said}; choose another hydra.run.dir to train it again")
+        raise UsageError(
+            f"{run_dir}: holds the result of this run on other data (fingerprint {recorded}); "
+            "choose another hydra.run.dir, or put those data back"
+        )
+    return found.done
+
+
+def refuse_to_replace(run_dir: Path, settled: Settled) -> None:
+    """A result that an earlier dlrun made of this config stays, also where its checkpoints are gone."""
+    result = read_result(run_dir)
+    if result is not None and result.status == Status.COMPLETED and result.hash in earlier_identities(settled.config):
+        raise UsageError(
+            f"{run_dir}: holds the result of an earlier dlrun ({result.hash}, now this run is {settled.hash}) and no "
+            "checkpoint to go on from; choose another hydra.run.dir to train it again"
+        )
