@@ -7,7 +7,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "src" / "dlrun"
 FLOORS = [
     {"drawing", "errors", "extras", "git", "linux", "locks", "randomness", "statistics", "text"},
-    {"config", "environment", "files", "output", "spread"},
+    {"config", "environment", "files", "output"},
     {"data", "models", "store"},
     {"optim", "records"},
     {"tables", "training"},

@@ -136,22 +136,26 @@ CIFAR10 = CatalogueEntry(
     },
 )
 
+FINE = """\
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
+forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
+mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
+willow_tree wolf woman worm
+"""
+COARSE = """\
+aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices household_furniture
+insects large_carnivores large_man-made_outdoor_things large_natural_outdoor_scenes large_omnivores_and_herbivores
+medium_mammals non-insect_invertebrates people reptiles small_mammals trees vehicles_1 vehicles_2
+"""
+
 CIFAR100 = CatalogueEntry(
     title="CIFAR-100, a hundred kinds of objects in colour",
     format="cifar",
     shape=(3, 32, 32),
-    classes=tuple(
-        (
-            "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly "
-            "camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup "
-            "dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower "
-            "leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid "
-            "otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray "
-            "road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar "
-            "sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle "
-            "wardrobe whale willow_tree wolf woman worm"
-        ).split()
-    ),
+    classes=tuple(FINE.split()),
     mean=(0.5071, 0.4865, 0.4409),
     std=(0.2673, 0.2564, 0.2762),
     pictures=(50_000, 10_000),
@@ -161,14 +165,7 @@ CIFAR100 = CatalogueEntry(
     members={"train": "16019d7e3df5f24257cddd939b257f8d", "test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
 )
 
-CIFAR100_COARSE = tuple(
-    (
-        "aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices "
-        "household_furniture insects large_carnivores large_man-made_outdoor_things "
-        "large_natural_outdoor_scenes large_omnivores_and_herbivores medium_mammals non-insect_invertebrates "
-        "people reptiles small_mammals trees vehicles_1 vehicles_2"
-    ).split()
-)
+CIFAR100_COARSE = tuple(COARSE.split())
 """The names of CIFAR-100's 20 superclasses."""
 
 ASL = CatalogueEntry(

@@ -76,7 +76,7 @@ def _turned_round(pixels: npt.NDArray[np.uint8], rim: Sequence[float]) -> Fitted
     usual = polarity(rim)
     if len(pixels) != 1 or not usual:
         return Fitted(pixels, False, "")
-    found = DARK_ON_LIGHT if brightness_of_rims(pixels[None])[0] > 0.5 else LIGHT_ON_DARK
+    found = DARK_ON_LIGHT if brightness_of_rims(pixels[None])[0, 0] > 0.5 else LIGHT_ON_DARK
     wrong = found != usual
     return Fitted(255 - pixels if wrong else pixels, wrong, found)
 

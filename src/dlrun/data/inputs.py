@@ -5,17 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from dlrun.data.dataset import Dataset
-from dlrun.data.rim import range_of_rims
+from dlrun.data.rim import mean_rim, range_of_rims
 from dlrun.errors import DataError
 
 MOST_VALUES = 3 << 26
 """Of one picture: as many as the largest file that is read has, in colour."""
 
-BORDER_IMAGES = 2000
 FIELDS = ("classes", "shape", "mean", "std", "border")
 
 
@@ -51,7 +47,7 @@ class Inputs:
             "shape": images.shape[1:],
             "mean": dataset.mean,
             "std": dataset.std,
-            "border": _border(images),
+            "border": mean_rim(images.cpu().numpy()),
             "rim": rim,
         }
         try:
@@ -102,10 +98,3 @@ def _is_finite(value: Any) -> bool:
         return math.isfinite(float(value))
     except (TypeError, ValueError, OverflowError):
         return False
-
-
-def _border(images: Tensor) -> tuple[float, ...]:
-    some = images[:: max(1, len(images) // BORDER_IMAGES)]
-    rows, columns = some[:, :, [0, -1]].flatten(2), some[:, :, 1:-1][..., [0, -1]].flatten(2)
-    means: Sequence[float] = (torch.cat([rows, columns], dim=2).float() / 255).mean(dim=(0, 2)).tolist()
-    return tuple(means)

@@ -11,7 +11,7 @@ from dlrun.config.overrides import hydra_value
 from dlrun.output import Column, Table, column, counted, plain_text
 from dlrun.records.files import RecordLine
 from dlrun.records.record import Record
-from dlrun.spread import SeedMean
+from dlrun.statistics import SeedMean
 
 MOST = 20
 """Disagreements that are written out."""

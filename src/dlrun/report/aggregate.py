@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dlrun.sinks.event_file import EventFile
-from dlrun.spread import SeedMean
+from dlrun.statistics import SeedMean
 from dlrun.store.history import read_history
 
 CURVES = {"mean": 0.0, "mean+std": 1.0, "mean-std": -1.0}

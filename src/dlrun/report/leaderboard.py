@@ -13,8 +13,7 @@ from dlrun.config.schema import Checkpoint, Config, Sweep
 from dlrun.data.facts import images_in
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.output import Column, Fields, Table, column, duration, plain_text
-from dlrun.spread import SeedMean
-from dlrun.statistics import LEVEL, Measured, Runs, jitter, pair, spread
+from dlrun.statistics import LEVEL, Measured, Runs, SeedMean, jitter, pair, spread
 from dlrun.store.scan import Run
 from dlrun.store.status import WRITTEN, Status
 

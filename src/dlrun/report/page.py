@@ -27,7 +27,7 @@ from dlrun.report.embedded import pictures
 from dlrun.report.page_tables import Sheet, sheet_of
 from dlrun.report.published import compared, further
 from dlrun.report.tiles import LabelledRuns, accuracies, tiles
-from dlrun.spread import SeedMean
+from dlrun.statistics import SeedMean
 from dlrun.store.scan import Run
 from dlrun.tables.compare import Comparison
 from dlrun.tables.render import rows_table

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlrun.output import counted, duration
-from dlrun.spread import SeedMean
+from dlrun.statistics import SeedMean
 from dlrun.store.scan import Run
 from dlrun.store.status import Status
 from dlrun.tables.compare import NOT_COMPARABLE, Comparison
