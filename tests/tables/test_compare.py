@@ -12,6 +12,7 @@ from helpers import result_of_a_run
 
 from dlrun.config.settled import settle
 from dlrun.statistics import satterthwaite, t_above, t_quantile
+from dlrun.store.result import Result
 from dlrun.tables import table as tables
 from dlrun.tables.compare import UNCONFIRMED, compare
 from dlrun.tables.planned import find, plan
@@ -476,6 +477,30 @@ def test_readings_without_runs_are_named(courses):
     alone = compare(courses, courses.rows, find(plan(courses, courses.rows[:2], 3)))
     assert "without a completed run are sixty-four (1 row)" in render(alone, "text")
     assert alone.readings[0].best is None
+
+
+def test_rows_that_no_quicker_one_beats_stand_by_time(courses):
+    ends = {16: (0.9, 60), 32: (0.8, 90), 64: (0.95, 120)}
+    for one in plan(courses, courses.rows, 3):
+        accuracy, seconds = ends[one.config.batch_size]
+        write(one, accuracy + 0.001 * one.seed)
+        result = Result.read(one.folder)
+        dataclasses.replace(result, seconds={"total": float(seconds + one.seed)}).write(one.folder)
+    # a reading of another row's number is no recipe of its own
+    assert compared(courses).recipes == ()
+    table = dataclasses.replace(
+        courses, rows=(*courses.rows[:2], dataclasses.replace(courses.rows[2], reading_of=None))
+    )
+    found = compare(table, table.rows, find(plan(table, table.rows, 3))).recipes
+    assert [(one.label, one.seconds, one.n) for one in found] == [("printed", 61, 3), ("open as well", 121, 3)]
+    assert found[0].chance is None
+    assert found[1].chance > 0.99
+    text = render(compare(table, table.rows, find(plan(table, table.rows, 3))), "md")
+    assert "| 2.0 | open as well | 10 | 0.9510 | 3 | 1.00 |" in text
+
+
+def test_a_lesson_shows_the_printed_difference(rich):
+    assert [one.published for one in compared(rich).lessons] == pytest.approx([0.0, 0.002, 0.0])
 
 
 # --- formats ----------------------------------------------------------------------------------------------

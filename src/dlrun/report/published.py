@@ -4,7 +4,7 @@ from dlrun.output import Table
 from dlrun.report.dots import Dots
 from dlrun.report.page_tables import Sheet, sheet_of
 from dlrun.tables.compare import Comparison
-from dlrun.tables.render import curves_table, lessons_table, readings_table, rows_table
+from dlrun.tables.render import curves_table, lessons_table, readings_table, recipes_table, rows_table
 
 
 def compared(comparison: Comparison, id: str = "board", title: str = "Published and measured") -> Sheet:
@@ -25,7 +25,11 @@ def further(comparison: Comparison, prefix: str = "") -> list[Sheet]:
         found.append(sheet_of(f"{prefix}epochs", "Epoch by epoch", curves_table(comparison), header=1))
     for one in comparison.readings:
         found.append(sheet_of(f"{prefix}readings-{one.table}", f"Readings of {one.table}", readings_table(one)))
-    return [*found, *([_lessons(comparison, prefix)] if comparison.lessons else [])]
+    if comparison.lessons:
+        found.append(_lessons(comparison, prefix))
+    if comparison.recipes:
+        found.append(sheet_of(f"{prefix}recipes", "By time", recipes_table(comparison), header=1))
+    return found
 
 
 def _lessons(comparison: Comparison, prefix: str) -> Sheet:

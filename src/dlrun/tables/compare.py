@@ -122,6 +122,8 @@ class LessonLine:
     margin: float
     """Of `not better`."""
     n: tuple[int, int]
+    published: float | None
+    """The difference in print."""
     difference: float | None
     error: float | None
     """Standard error of the difference."""
@@ -131,6 +133,22 @@ class LessonLine:
     """That the next run of the first beats the next run of the second."""
     outcome: str
     """`holds`, `contradicted`, `open`, or `the same runs`."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A row that no quicker one beats."""
+
+    row: int
+    label: str
+    epochs: int
+    seconds: float
+    """Mean time of a whole run."""
+    n: int
+    mean: float
+    digits: int
+    chance: float | None
+    """That its next run beats the next run of the recipe before it; None of the first."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +167,8 @@ class Comparison:
     """The user's overrides, where they make a row another experiment than the published one."""
     lines: tuple[RowLine, ...]
     lessons: tuple[LessonLine, ...]
+    recipes: tuple[Recipe, ...]
+    """By time, the quickest first; none where one row is the quickest and the best."""
     readings: tuple[RowBlock, ...]
     """Of rows that name their reading."""
     foot: arithmetic.Foot | None
@@ -199,6 +219,7 @@ def compare(
         changes=tuple(own) if changed else (),
         lines=tuple(_line(table, entry, adjusted.get(id(entry)), confirmed) for entry in entries),
         lessons=_lessons(table, rows, by_row),
+        recipes=_recipes(table, main, by_row),
         readings=_readings(entries),
         foot=arithmetic.foot(_once(main)),
         rank=arithmetic.rank(
@@ -564,6 +585,37 @@ def _once(entries: Sequence[_Entry]) -> list[arithmetic.Judged]:
     return found
 
 
+# --- recipes ----------------------------------------------------------------------------------------------
+
+
+def _recipes(
+    table: PublishedTable, entries: Sequence[_Entry], by_row: dict[Reference, list[Found]]
+) -> tuple[Recipe, ...]:
+    """The rows that no quicker row beats, experiments that several rows share once."""
+    measured: dict[tuple[str, ...], tuple[float, _Entry, arithmetic.Measured]] = {}
+    for entry in entries:
+        runs = _in_lesson(table, entry.row, by_row[_reference(entry.row)])
+        seconds = _mean([one.result.seconds["total"] for one in entry.found if _is_timed(one) and one.result])
+        if runs and seconds:
+            measured.setdefault(entry.row.overrides, (seconds, entry, runs))
+    found: list[Recipe] = []
+    before: arithmetic.Measured | None = None
+    for seconds, entry, runs in sorted(measured.values(), key=lambda one: (one[0], -one[2].runs.mean)):
+        if before and runs.runs.mean <= before.runs.mean:
+            continue
+        row, chance = entry.row, arithmetic.pair(runs, before).chance if before else None
+        epochs = entry.found[0].planned.config.epochs
+        found.append(
+            Recipe(row.number, row.label, epochs, seconds, len(entry.measured), runs.runs.mean, row.digits, chance)
+        )
+        before = runs
+    return tuple(found) if len(found) > 1 else ()
+
+
+def _is_timed(found: Found) -> bool:
+    return found.status == Status.COMPLETED and found.result is not None and "total" in found.result.seconds
+
+
 # --- readings ---------------------------------------------------------------------------------------------
 
 
@@ -639,7 +691,7 @@ def _lessons(
         )
     )
     return tuple(
-        _lesson_line(table, lesson, by_row, pairs.get(place), adjusted.get(place))
+        _lesson_line(table, lesson, by_row, pairs.get(place), adjusted.get(place), _in_print(table, lesson, asked))
         for place, lesson in enumerate(table.lessons)
         if lesson in kept
     )
@@ -656,12 +708,19 @@ def _in_lesson(table: PublishedTable, row: Row, found: Sequence[Found]) -> arith
     return arithmetic.Measured(runs, arithmetic.spread(runs, number))
 
 
+def _in_print(table: PublishedTable, lesson: Lesson, rows: dict[Reference, Row]) -> float | None:
+    """The difference of the printed numbers; None where one of them is not printed."""
+    first, second = (getattr(rows[reference].published, table.metric) for reference in lesson.rows)
+    return None if first is None or second is None else first - second
+
+
 def _lesson_line(
     table: PublishedTable,
     lesson: Lesson,
     by_row: dict[Reference, list[Found]],
     found: arithmetic.Pair | None,
     p: float | None,
+    in_print: float | None,
 ) -> LessonLine:
     counts = [
         len(_measured([one for one in by_row[ref] if one.status == Status.COMPLETED], table.metric))
@@ -677,6 +736,7 @@ def _lesson_line(
         direction=lesson.direction,
         margin=lesson.margin,
         n=(counts[0], counts[1]),
+        published=in_print,
         difference=found.difference if found else None,
         error=_finite(found.error) if found else None,
         p=p if found else None,

@@ -18,7 +18,7 @@ VERDICTS = ("reproduced", "close", "differs", "undecided")
 OUTCOMES = ("holds", "contradicted", "open", "the same runs")
 SHORT = ("row", "published", "measured", "n", "half-width (points)", "verdict")
 """Columns of a table that fit on a page with all tables."""
-SHORT_LESSON = ("lesson", "difference (points)", "n", "p", "outcome")
+SHORT_LESSON = ("lesson", "published (points)", "difference (points)", "n", "p", "outcome")
 REACH = 3
 """Half-widths to either side that the plot shows."""
 STEPS = 8

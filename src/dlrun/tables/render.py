@@ -37,7 +37,23 @@ def further_tables(comparison: Comparison) -> dict[str, Table]:
         found[f"Readings of {block.table}"] = readings_table(block)
     if comparison.lessons:
         found["Lessons"] = lessons_table(comparison)
+    if comparison.recipes:
+        found["By time"] = recipes_table(comparison)
     return found
+
+
+def recipes_table(comparison: Comparison) -> Table:
+    """A record for every row that no quicker one beats."""
+    columns = [
+        Column("minutes", lambda record: f"{record['seconds'] / 60:.1f}", ("seconds",), right=True),
+        column("no quicker row beats", "label"),
+        column("epochs", right=True),
+        Column("measured", lambda record: _fraction(record["mean"], record["digits"]), ("mean",), right=True),
+        column("n", right=True),
+        Column("P(better than the one above)", lambda record: _fraction(record["chance"], 2), ("chance",), right=True),
+    ]
+    notes = ["Minutes of a whole run on the machines named above, whatever else they did."]
+    return Table(columns, [dataclasses.asdict(one) for one in comparison.recipes], notes=notes)
 
 
 def rows_table(comparison: Comparison, readings: bool = False) -> Table:
@@ -53,6 +69,7 @@ def lessons_table(comparison: Comparison) -> Table:
     columns = [
         column("lesson", "claim"),
         Column("means", _claimed, ("first", "direction", "second", "margin")),
+        Column("published (points)", lambda record: _points(record["published"]), ("published",), right=True),
         Column("difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True),
         Column("standard error", lambda record: _points(record["error"], sign=""), ("error",), right=True),
         Column("n", lambda record: _counts(record["n"]), ("n",), right=True),
