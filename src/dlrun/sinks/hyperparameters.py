@@ -12,7 +12,7 @@ from dlrun.config.schema import Config, plain
 FIRST = ("model", "optimizer", "lr", "batch_size", "seed")
 """The columns that are shown at first."""
 
-METRICS = (
+HPARAM_METRICS = (
     ("test", "accuracy/epoch"),
     ("test", "loss/epoch"),
     ("train", "accuracy/epoch"),

@@ -19,7 +19,7 @@ from dlrun.data.samples import augmented, how_many_on_sheet, through_classes
 from dlrun.randomness import undisturbed_random
 from dlrun.sinks.event_file import EventFile
 from dlrun.sinks.histograms import epochs_to_log, in_buckets, tagged
-from dlrun.sinks.hyperparameters import FIRST, METRICS
+from dlrun.sinks.hyperparameters import FIRST, HPARAM_METRICS
 from dlrun.sinks.mistakes import mistakes_sheet
 from dlrun.sinks.network_graph import graph_of
 from dlrun.training.evaluation import Predictions, precision_and_recall
@@ -72,7 +72,7 @@ class TensorBoard:
         self.train = self._opened(self.folder / "train", self.state.epoch if resumed else None)
         self.evaluated = self._opened(self.folder / self.split, self.state.epoch if resumed else None)
         self.test = self.evaluated if self.split == "test" else self._opened(self.folder / "test", None)
-        self.run.hyperparameters(self.folder.parent.name, self.subject.hyperparameters, METRICS, FIRST)
+        self.run.hyperparameters(self.folder.parent.name, self.subject.hyperparameters, HPARAM_METRICS, FIRST)
         self.run.text("run", self.subject.about, 0)
         if self.full and not resumed:
             self._samples()
