@@ -1,5 +1,6 @@
 """What Linux alone offers stands in one module; memory that tensors give back."""
 
+import os
 import platform
 import re
 import subprocess
@@ -30,3 +31,20 @@ def test_tensors_lie_where_freed_memory_is_kept_unless_they_are_huge() -> None:
 def test_nothing_else_knows_what_linux_alone_offers() -> None:
     knowing = {path.stem for path in SOURCE.rglob("*.py") if re.search(ONLY_LINUX, path.read_text())}
     assert knowing == {"linux", "server"}  # the server is what forks, and is started nowhere else
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another OpenMP")
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "None")],
+)
+def test_waiting_threads_are_bounded_before_torch_is_loaded(given: dict[str, str], found: str) -> None:
+    code = (
+        "import os, sys; from dlrun.cli import main; main(['--version']); "
+        "print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    )
+    plain = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**plain, **given}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == f"{found} False"

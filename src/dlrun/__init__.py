@@ -28,6 +28,8 @@ def run(*overrides: str) -> "Result":
     Raises:
         dlrun.errors.DlrunError: What the command would print; its subclasses tell mistakes from failures.
     """
+    from dlrun.linux import bound_spinning
     from dlrun.verbs.train import train_typed
 
+    bound_spinning()
     return train_typed(overrides)

@@ -10,6 +10,7 @@ from typing import TextIO
 from dlrun import __version__
 from dlrun.config.groups import GROUPS
 from dlrun.errors import DlrunError, UsageError, did_you_mean, is_out_of_memory
+from dlrun.linux import bound_spinning
 from dlrun.text import VisibleFormatter, visible_lines
 from dlrun.training.signals import ctrl_c_ends
 from dlrun.verbs import VERBS
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     _prepare_streams()
     _warn_on_stderr()
+    bound_spinning()
     try:
         with ctrl_c_ends():
             return _dispatch(words)

@@ -18,6 +18,8 @@ PR_SET_PDEATHSIG = 1
 """A number of prctl(2)."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's mallopt(3)."""
+SPINS = 2000
+"""Looks of a waiting thread: with 100 the threads sleep between two operations, with 10,000 a busy machine crawls."""
 LARGEST_KEPT = 32 * 1024 * 1024
 """Bytes, the most that glibc takes. Of larger tensors it would keep several before it uses one again."""
 
@@ -41,6 +43,18 @@ def cpu_model() -> str:
     if "CPU implementer" in first:
         return f"implementer {first['CPU implementer']} part {first.get('CPU part')}"
     return platform.processor() or platform.machine()
+
+
+def bound_spinning() -> None:
+    """Let waiting threads of PyTorch look for work a bounded number of times before they sleep.
+
+    On a machine that does anything else they would take the cores from the very threads that they wait for, and an
+    epoch would take up to thirty times as long; on an idle one the bound costs nothing (`benchmarks/busy.py`). GNU's
+    OpenMP, which PyTorch's builds for Linux bring, reads it when PyTorch is loaded. What the user's environment says
+    stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
 
 
 def die_with(parent: int, number: int = 9) -> None:
