@@ -473,6 +473,11 @@ def test_readings_are_judged_by_all_that_is_printed(courses):
     assert json.loads(render(compared(courses), "json"))["readings"][0]["best"] == "thirty-two"
 
 
+def test_what_counts_from_three_runs_on_is_named(courses):
+    assert "Also printed, and counted from three runs on: train accuracy." in render(compared(courses, 2), "text")
+    assert "counted from three runs on" not in render(compared(courses, 3), "text")
+
+
 def test_readings_without_runs_are_named(courses):
     alone = compare(courses, courses.rows, find(plan(courses, courses.rows[:2], 3)))
     assert "without a completed run are sixty-four (1 row)" in render(alone, "text")

@@ -650,15 +650,16 @@ def _held(entry: _Entry) -> Held:
                 found = arithmetic.plain(values, _printed_beside(entry, name)) if values else None
                 if found and found.log_likelihood is not None:
                     likelihoods[name] = found.log_likelihood
-    row = entry.row
+    row, n = entry.row, len(entry.measured)
     return Held(
         label=row.label,
-        n=len(entry.measured),
+        n=n,
         mean=judged.runs.mean if judged else None,
         difference=judged.difference if judged else None,
         log_likelihood=likelihoods,
         reaches=judged.reached if judged else None,
         main=row.printed_in in (row.same_as, Reference(row.table, row.label)),
+        uncounted=tuple(name for name in PLAIN if _is_printed(entry.published, name)) if 0 < n < 3 else (),
     )
 
 

@@ -25,6 +25,8 @@ class Held:
     """Whether it comes within the margin of the printed number; None: not measured."""
     main: bool = False
     """Whether it is the main reading."""
+    uncounted: tuple[str, ...] = ()
+    """What else is printed and does not count yet: there are fewer than three runs."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,10 @@ def sentences(found: RowBlock) -> list[str]:
         if len(found.sums) > 1:
             first = max(found.sums, key=found.sums.__getitem__)
             said.append(f"So far, over {len(found.counted)} of {len(found.rows)} rows, {first} is the likeliest.")
+    uncounted = {name for row in found.rows for held in row.readings.values() for name in held.uncounted}
+    if uncounted:
+        names = ", ".join(name.replace("_", " ") for name in sorted(uncounted))
+        said.append(f"Also printed, and counted from three runs on: {names}.")
     if unreached := [row.label for row in found.rows if row.unreached]:
         said.append(f"No reading reaches {'; '.join(unreached)}: the source's words do not determine it.")
     return said
