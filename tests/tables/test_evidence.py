@@ -131,6 +131,23 @@ def test_a_row_takes_its_own_precision_alone_unless_the_table_says_otherwise(tab
     assert (line.measured, line.precision) == ({7: 0.8}, None)
 
 
+def test_the_first_precision_that_has_results_fills_a_row_whatever_auto_is_here(table):
+    """On a GPU `auto` is bfloat16, and a row took that before float32."""
+    records = [
+        record_of_a_run(config_of(table, 1, 0, precision=name), [0.5, accuracy], precision=name)
+        for name, accuracy in (("bfloat16", 0.7), ("float32", 0.9))
+    ]
+    Path("configs/table/mine.yaml").write_text(
+        TABLE.replace("precision: float32", "precision: bfloat16") + "precisions: [float32, bfloat16]\n"
+    )
+    on_a_gpu = tables.load("mine")
+    line = lines_of(on_a_gpu, [write("a.jsonl", records)]).lines[0]
+    assert (line.measured, line.precision) == ({0: 0.9}, None)
+    line = lines_of(on_a_gpu, [write("a.jsonl", records[:1])]).lines[0]
+    assert (line.measured, line.precision) == ({0: 0.7}, "bfloat16")
+    assert sum(line.statuses.values()) == 3
+
+
 def test_results_on_other_data_are_not_mixed_in(table):
     usual = [record_of_a_run(config_of(table, 1, seed), [0.5, 0.9]) for seed in (0, 1)]
     other = {"name": "synthetic", "fingerprint": "ff", "verified": True}

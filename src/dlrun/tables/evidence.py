@@ -48,7 +48,7 @@ def pool(
     found: dict[str, list[Kept]] = defaultdict(list)
     rows = {one.row.number: one for one in planned}.values()
     wanted: dict[str, dict[str, Settled]] = defaultdict(dict)
-    for one in (other for row in rows for other in (row, *_others(row, precisions))):
+    for one in (other for row in rows for other in _in_each(row, precisions)):
         wanted[any_length(one.config)][one.settled.place] = one.settled
     for line in read(files):
         key = line.record.any_length
@@ -74,7 +74,7 @@ def gather(
 ) -> list[Found]:
     """What is there for planned runs: at least one `Found` each, several where a seed has several results.
 
-    A row takes its own precision if there is any result in it, else the next of `precisions` that has one. A record
+    A row takes the first of `precisions` that has a result, whatever `auto` comes to on this machine. A record
     of just so many epochs goes before the beginning of a longer one.
 
     Args:
@@ -84,31 +84,37 @@ def gather(
         UsageError: A `result.json` is damaged.
     """
     further = [*planned, *(_more_seeds(planned, records, precisions) if more else ())]
-    found = _look(further, records)
-    for number in range(1, len(precisions)):
-        lacking = [one for one in further if one.row.number not in _filled(found)]
-        others = [other for one in lacking for other in _others(one, precisions[: number + 1])[-1:]]
-        looked = _look(others, records)
+    found: list[Found] = []
+    empty: list[Found] = []
+    for number in range(max(1, len(precisions))):
+        rows = _filled(found)
+        each = [_in_each(one, precisions) for one in further if one.row.number not in rows]
+        looked = _look([several[number] for several in each if number < len(several)], records)
         rows = _filled(looked)
-        found = [one for one in found if one.planned.row.number not in rows]
         found += [one for one in looked if one.planned.row.number in rows]
+        empty += [one for one in looked if one.planned in further]
+    rows = _filled(found)
+    found += [one for one in empty if one.planned.row.number not in rows]
+    places = {(one.row.number, one.seed): place for place, one in enumerate(further)}
+    found.sort(key=lambda one: places[one.planned.row.number, one.planned.seed])
     asked = {(one.row.number, one.seed) for one in planned}
     return [
         one for one in found if one.status == Status.COMPLETED or (one.planned.row.number, one.planned.seed) in asked
     ]
 
 
-def _others(planned: Planned, precisions: Sequence[str]) -> list[Planned]:
-    """The run in each precision that comes after its own."""
+def _in_each(planned: Planned, precisions: Sequence[str]) -> list[Planned]:
+    """The run in each precision that may fill its row; where its own is none of them, that alone."""
     own = planned.config.precision
-    later = precisions[precisions.index(own) + 1 :] if own in precisions else ()
-    return [in_precision(planned, name) for name in later]
+    if own not in precisions:
+        return [planned]
+    return [planned if name == own else in_precision(planned, name) for name in precisions]
 
 
 def _more_seeds(planned: Sequence[Planned], records: Pool, precisions: Sequence[str]) -> Iterable[Planned]:
     asked = {(one.row.number, one.seed) for one in planned}
     for row in {one.row.number: one for one in planned}.values():
-        kinds = [any_length(one.config) for one in (row, *_others(row, precisions))]
+        kinds = [any_length(one.config) for one in _in_each(row, precisions)]
         seeds = {kept.record.result.seed for kind in kinds for kept in records.get(kind, ())}
         for seed in sorted(seeds):
             if (row.row.number, seed) not in asked:

@@ -23,7 +23,7 @@ from dlrun.sweeps.fingerprints import reading_data
 from dlrun.tables.compare import compare, precise
 from dlrun.tables.evidence import Pool, gather, pool
 from dlrun.tables.parameters import check_parameters
-from dlrun.tables.planned import MOST_SEEDS, QUICK, Found, Planned, plan, seeds_typed
+from dlrun.tables.planned import MOST_SEEDS, QUICK, Found, Planned, in_precision, plan, seeds_typed
 from dlrun.tables.render import render
 from dlrun.tables.table import PublishedTable, Row, available, choose, load
 from dlrun.text import visible
@@ -280,19 +280,26 @@ def to_run(asked: Request) -> list["Job"]:
     done = [one for one in asked.found() if one.status == Status.COMPLETED]
     filled = {(one.planned.row.number, one.planned.seed) for one in done}
     on_disk = {one.folder for one in done}
-    lacking = [one for one in asked.planned if (one.row.number, one.seed) not in filled]
+    precisions = {one.planned.row.number: one.planned.config.precision for one in done}
+    planned = [_in(one, precisions.get(one.row.number)) for one in asked.planned]
+    lacking = [one for one in planned if (one.row.number, one.seed) not in filled]
     for one in lacking:
         _refuse_foreign(one)
     for config in {one.row.number: one.config for one in lacking}.values():
         check(config)
     check_parameters(asked.table, lacking)
-    wanted = [one for one in asked.planned if one in lacking or one.folder in on_disk]
+    wanted = [one for one in planned if one in lacking or one.folder in on_disk]
     # Rows that compute the same share their runs: the first of them gives the name.
     once: dict[Path, Planned] = {}
     for one in wanted:
         once.setdefault(one.folder, one)
     ordered = sorted(once.values(), key=lambda one: one.seed)
     return [Job(one.overrides, one.folder, one.settled, one.name) for one in ordered]
+
+
+def _in(planned: Planned, precision: str | None) -> Planned:
+    """The run in the precision that fills its row already: seeds of two would not count together."""
+    return planned if precision in (None, planned.config.precision) else in_precision(planned, precision)
 
 
 def _refuse_foreign(planned: Planned) -> None:
