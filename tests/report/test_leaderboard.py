@@ -80,6 +80,11 @@ def test_ties_are_marked_where_runs_cannot_be_told_apart(run: Make, tmp_path: Pa
         run("batch_size=128", f"seed={seed}", accuracy=0.50 + noise)
     assert [text[:2] for text in shown(table(tmp_path), "test accuracy")] == ["0.", "≈ ", "0."]
     assert "not told apart from the best" in table(tmp_path).notes[0]
+    single = "A single run of fewer than ten epochs says nothing of how far another would lie (seed=0,1,2 tells)."
+    assert single not in table(tmp_path).notes
+    run("batch_size=256", accuracy=0.60)
+    assert [text[:2] for text in shown(table(tmp_path), "test accuracy")] == ["0.", "≈ ", "0.", "0."]
+    assert single in table(tmp_path).notes, "neither a tie nor a difference, as docs/verdicts.md has it"
 
 
 def test_running_failed_and_interrupted_runs_are_shown(run: Make, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from dlrun.config.schema import Checkpoint, Config, Sweep
 from dlrun.data.facts import images_in
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.output import Column, Fields, Table, column, duration, plain_text
-from dlrun.statistics import LEVEL, Measured, Runs, SeedMean, jitter, pair, spread
+from dlrun.statistics import LEVEL, Measured, Pair, Runs, SeedMean, jitter, pair, spread
 from dlrun.store.scan import Run
 from dlrun.store.status import WRITTEN, Status
 
@@ -174,14 +174,14 @@ def _record(group: Group, tied: bool) -> dict[str, Any]:
     }
 
 
-def _tied(group: Group, best: Measured | None) -> bool:
-    """Whether the two can't be told apart (Welch's test on moderated variances at 5 %)."""
+def _against(group: Group, best: Measured | None) -> Pair | None:
+    """The two compared, if anything can be said (Welch's test on moderated variances)."""
     if best is None or group.accuracy is None:
-        return False
+        return None
     own = _measured(group)
     # Single runs on a test set of unknown size say nothing of their spread.
     known = any(math.isfinite(one.spread.variance) for one in (own, best))
-    return known and pair(own, best).p > LEVEL
+    return pair(own, best) if known else None
 
 
 def _measured(group: Group) -> Measured:
@@ -278,12 +278,13 @@ def leaderboard(
     groups = [group for group in grouped(runs) if not (hide_failed and _is_lost(group))]
     best = max((group for group in groups if group.accuracy), key=_mean_accuracy, default=None)
     against = _measured(best) if best and best.accuracy else None
-    records = [_record(group, group is not best and _tied(group, against)) for group in groups]
+    pairs = [None if group is best else _against(group, against) for group in groups]
+    records = [_record(group, one is not None and one.p > LEVEL) for group, one in zip(groups, pairs, strict=True)]
     known = list(dict.fromkeys(name for group in groups for name in group.fields))
     chosen = [_named(name, known) for name in columns] or _usual(varying(groups), records)
     if only_changed:
         chosen = [name for name in chosen if len({json.dumps(record.get(name)) for record in records}) > 1]
-    return Table(_columns(chosen, known), _sorted(records, sort, known), notes=_notes(records, groups))
+    return Table(_columns(chosen, known), _sorted(records, sort, known), notes=_notes(records, groups, pairs))
 
 
 def _is_lost(group: Group) -> bool:
@@ -331,12 +332,16 @@ def _order(value: Any) -> tuple[bool, float, str]:
     return (not is_number, float(value) if is_number else 0.0, "" if is_number else plain_text(value))
 
 
-def _notes(records: Sequence[Fields], groups: Sequence[Group]) -> list[str]:
+def _notes(records: Sequence[Fields], groups: Sequence[Group], pairs: Sequence[Pair | None]) -> list[str]:
     notes = []
     if any(record["tied_with_best"] for record in records):
         notes.append("≈ not told apart from the best (Welch's test at 5 %)")
     if len(groups) > 1 and all(group.accuracy is None or group.accuracy.std is None for group in groups):
         notes.append("One seed each: small differences may be chance (seed=0,1,2 tells).")
+    elif any(one.blind and one.p <= LEVEL for one in pairs if one):
+        notes.append(
+            "A single run of fewer than ten epochs says nothing of how far another would lie (seed=0,1,2 tells)."
+        )
     if any(record["selected_on"] == "test" for record in records):
         notes.append("The best epoch was picked on the test set, so its accuracy flatters.")
     return notes + repeated(groups)
