@@ -182,6 +182,24 @@ def test_what_a_strangers_folder_refers_to_is_not_looked_up(
     (left / "killed/run.log").unlink(missing_ok=True)
     (left / "killed/run.log").symlink_to(outside)
     assert "run.log: a symbolic link; nothing is written through it" in said("resume", "killed", status=2)
+    sweep = [
+        "-m",
+        "model=fc_64",
+        "data=synthetic",
+        "epochs=1",
+        "seed=0,1",
+        "device=cpu",
+        "threads=1",
+        "tensorboard=off",
+    ]
+    said(*sweep, "sweep.name=s")
+    (run_dir,) = (left / "outputs" / "sweeps" / "s").glob("seed0-*")
+    (run_dir / "result.json").unlink()
+    for name in ("run.log", ".lock", ".claim"):
+        (run_dir / name).rename(left / "aside")
+        (run_dir / name).symlink_to(outside)
+        assert f"{name}: a symbolic link; nothing is written through it" in said(*sweep, "sweep.name=s", status=2)
+        (left / "aside").replace(run_dir / name)
     assert outside.read_text() == "mine"
     for change in ("choices.model=3", "choices.model=fc_512"):
         assert f"{change}: choices only say what was chosen" in said("resume", "complete", change, status=2)

@@ -62,8 +62,12 @@ def take(path: Path) -> Lock | None:
     """The lock on a file in a run's folder, or None if another process has it.
 
     Raises:
-        UsageError: The folder can't be written or locked.
+        UsageError: The folder can't be written or locked, or a file that would be written to is a link, which in a
+            stranger's folder may lead anywhere.
     """
+    for link in (path, path.with_name("run.log")):
+        if link.is_symlink():
+            raise UsageError(f"{link}: a symbolic link; nothing is written through it. Delete it")
     lock = Lock(path)
     try:
         return lock if lock.take() else None
@@ -279,13 +283,7 @@ class _LogFile(logging.FileHandler):
 
 @contextlib.contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """Append what dlrun logs to a file, with times.
-
-    Raises:
-        UsageError: It is a link, which in a stranger's folder may lead anywhere.
-    """
-    if path.is_symlink():
-        raise UsageError(f"{path}: a symbolic link; nothing is written through it. Delete it")
+    """Append what dlrun logs to a file, with times."""
     logger = logging.getLogger("dlrun")
     handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(message)s"))
