@@ -210,9 +210,9 @@ def test_two_thousand_runs_in_seconds(tmp_path: Path) -> None:
         hash = identity(parse(values))
         text = result_of_a_run(hash=hash, seed=number % 50, test={"loss": 0.1, "accuracy": 0.9 + number / 1e6})
         (folder / "result.json").write_text(_json(text))
-    started = time.perf_counter()
+    started = time.process_time()
     found = table(tmp_path)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     assert len(found.records) == 40
     assert {record["n"] for record in found.records} == {50}
     assert seconds < 5
