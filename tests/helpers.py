@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import logging
 import os
 import re
 import struct
@@ -35,15 +34,11 @@ def heard(*words: str) -> tuple[int, str, str]:
     from dlrun import cli
 
     stdout, stderr = io.StringIO(), io.StringIO()
-    root = logging.getLogger()
-    handlers = list(root.handlers)
     try:
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             status = cli.main(list(words))
     except SystemExit as error:  # argparse
         status = int(error.code or 0)
-    finally:
-        root.handlers = handlers  # each call adds one, for a stream that is gone
     assert "Traceback" not in stdout.getvalue() + stderr.getvalue()
     return status, stdout.getvalue(), stderr.getvalue()
 

@@ -1,5 +1,6 @@
 """The command line: the first word is a verb, or everything is Hydra's; errors become sentences."""
 
+import contextlib
 import importlib
 import io
 import logging
@@ -71,13 +72,24 @@ def _nowhere(number: int) -> TextIO:
     return open(number, "w" if number else "r", encoding="utf-8")
 
 
+class _Warnings(logging.Handler):
+    """Prints warnings on what is standard error at that moment; tracebacks are for run.log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.setFormatter(VisibleFormatter("%(levelname)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print it, unless the sentence that ends the command follows."""
+        if record.exc_info is None:
+            with contextlib.suppress(OSError):  # a reader that went away, a full disk: no reason to stop
+                print(self.format(record), file=sys.stderr, flush=True)
+
+
 def _warn_on_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
-    # Tracebacks are for run.log; the sentence that ends the command follows.
-    handler.addFilter(lambda record: record.exc_info is None)
-    handler.setFormatter(VisibleFormatter("%(levelname)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
+    root = logging.getLogger()
+    if not any(isinstance(handler, _Warnings) for handler in root.handlers):
+        root.addHandler(_Warnings())
 
 
 def _say(text: str, status: int) -> int:

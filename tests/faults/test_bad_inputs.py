@@ -1,6 +1,5 @@
 """What nobody should hand to a verb, handed to every verb: a sentence and the right exit status, nothing else."""
 
-import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -132,16 +131,10 @@ def said(
 
     def run(words: list[str]) -> tuple[int, list[str]]:
         capsys.readouterr()
-        root = logging.getLogger()
-        # Every call of main adds a handler, whose stream pytest has closed when another test comes.
-        handlers = [one for one in root.handlers if type(one) is not logging.StreamHandler]
-        root.handlers = handlers[:]
         try:
             status = main(words)
         except SystemExit as error:  # argparse
             status = int(error.code or 0)
-        finally:
-            root.handlers = handlers
         stdout, stderr = capsys.readouterr()
         assert "\x1b" not in stdout + stderr
         lines = complaints(stderr)
