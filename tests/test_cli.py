@@ -88,6 +88,7 @@ def test_what_needs_no_torch_does_not_import_it(tmp_path: Path, words: list[str]
     assert done.stdout.splitlines()[-1] == f"{status} False"
 
 
+@pytest.mark.slow
 def test_hydras_own_flags_go_on_working(dlrun: Dlrun, tmp_path: Path) -> None:
     done = dlrun("epochs=7", "seed=3", "--cfg", "job")
     assert done.returncode == 0, done.stderr

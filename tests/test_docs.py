@@ -153,6 +153,7 @@ def needs_files(words: list[str]) -> bool:
     return "data" in words[:4] and not FILES.isdisjoint(words) and not os.environ.get("DLRUN_DATA")
 
 
+@pytest.mark.slow
 def test_readme_runs(tmp_path: Path) -> None:
     run_page(ROOT / "README.md", tmp_path)
 

@@ -23,6 +23,7 @@ def result(folder: Path) -> dict:
     return json.loads((folder / "run/result.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", ["own_model"], indirect=True)
 def test_own_model(dlrun: Dlrun, example: Path) -> None:
     done = dlrun("model=small_resnet", "model.width=8", "data=synthetic", *SHORT, cwd=example)

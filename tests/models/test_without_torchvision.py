@@ -48,6 +48,7 @@ def ran(commands: list[list[str]], folder: Path, broken: Path) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_network_of_phrases_trains_and_doctor_says_what_is_broken(broken: Path, tmp_path: Path) -> None:
     commands = [
         [*RUN, "hydra.run.dir=run"],

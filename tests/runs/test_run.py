@@ -135,6 +135,7 @@ def test_a_folder_keeps_one_run(dlrun: Dlrun, tmp_path: Path) -> None:
     assert "holds another run" in other.stderr
 
 
+@pytest.mark.slow
 def test_runs_started_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dlrun", *SMALL, "epochs=1", "tensorboard=off"]
     running = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(3)]

@@ -238,6 +238,7 @@ rows:
 """
 
 
+@pytest.mark.slow
 def test_the_rows_of_a_table_on_two_roots_are_two_runs(pictures: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (pictures / "configs/table").mkdir()
     (pictures / "configs/table/two.yaml").write_text(TABLE)
@@ -294,6 +295,7 @@ def test_a_search_knows_runs_whose_pictures_have_moved(pictures: Path, one_serve
     assert {job.run_dir for job in search.jobs()} == {job.run_dir for job in first}
 
 
+@pytest.mark.slow
 def test_a_search_over_two_roots_names_the_better_one(pictures: Path, dlrun: Dlrun) -> None:
     pytest.importorskip("optuna")
     from PIL import Image

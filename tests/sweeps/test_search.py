@@ -19,6 +19,7 @@ def summary(folder: Path) -> dict:
     return json.loads((folder / "search.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_search_learns_goes_on_and_tells_what_mattered(workplace: Path, sweep: Run) -> None:
     folder = workplace / "outputs/sweeps/s"
     first = sweep(*SPACE, "sweep.trials=4", "sweep.name=s")

@@ -75,6 +75,7 @@ def test_files_with_overlapping_seeds_give_the_same_table_in_either_order(table)
     assert "averaged first: row 1 seed 2: 0.9000, 0.9100." in text
 
 
+@pytest.mark.slow
 def test_thirty_files_of_a_class_make_one_table(table):
     sample = {row: record_of_a_run(config_of(table, row), [0.5, 0.8 + row / 20]) for row in (1, 2)}
     files = []
