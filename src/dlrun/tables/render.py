@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlrun.output import Column, Fields, Table, column, counted, write
 from dlrun.records.summary import ranges
@@ -25,20 +25,30 @@ def render(comparison: Comparison, form: str, width: int | None = None) -> str:
     rows = rows_table(comparison, readings=form in ("md", "csv"))
     if form == "csv":
         return write(rows, form, width)
-    return "\n".join(write(one, form, width) for one in [rows, *further_tables(comparison).values()])
+    return "\n".join(write(one, form, width) for one in [rows, *(one.table for one in further(comparison))])
 
 
-def further_tables(comparison: Comparison) -> dict[str, Table]:
-    """What stands below the rows, by its title, as far as there is any."""
-    found = {}
+class Further(NamedTuple):
+    """A table below the rows."""
+
+    id: str
+    title: str
+    table: Table
+    header: int = 0
+    """The column that names the records."""
+
+
+def further(comparison: Comparison) -> list[Further]:
+    """What stands below the rows, as far as there is any."""
+    found = []
     if any(line.curve for line in comparison.lines):
-        found["Epoch by epoch"] = curves_table(comparison)
+        found.append(Further("epochs", "Epoch by epoch", curves_table(comparison), header=1))
     for block in comparison.readings:
-        found[f"Readings of {block.table}"] = readings_table(block)
+        found.append(Further(f"readings-{block.table}", f"Readings of {block.table}", readings_table(block)))
     if comparison.lessons:
-        found["Lessons"] = lessons_table(comparison)
+        found.append(Further("lessons", "Lessons", lessons_table(comparison)))
     if comparison.recipes:
-        found["By time"] = recipes_table(comparison)
+        found.append(Further("recipes", "By time", recipes_table(comparison), header=1))
     return found
 
 

@@ -1,10 +1,8 @@
 "use strict";
-// Sorting and filtering of the tables, and the curves; text enters the page as text nodes only.
+// Sorting and filtering of the tables; text enters the page as text nodes only.
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const byId = (id) => document.getElementById(id);
-
-// --- tables ---
 
 const key = (cell) => {
   const text = cell.dataset.key ?? cell.textContent.trim();
