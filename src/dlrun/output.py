@@ -93,6 +93,26 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else noun + 's'}"
 
 
+def few(names: Sequence[str], most: int) -> str:
+    """The first names of many.
+
+    >>> few(["a", "b", "c"], 2), few(["a"], 2)
+    ('a, b and 1 more', 'a')
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def few_sentences(sentences: Sequence[object], most: int) -> str:
+    """The first sentences of many.
+
+    >>> few_sentences(["x: no label", "y: no file"], 1)
+    'x: no label (and 1 more)'
+    """
+    more = len(sentences) - most
+    return "; ".join(map(str, sentences[:most])) + (f" (and {more} more)" if more > 0 else "")
+
+
 def terminal_width() -> int | None:
     """Characters in a line of the terminal; None where standard output is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

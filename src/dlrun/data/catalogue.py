@@ -189,3 +189,6 @@ ENTRIES: dict[str, CatalogueEntry] = {
     "image_table": CatalogueEntry(title="your own pictures, their classes in a CSV file", format="folder"),
     "synthetic": CatalogueEntry(title="noisy random patterns, for trials without data", format="synthetic"),
 }
+
+WITH_FILES = tuple(name for name, entry in ENTRIES.items() if entry.format not in ("folder", "synthetic"))
+"""Data sets with files of their own, which can be fetched."""

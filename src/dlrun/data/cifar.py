@@ -128,7 +128,7 @@ def read(files: Mapping[str, Path], entry: CatalogueEntry, verify: bool, labels:
     test = list(entry.members)[-1]
     for name, (path, data) in _complete(found, entry, verify, where):
         if verify:
-            content.demand(path, entry.members[name], content.md5(data), content.what_it_is(data))
+            content.demand(path, entry.members[name], content.md5(data), data)
         kinds[name == test].append(batch(data, path, labels))
     classes = CIFAR100_COARSE if labels == "coarse" else entry.classes
     return Decoded(_joined(kinds[False]), _joined(kinds[True]), classes)

@@ -53,13 +53,16 @@ def unzipped(content: bytes, path: Path) -> bytes:
     return b"".join(parts)
 
 
-def what_it_is(data: bytes) -> str:
-    """What bytes that are not the right ones are, as far as they show it, for the end of a sentence; else empty."""
+def what_it_is(data: bytes, found: str) -> str:
+    """What bytes that are not the right ones are, as far as they show it, for the end of a sentence; else empty.
+
+    Args:
+        found: Their md5.
+    """
     if not data:
         return ": it is empty"
     if data[:200].lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return ": it is a web page that a server sent instead"
-    found = md5(data)
     for name, entry in ENTRIES.items():
         if any(found in (known.md5, known.content_md5) for known in entry.files.values()):
             return f": it is that of {name}, which belongs into a folder of its own"
@@ -70,9 +73,10 @@ def what_it_is(data: bytes) -> str:
     return ""
 
 
-def demand(path: Path | str, expected: str, found: str, reason: str = "") -> None:
-    """Raise the DataError of a checksum that doesn't match; `reason` is what `what_it_is` says."""
+def demand(path: Path | str, expected: str, found: str, data: bytes | None = None) -> None:
+    """Raise the DataError of a checksum that doesn't match; of the file's bytes it says what they are."""
     if found == expected:
         return
+    reason = "" if data is None else what_it_is(data, found)
     cure = "Fetch it again" if reason else "Fetch it again, or accept a changed copy with data.verify=false"
     raise DataError(f"{path}: checksum mismatch: expected md5 {expected}, found {found}{reason}. {cure}")

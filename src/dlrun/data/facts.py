@@ -30,6 +30,8 @@ def facts(config: Data | Target) -> Facts:
     """
     if isinstance(config, Target):
         return _of_target(config)
+    if isinstance(config, ImageFolder):
+        return _of_pictures(config)
     channels, height, width = _shape(config)
     if config.size is not None:
         height = width = config.size
@@ -56,28 +58,24 @@ def _shape(config: Data) -> tuple[int, int, int]:
         from dlrun.data.synthetic import shape_of  # Imports numpy.
 
         return shape_of(config)
-    if isinstance(config, ImageFolder):
-        return _shape_of_pictures(config)
     return ENTRIES[config.name].shape
-
-
-def _shape_of_pictures(config: ImageFolder) -> tuple[int, int, int]:
-    channels = 1 if config.color == "grey" else 3
-    if config.size is not None:
-        return channels, config.size, config.size
-    from dlrun.data.folder import picture  # Imports numpy and Pillow.
-
-    _, height, width = picture(locate(config).listing.pictures[0], config).shape
-    return channels, height, width
 
 
 def _classes(config: Data) -> tuple[str, ...]:
     if isinstance(config, Synthetic):
         return tuple(str(number) for number in range(config.classes))
-    if isinstance(config, ImageFolder):
-        return locate(config).listing.classes
     coarse = isinstance(config, Cifar100) and config.labels == "coarse"
     return CIFAR100_COARSE if coarse else ENTRIES[config.name].classes
+
+
+def _of_pictures(config: ImageFolder) -> Facts:
+    listing = locate(config).listing
+    channels, height, width = 1 if config.color == "grey" else 3, config.size, config.size
+    if height is None or width is None:
+        from dlrun.data.folder import picture  # Imports numpy and Pillow.
+
+        _, height, width = picture(listing.pictures[0], config).shape
+    return Facts((channels, height, width), listing.classes, None, None)
 
 
 def _of_target(target: Target) -> Facts:

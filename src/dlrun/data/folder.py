@@ -17,6 +17,7 @@ from dlrun.data.listing import held_out
 from dlrun.data.picture import picture as read_picture
 from dlrun.data.places import Source
 from dlrun.errors import DataError
+from dlrun.output import few_sentences
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ def read(source: Source, config: ImageFolder) -> Decoded:
     listing, where = source.listing, source.table or source.folder
     pictures, failures = attempted(listing.pictures, lambda path: picture(path, config))
     if failures and config.damaged == "refuse":
-        raise DataError(f"{_named(failures)}. Mend them, or leave them out: data.damaged=skip")
+        raise DataError(f"{few_sentences(failures, MOST_NAMED)}. Mend them, or leave them out: data.damaged=skip")
     # What is left out counts for nothing: not in the order, nor in what is held out.
     train, test, val = (
         {name: [path for path in some if path in pictures] for name, some in split.items()} for split in listing
@@ -90,7 +91,7 @@ def all_of(paths: Sequence[Path], read: Callable[[Path], T]) -> list[T]:
     """
     results, failures = attempted(paths, read)
     if failures:
-        raise DataError(_named(failures))
+        raise DataError(few_sentences(failures, MOST_NAMED))
     return [results[path] for path in paths]
 
 
@@ -103,11 +104,6 @@ def attempted(paths: Sequence[Path], read: Callable[[Path], T]) -> tuple[dict[Pa
     failures = [result for result in results if isinstance(result, DataError)]
     pairs = zip(paths, results, strict=True)
     return {path: result for path, result in pairs if not isinstance(result, DataError)}, failures
-
-
-def _named(failures: Sequence[DataError]) -> str:
-    more = f" (and {len(failures) - MOST_NAMED} more)" if len(failures) > MOST_NAMED else ""
-    return "; ".join(str(failure) for failure in failures[:MOST_NAMED]) + more
 
 
 def _attempt(path: Path, read: Callable[[Path], T]) -> T | DataError:

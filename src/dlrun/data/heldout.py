@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dlrun.config.schema import OWN, Config
 from dlrun.errors import ConfigError
+from dlrun.output import few
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -134,7 +135,7 @@ def left_out(config: Config, train: "Split", held_out: "Split", classes: Sequenc
     every = [f"{name} ({held} held out)" for name, trained, held in counts if held and not trained]
     found = (("held out", none), ("to train on", every))
     return [
-        f"validation={config.validation} ({_way(config)}): no image {what} of {_listed(names)}"
+        f"validation={config.validation} ({_way(config)}): no image {what} of {few(names, MOST_NAMES)}"
         for what, names in found
         if names
     ]
@@ -143,8 +144,3 @@ def left_out(config: Config, train: "Split", held_out: "Split", classes: Sequenc
 def _way(config: Config) -> str:
     own = config.validation == OWN
     return "the data set's own" if own else f"validation_by={config.validation_by}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -26,8 +26,8 @@ def parse(data: bytes, name: str) -> npt.NDArray[np.uint8]:
         DataError: The bytes are no idx file of unsigned bytes, or their number disagrees with the header.
     """
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != UNSIGNED_BYTE or not 1 <= data[3] <= 3:
-        begins = data[:4].hex() or "nothing"
-        raise DataError(f"{name}: not an idx file of bytes: it begins with {begins}{content.what_it_is(data)}")
+        begins, said = data[:4].hex() or "nothing", content.what_it_is(data, content.md5(data))
+        raise DataError(f"{name}: not an idx file of bytes: it begins with {begins}{said}")
     start = 4 + 4 * data[3]
     if len(data) < start:
         raise DataError(f"{name}: truncated inside the header ({len(data)} bytes)")
@@ -70,7 +70,7 @@ def _check_content(path: Path, stored: bytes, known: File) -> None:
         found = "none"
     if found != known.content_md5:
         expected = known.md5 if packed or known.content_md5 is None else known.content_md5
-        content.demand(path, expected, content.md5(stored), content.what_it_is(stored))
+        content.demand(path, expected, content.md5(stored), stored)
 
 
 def _pictures(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], where: str) -> Pictures:

@@ -1,11 +1,13 @@
 """A table of labels: the pictures of a folder with the class of each in a CSV file, perhaps with its split."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dlrun.data.listing import SPLITS, SUFFIXES, ByClass, Listing, below, composed
 from dlrun.errors import DataError
+from dlrun.output import few_sentences
 
 COLUMNS = {
     "file": ("file", "filename", "file_name", "filepath", "path", "image", "img", "picture", "id", "image_id", "name"),
@@ -43,8 +45,7 @@ def read_table(table: Path, folder: Path) -> Listing:
             continue
         splits[split].setdefault(label, []).append(path)
     if mistakes:
-        more = f" (and {len(mistakes) - MOST_NAMED} more)" if len(mistakes) > MOST_NAMED else ""
-        raise DataError(f"{table}: {'; '.join(mistakes[:MOST_NAMED])}{more}")
+        raise DataError(f"{table}: {few_sentences(mistakes, MOST_NAMED)}")
     names = sorted(set(labels.values()))
     return Listing(*({name: sorted(set(split.get(name, []))) for name in names} for split in splits.values()))
 
@@ -60,7 +61,7 @@ def _lines(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     first = text.partition("\n")[0]
     separator = max((",", ";", "\t"), key=first.count)
     try:
-        reader = csv.reader(text.splitlines(), delimiter=separator)
+        reader = csv.reader(io.StringIO(text), delimiter=separator)
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
         raise DataError(f"{table}: not a CSV file: {error}") from None

@@ -18,8 +18,11 @@ SUFFIXES = {
 }
 """Of the files that Pillow decodes by itself. EPS is not among them: Ghostscript would be started."""
 
-LITTER = {"__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
-"""Folders that tools and systems make, in small letters; so are those whose names begin with a dot."""
+LITTER = {
+    *("__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"),
+    *("thumbs.db", "desktop.ini"),
+}
+"""What tools and systems make, in small letters; so is everything whose name begins with a dot."""
 
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing"), "val": ("val", "valid", "validation")}
 """How the folders of the splits may be called, in any case."""
@@ -128,7 +131,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in LITTER or name.lower() in ("thumbs.db", "desktop.ini")
+    return name.startswith(".") or name.lower() in LITTER
 
 
 def is_picture(path: Path) -> bool:

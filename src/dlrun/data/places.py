@@ -13,6 +13,7 @@ from dlrun.data.labels import read_table
 from dlrun.data.listing import NOTHING, Listing, listings
 from dlrun.errors import DataError
 from dlrun.files import cache_home, expanded
+from dlrun.output import few
 
 DEBIAN = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 """Where Debian's packages install data sets."""
@@ -94,9 +95,8 @@ def _what_is_there(entry: CatalogueEntry, folder: Path) -> str:
     if 0 < len(missing) < len(wanted):
         return f": {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
     names = sorted(path.name for path in folder.iterdir())
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     looked_for = [*wanted, *entry.files] or ["sign_mnist_train.csv", "sign_mnist_test.csv"]
-    return f", only {', '.join(names[:MOST_NAMES]) or 'an empty folder'}{more}; {looked_for[0]} is looked for"
+    return f", only {few(names, MOST_NAMES) or 'an empty folder'}; {looked_for[0]} is looked for"
 
 
 def _advice(config: Data, entry: CatalogueEntry) -> str:

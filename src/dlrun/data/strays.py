@@ -26,7 +26,12 @@ def unused(source: Source) -> str:
         ", ".join(f"{number:,} {suffix or 'without a suffix'}" for suffix, number in others.most_common()),
         ", ".join(f"{counted(number, 'picture')} {place}" for place, number in sorted(places.items())),
     ]
-    empty = [f"{one.relative_to(folder)}/" for top in _tops(source) for one in folders_in(top) if not below(one)]
+    empty = [
+        f"{(top / name).relative_to(folder)}/"
+        for split, top in _tops(source).items()
+        for name, paths in getattr(source.listing, split).items()
+        if not paths
+    ]
     lines = [f"not used: {'; '.join(filter(None, said))}"] if any(said) else []
     return "; ".join([*lines, *([f"no picture in {', '.join(empty)}"] if empty else [])])
 
@@ -37,12 +42,12 @@ def _place(path: Path, source: Source) -> str:
     return f"in {path.relative_to(source.folder).parts[0]}/" if path.parent != source.folder else "in no folder"
 
 
-def _tops(source: Source) -> list[Path]:
-    """The folders whose folders are classes; none where a table says what is a class."""
+def _tops(source: Source) -> dict[str, Path]:
+    """The folders whose folders are classes, by split; none where a table says what is a class."""
     if source.table is not None:
-        return []
+        return {}
     splits = split_folders(source.folder)
-    return list(splits.values()) if "train" in splits else [source.folder]
+    return splits if "train" in splits else {"train": source.folder}
 
 
 def refuse_lost_classes(source: Source) -> None:
@@ -59,7 +64,7 @@ def refuse_lost_classes(source: Source) -> None:
         if strange:
             raise DataError(f"{where}: {name}/ has classes that train/ has not: {', '.join(strange)}")
     for name in train if source.table is None else ():
-        files = [] if train[name] else _unread_of(source.folder, name)
+        files = [] if train[name] else _unread_of(_tops(source)["train"], name)
         if files:
             kinds = ", ".join(sorted({path.suffix.lower() or "no suffix" for path in files}))
             raise DataError(
@@ -74,13 +79,13 @@ def refuse_lost_classes(source: Source) -> None:
 def _advice(source: Source) -> str:
     if source.table is not None:
         return ""
-    inside = [one for top in _tops(source)[:1] for only in folders_in(top) if below(only) for one in folders_in(only)]
+    top = _tops(source)["train"]
+    inside = [one for only in folders_in(top) if below(only) for one in folders_in(only)]
     deeper = len([one for one in inside if below(one)]) > 1
     return f", a folder for each{f'; did you mean data.root={inside[0].parent}?' if deeper else ''}"
 
 
-def _unread_of(folder: Path, name: str) -> list[Path]:
-    """The files of a class of the training set that are pictures of a kind that is not read, or may be."""
-    top = split_folders(folder).get("train", folder)
+def _unread_of(top: Path, name: str) -> list[Path]:
+    """The files of a class that are pictures of a kind that is not read, or may be."""
     classes = [one for one in folders_in(top) if composed(one.name) == name]
     return [path for one in classes for path in files_below(one) if path.suffix.lower() in UNREAD]

@@ -12,7 +12,7 @@ from dlrun.config.groups import DATA
 from dlrun.config.schema import Checkpoint, Config, Sweep
 from dlrun.data.facts import images_in
 from dlrun.errors import UsageError, did_you_mean
-from dlrun.output import Column, Fields, Table, column, duration, plain_text
+from dlrun.output import Column, Fields, Table, column, duration, few, plain_text
 from dlrun.statistics import LEVEL, Measured, Pair, Runs, SeedMean, jitter, pair, spread
 from dlrun.store.scan import Run
 from dlrun.store.status import WRITTEN, Status
@@ -354,10 +354,10 @@ def repeated(groups: Iterable[Group]) -> list[str]:
     again = [f"{_told(run)} (of {_told(one)})" for run, one in pairs if not _is_copy(run, one)]
     notes = []
     if copies:
-        notes.append(f"Copies, which count once: {_some(copies)}")
+        notes.append(f"Copies, which count once: {few(copies, MOST_REPEATS)}")
     if again:
         same = "Runs with the configuration, data and seed of a later or finished one, which counts"
-        notes.append(f"{same}: {_some(again)}")
+        notes.append(f"{same}: {few(again, MOST_REPEATS)}")
     return notes
 
 
@@ -368,11 +368,6 @@ def _is_copy(run: Run, one: Run) -> bool:
 def _told(run: Run) -> str:
     test = run.result.test if run.result is not None and run.status == Status.COMPLETED else None
     return f"{run.folder} {test['accuracy']:.4f}" if test else f"{run.folder} {run.status}"
-
-
-def _some(texts: Sequence[str]) -> str:
-    more = len(texts) - MOST_REPEATS
-    return ", ".join(texts[:MOST_REPEATS]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def failures(runs: Iterable[Run]) -> Table:

@@ -67,7 +67,7 @@ def demand_success(outcomes: Sequence[Outcome], folder: Path) -> None:
     never = sum(outcome.status == Status.WAITING for outcome in bad)
     words = [f"{len(bad) - never} of {counted(len(outcomes), 'run')} failed"]
     if never:
-        words.append(f"{never} were not started: {next(one.reason for one in bad if one.status == 'waiting')}")
+        words.append(f"{never} were not started: {next(one.reason for one in bad if one.status == Status.WAITING)}")
     if kept:
         words.append("failed runs are tried again with sweep.failed=retry")
     raise RunFailed("; ".join(words) + f" ({folder})")

@@ -15,16 +15,13 @@ from pathlib import Path
 
 from dlrun.config.groups import DATA, Data, ImageFolder, Target
 from dlrun.config.overrides import hydra_value
-from dlrun.data.catalogue import ENTRIES, CatalogueEntry
+from dlrun.data.catalogue import ENTRIES, WITH_FILES, CatalogueEntry
 from dlrun.data.places import find, locate, roots
 from dlrun.errors import DataError, UsageError, did_you_mean
 from dlrun.output import Table, column, terminal_width, write
 from dlrun.text import visible
 from dlrun.verbs import data_show
 from dlrun.verbs.parser import Parser
-
-FETCHED = [name for name in ENTRIES if name not in ("image_folder", "image_table", "synthetic")]
-"""Data sets with files of their own."""
 
 
 def main(arguments: list[str]) -> int:
@@ -53,7 +50,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         words.add_argument("--root", type=Path, help="the folder that holds the data sets")
         if action in ("fetch", "verify"):
             words.add_argument(
-                "names", nargs="+", metavar="NAME", help=f"{', '.join(FETCHED)}, or of your configs/data/"
+                "names", nargs="+", metavar="NAME", help=f"{', '.join(WITH_FILES)}, or of your configs/data/"
             )
         if action == "fetch":
             words.add_argument("--from", dest="offline", type=Path, help="take the files from this folder only")
@@ -65,9 +62,9 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
 def _refuse_without_files(name: str, config: Data | Target, action: str) -> None:
     own = config.target if isinstance(config, Target) else config.name
     has_pictures = isinstance(config, ImageFolder) and config.root is not None and action == "verify"
-    if own not in FETCHED and not has_pictures:
+    if own not in WITH_FILES and not has_pictures:
         called = name if name == own else f"{name} ({own})"
-        raise UsageError(f"{called} has no files to {action}; there are: {', '.join(FETCHED)}")
+        raise UsageError(f"{called} has no files to {action}; there are: {', '.join(WITH_FILES)}")
 
 
 def _list(root: Path | None) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dlrun.config.compose import configs_dir
 from dlrun.config.groups import DATA
-from dlrun.data.catalogue import ENTRIES
+from dlrun.data.catalogue import WITH_FILES
 from dlrun.data.places import find, roots
 from dlrun.errors import DlrunError, first_line
 from dlrun.extras import command, package_of, pip_install, requirements
@@ -156,9 +156,8 @@ def _no_cuda() -> Finding:
 
 
 def _data() -> Iterator[Finding]:
-    for name, entry in ENTRIES.items():
-        if entry.format not in ("folder", "synthetic"):
-            yield _data_set(name)
+    for name in WITH_FILES:
+        yield _data_set(name)
     yield Finding("ok", "synthetic", "made on the spot, for trials without data")
 
 
