@@ -1,3 +1,4 @@
+import re
 import unicodedata
 
 import numpy as np
@@ -236,6 +237,11 @@ def test_what_is_not_used_is_said_in_a_line(tmp_path, caplog):
     assert len(lines) == 1
     assert "not used: 1 .csv, 1 .txt; 1 picture in extra/, 1 picture in no folder" in lines[0]
     assert "no test picture of dog" in caplog.text
+    for kind in "abcdefg":
+        (pets / f"1.{kind}").write_text("")
+    caplog.clear()
+    load(config(root=str(pets)))
+    assert re.search(r"not used: (1 \.\w+, ){5}1 \.\w+ and 3 more; 1 picture in extra/", caplog.text)
 
 
 def test_one_folder_too_many_and_one_picture_a_class_are_refused(tmp_path):

@@ -100,6 +100,7 @@ def test_other_mistakes_are_a_sentence(photos):
 
 def test_files_that_are_missing_and_pictures_without_a_line_are_said(photos, caplog):
     path = table(photos, "file,label\n" + "".join(lines()).replace("3.png", "30.png"))
+    (photos / "notes.txt").write_text("")
     config = ImageTable("image_table", table=str(path), root=str(photos), size=8)
     with pytest.raises(DataError, match=r"30\.png: No such file.*damaged=skip"):
         load(config)

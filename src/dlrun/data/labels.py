@@ -1,8 +1,9 @@
 """A table of labels: the pictures of a folder with the class of each in a CSV file, perhaps with its split."""
 
 import csv
+import functools
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dlrun.data.listing import SPLITS, SUFFIXES, ByClass, Listing, below, composed
@@ -31,7 +32,11 @@ def read_table(table: Path, folder: Path) -> Listing:
     """
     header, lines = _lines(table)
     places = _places(table, header, lines)
-    by_stem = {str(path.relative_to(folder).with_suffix("")): path for path in below(folder)}
+
+    @functools.cache
+    def by_stem() -> Mapping[str, Path]:
+        return {str(path.relative_to(folder).with_suffix("")): path for path in below(folder)}
+
     splits: dict[str, ByClass] = {name: {} for name in Listing._fields}
     labels: dict[Path, str] = {}
     mistakes: list[str] = []
@@ -88,16 +93,16 @@ def _places(table: Path, header: Sequence[str], lines: Sequence[tuple[int, Seque
 
 
 def _entry(
-    row: Sequence[str], places: Mapping[str, int], folder: Path, by_stem: Mapping[str, Path]
+    row: Sequence[str], places: Mapping[str, int], folder: Path, by_stem: Callable[[], Mapping[str, Path]]
 ) -> tuple[Path, str, str]:
-    """The picture, its class and its split."""
+    """The picture, its class and its split; `by_stem` is asked where a name has no suffix of a picture."""
     cells = {name: row[place] if place < len(row) else "" for name, place in places.items()}
     for name in ("file", "label"):
         if not cells[name]:
             raise ValueError(f"no {name}")
     path = folder / cells["file"]
     if path.suffix.lower() not in SUFFIXES and not path.exists():
-        path = by_stem.get(cells["file"], path)
+        path = by_stem().get(cells["file"], path)
     split = cells.get("split", "train").lower()
     spelt = [name for name, spellings in SPLITS.items() if split in spellings]
     if not spelt:

@@ -6,7 +6,10 @@ from pathlib import Path
 from dlrun.data.listing import below, composed, files_below, folders_in, is_picture, split_folders
 from dlrun.data.places import Source
 from dlrun.errors import DataError
-from dlrun.output import counted
+from dlrun.output import counted, few
+
+MOST_KINDS = 6
+"""Kinds of unused files that a line names."""
 
 UNREAD = {
     *(".ai", ".arw", ".cr2", ".cr3", ".dng", ".emf", ".eps", ".exr", ".hdr", ".heic", ".heif", ".jxl", ".nef", ".orf"),
@@ -16,14 +19,17 @@ UNREAD = {
 
 
 def unused(source: Source) -> str:
-    """What lies in a folder of pictures and belongs to no class, in a line; empty where everything is used."""
-    folder, table = source.folder, source.table
-    used = set(source.listing.pictures)
-    files = [path for path in files_below(folder) if path != table]
-    others = Counter(path.suffix.lower() for path in files if not is_picture(path))
+    """What lies in a folder of pictures and belongs to no class, in a line; empty where everything is used.
+
+    Of a table's folder, which may hold anything, only pictures count.
+    """
+    folder, used = source.folder, set(source.listing.pictures)
+    files = list(files_below(folder))
+    others = Counter(path.suffix.lower() for path in files if source.table is None and not is_picture(path))
     places = Counter(_place(path, source) for path in files if is_picture(path) and path not in used)
+    kinds = [f"{number:,} {suffix or 'without a suffix'}" for suffix, number in others.most_common()]
     said = [
-        ", ".join(f"{number:,} {suffix or 'without a suffix'}" for suffix, number in others.most_common()),
+        few(kinds, MOST_KINDS),
         ", ".join(f"{counted(number, 'picture')} {place}" for place, number in sorted(places.items())),
     ]
     empty = [
