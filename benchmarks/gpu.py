@@ -1,19 +1,26 @@
-"""On a GPU: epochs against the bare recorded step and the usual PyTorch loop, and several runs on one GPU.
+"""On a GPU: the `cuda` tests, epochs against a floor and the usual loop, runs that share the GPU, then the deck.
 
-    python benchmarks/gpu.py [--precisions float32,bfloat16] [--repeats 5] [--runs 16]
+    python benchmarks/gpu.py [--out FOLDER] [--minutes 10] [--parts tests,epochs,packing,deck] [--jobs 8] [--lanes 3]
+                             [--repeats 3] [--runs 8]
 
 Epochs are whole, with evaluation, on real MNIST; the contenders take turns. The floor is one training step on a
-fixed batch, recorded as a CUDA graph and replayed, and the same evaluation batches. Packing is a sweep of `--runs`
-runs with 1, 2, 4 and 8 jobs on the GPU. Last comes `dlrun reproduce` of the PSC tables with one seed, four jobs
-at a time. Writes benchmarks/results/gpu.json and gpu.md. A trial of the script itself, without a GPU and writing
-nothing: `--device cpu --limit 1000`.
+fixed batch, recorded as a CUDA graph and replayed, and the same evaluation batches. All of them compute float32 as
+float32, not as TF32. Packing is a sweep of `--runs` runs with 1, 2, 4 and 8 jobs on the GPU. The deck is `dlrun
+reproduce` of the slides' tables, a few commands side by side (`--lanes`, which share `--jobs` processes), for as long as
+`--minutes` leaves; what is complete is packed into FOLDER/deck.jsonl again and again, so that a machine may be taken
+away at any time. Writes benchmarks/results/gpu.json and gpu.md. A trial of the script itself, without a GPU and writing
+no results: `--device cpu --limit 1000`.
 """
 
 import argparse
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -30,8 +37,25 @@ NETWORKS = {
     "cnn_dropout, batch 128": ["model=cnn_dropout", "data=mnist", "optimizer=sgd", "batch_size=128"],
 }
 PACKED = (1, 2, 4, 8)
-TABLES = ("psc_mnist", "psc_fashion_baseline", "psc_fashion_changes", "psc_fashion_steps")
+PACKED_NETWORK = "cnn_dropout, batch 128"
 WARM_UP = 3
+DECK = (
+    "nvidia_dli --seeds 3",
+    "psc_fashion_baseline --seeds 3",
+    "psc_mnist --seeds 3",
+    "pytorch_mnist_example --seeds 3",
+    "psc_mnist_readings --seeds 3",
+    "psc_fashion_readings --seeds 1",
+    "psc_fashion_changes --seeds 1",
+    "psc_fashion_steps --seeds 1 --rows 1-8",
+    "psc_fashion_changes --seeds 3",
+    "psc_fashion_steps --seeds 1 --rows 9-26",
+)
+"""In the order of their worth."""
+PACK_EVERY = 30.0
+"""Seconds from one packing of the records to the next."""
+LEAVE = 25.0
+"""Seconds before the end at which what still runs is asked to stop."""
 
 
 def floor_epochs(overrides: list[str]) -> Epoch:
@@ -76,27 +100,21 @@ def floor_epochs(overrides: list[str]) -> Epoch:
 def epochs(common: list[str], precisions: list[str], repeats: int) -> dict[str, dict[str, list[float]]]:
     """Seconds of every contender by network and precision."""
     taken = {}
-    scratch = tempfile.TemporaryDirectory()
-    for precision in precisions:
-        for name, overrides in NETWORKS.items():
-            where = [*overrides, *common, f"precision={precision}"]
-            contenders = {
-                "dlrun": dlrun_epochs(where, 1),
-                "floor": floor_epochs(where),
-                "usual": usual_epochs(where, 1, Path(scratch.name)),
-            }
-            print(f"{name}, {precision}", flush=True)
-            taken[f"{name}, {precision}"] = measure(contenders, repeats)
-    scratch.cleanup()
+    with tempfile.TemporaryDirectory() as scratch:
+        for precision in precisions:
+            for name, overrides in NETWORKS.items():
+                where = [*overrides, *common, f"precision={precision}"]
+                contenders = {"dlrun": dlrun_epochs(where, 1), "floor": floor_epochs(where)}
+                if precision == "float32":
+                    contenders["usual"] = usual_epochs(where, 1, Path(scratch))
+                print(f"{name}, {precision}", flush=True)
+                taken[f"{name}, {precision}"] = measure(contenders, repeats)
     return taken
 
 
-def packing(common: list[str], runs: int) -> dict[str, dict[int, float]]:
-    """Seconds of a sweep by network and by jobs that share the GPU."""
-    return {
-        name: {jobs: _sweep([*overrides, *common, "epochs=3"], runs, jobs) for jobs in PACKED}
-        for name, overrides in NETWORKS.items()
-    }
+def packing(common: list[str], runs: int) -> dict[int, float]:
+    """Seconds of a sweep by the number of jobs that share the GPU."""
+    return {jobs: _sweep([*NETWORKS[PACKED_NETWORK], *common, "epochs=5"], runs, jobs) for jobs in PACKED}
 
 
 def _sweep(overrides: list[str], runs: int, jobs: int) -> float:
@@ -105,59 +123,129 @@ def _sweep(overrides: list[str], runs: int, jobs: int) -> float:
         return timed(["-m", *overrides, *slots, f"seed=range({runs})"], Path(folder))
 
 
-def table(
-    taken: dict[str, dict[str, list[float]]],
-    packed: dict[str, dict[int, float]],
-    runs: int,
-    reproduced: dict[str, float],
-) -> str:
-    """Markdown: epochs, packing, the whole table."""
-    first = [
+def tests(out: Path) -> str:
+    """Run the tests marked `cuda`; pytest's last line, the rest is in the file cuda.log."""
+    command = [sys.executable, "-m", "pytest", "-m", "cuda", "-q", "-ra", "-n", "8", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    (out / "cuda.log").write_text(done.stdout + done.stderr)
+    lines = done.stdout.strip().splitlines()
+    return lines[-1] if lines else done.stderr
+
+
+@dataclass
+class Deck:
+    """Commands of `dlrun reproduce` that wait, run and have ended, in one working directory."""
+
+    out: Path
+    overrides: list[str]
+    ends: float
+    """On the clock of `time.monotonic`."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of the commands that have ended by themselves."""
+
+    def run(self, lanes: int) -> None:
+        """Start commands in order, so many at a time, until the time is over; pack what is complete meanwhile."""
+        waiting: Iterator[str] = iter(DECK)
+        running: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
+        packed = time.monotonic()
+        while time.monotonic() < self.ends - LEAVE:
+            while len(running) < lanes and (words := next(waiting, None)):
+                running[words] = (self._start(words), time.monotonic())
+            if not running:
+                break
+            time.sleep(0.5)
+            ended = [words for words, (process, _) in running.items() if process.poll() is not None]
+            for words in ended:
+                self.seconds[words] = time.monotonic() - running.pop(words)[1]
+            if ended or time.monotonic() > packed + PACK_EVERY:
+                self.pack()
+                packed = time.monotonic()
+        for process, _ in running.values():
+            process.send_signal(signal.SIGTERM)
+        for process, _ in running.values():
+            process.wait()
+        self.pack()
+
+    def _start(self, words: str) -> subprocess.Popen[bytes]:
+        log = (self.out / f"{words.replace(' ', '_')}.log").open("wb")
+        command = [sys.executable, "-m", "dlrun", "reproduce", *words.split(), *self.overrides]
+        return subprocess.Popen(command, cwd=self.out, stdout=log, stderr=subprocess.STDOUT)
+
+    def pack(self) -> None:
+        """Write the records of all complete runs."""
+        command = [sys.executable, "-m", "dlrun", "records", "pack", "outputs/runs", "-o", "deck.jsonl"]
+        if (self.out / "outputs" / "runs").is_dir():
+            subprocess.run(command, cwd=self.out, stdout=subprocess.DEVNULL, check=False)
+
+
+def table(figures: dict[str, object]) -> str:
+    """Markdown of what was measured."""
+    shown = []
+    if tested := figures.get("tests"):
+        shown.append(f"`pytest -m cuda`: {tested}")
+    if taken := figures.get("epochs"):
+        shown.append(_epochs_shown(taken))
+    if packed := figures.get("packing"):
+        row = [f"{seconds:.1f} s ({packed[1] / seconds:.1f} times)" for seconds in packed.values()]
+        shown.append(markdown([f"runs of 5 epochs of {PACKED_NETWORK}, by jobs at once", *map(str, PACKED)], [["", *row]]))
+    if deck := figures.get("deck"):
+        rows = [[words, f"{seconds:.0f} s"] for words, seconds in deck.items()]
+        shown.append(markdown(["dlrun reproduce", "side by side with others"], rows))
+    return "\n\n".join(shown)
+
+
+def _epochs_shown(taken: dict[str, dict[str, list[float]]]) -> str:
+    who = ("dlrun", "floor", "usual")
+    rows = [
         [
             name,
-            *(f"{statistics.median(seconds[who]):.3f} s" for who in ("dlrun", "floor", "usual")),
+            *(f"{statistics.median(seconds[one]):.3f} s" if one in seconds else "–" for one in who),
             ratio(seconds, "floor"),
             ratio(seconds, "usual"),
         ]
         for name, seconds in taken.items()
     ]
-    second = [
-        [name, *(f"{seconds[jobs]:.1f} s ({seconds[1] / seconds[jobs]:.1f} times)" for jobs in PACKED)]
-        for name, seconds in packed.items()
-    ]
-    return "\n\n".join(
-        [
-            markdown(["epoch", "dlrun", "floor", "usual", "to floor", "to usual"], first),
-            markdown([f"{runs} runs of 3 epochs by jobs at once", *map(str, PACKED)], second),
-            markdown(
-                ["dlrun reproduce --seeds 1", *reproduced],
-                [["seconds", *(f"{one:.0f}" for one in reproduced.values())]],
-            ),
-        ]
-    )
+    return markdown(["epoch", *who, "to floor", "to usual"], rows)
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--out", type=Path, default=Path("outputs/gpu"))
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--parts", default="tests,epochs,packing,deck")
     parser.add_argument("--precisions", default="float32,bfloat16")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--runs", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=8)
+    parser.add_argument("--jobs", type=int, default=8)
+    parser.add_argument("--lanes", type=int, default=3)
     parser.add_argument("--limit", type=int, help="use only so many images, and two epochs of the table")
     options = parser.parse_args()
+    ends = time.monotonic() + 60 * options.minutes
+    parts = options.parts.split(",")
+    options.out.mkdir(parents=True, exist_ok=True)
     common = [f"device={options.device}", *([f"limit={options.limit}"] if options.limit else [])]
-    taken = epochs(common, options.precisions.split(","), options.repeats)
-    packed = packing(common, options.runs)
-    words = ["--seeds", "1", *(["--quick"] if options.limit else []), *common, "sweep.per_gpu=4", "sweep.slots=4"]
-    with tempfile.TemporaryDirectory() as folder:
-        reproduced = {name: timed(["reproduce", name, *words, "tensorboard=off"], Path(folder)) for name in TABLES}
-    figures = {"epochs": taken, "packing": packed, "reproduce": reproduced}
-    shown = table(taken, packed, options.runs, reproduced)
+    figures: dict[str, object] = {}
+    if "tests" in parts:
+        figures["tests"] = tests(options.out)
+        print(figures["tests"], flush=True)
+    if "epochs" in parts:
+        figures["epochs"] = epochs(common, options.precisions.split(","), options.repeats)
+    if "packing" in parts:
+        figures["packing"] = packing(common, options.runs)
+        print(figures["packing"], flush=True)
+    if "deck" in parts:
+        jobs = max(1, options.jobs // options.lanes)
+        quick = ["--quick"] if options.limit else []
+        words = [*quick, *common, "threads=1", f"sweep.per_gpu={jobs}", f"sweep.slots={jobs}", "tensorboard=off"]
+        deck = Deck(options.out, words, ends)
+        deck.run(options.lanes)
+        figures["deck"] = deck.seconds
     if options.limit:
-        print(shown)
+        print(table(figures))
     else:
-        save("gpu", figures, shown, sys.argv[1:])
+        save("gpu", figures, table(figures), sys.argv[1:])
 
 
 if __name__ == "__main__":

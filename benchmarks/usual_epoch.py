@@ -68,6 +68,7 @@ def main() -> None:
     """Arguments: network, .npz with the data, threads, batch size, device."""
     name, file, threads, batch_size, place = sys.argv[1:]
     torch.set_num_threads(int(threads))
+    torch.backends.cudnn.allow_tf32 = False  # the same arithmetic for all contenders
     device = torch.device(place)
     data = np.load(file)
     train, test = (

@@ -18,7 +18,7 @@ from dlrun.optim.schedule import factor
 from dlrun.store.content import incomparable, same_content
 from dlrun.store.history import check_rows, read_history
 from dlrun.training.distributed import ALONE, Ranks
-from dlrun.training.precision import Precision, set_determinism, set_threads
+from dlrun.training.precision import Precision, set_determinism, set_exact_float32, set_threads
 
 if TYPE_CHECKING:
     import torch
@@ -121,6 +121,7 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     device = pick_device(config.device)
     threads = set_threads(config.threads)
     set_determinism(config.deterministic)
+    set_exact_float32()
     keep_freed()
     dataset = load(config.data)
     inputs = Inputs.of(dataset)

@@ -56,3 +56,11 @@ def set_determinism(deterministic: bool) -> None:
     if deterministic != torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(deterministic)  # imports the compiler: 0.7 s that few runs need
     torch.backends.cudnn.benchmark = not deterministic
+
+
+def set_exact_float32() -> None:
+    """Let float32 be float32: on NVIDIA GPUs convolutions would else round their factors to 10 bits (TF32)."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
