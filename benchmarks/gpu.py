@@ -6,10 +6,10 @@
 Epochs are whole, with evaluation, on real MNIST; the contenders take turns. The floor is one training step on a
 fixed batch, recorded as a CUDA graph and replayed, and the same evaluation batches. All of them compute float32 as
 float32, not as TF32. Packing is a sweep of `--runs` runs with 1, 2, 4 and 8 jobs on the GPU. The deck is `dlrun
-reproduce` of the slides' tables, a few commands side by side (`--lanes`, which share `--jobs` processes), for as long as
-`--minutes` leaves; what is complete is packed into FOLDER/deck.jsonl again and again, so that a machine may be taken
-away at any time. Writes benchmarks/results/gpu.json and gpu.md. A trial of the script itself, without a GPU and writing
-no results: `--device cpu --limit 1000`.
+reproduce` of the slides' tables, a few commands side by side (`--lanes`, which share `--jobs` processes), for as long
+as `--minutes` leaves; what is complete is packed into FOLDER/deck.jsonl again and again, so that a machine may be
+taken away at any time. Writes benchmarks/results/gpu.json and gpu.md. A trial of the script itself, without a GPU and
+writing no results: `--device cpu --limit 1000`.
 """
 
 import argparse
@@ -187,7 +187,8 @@ def table(figures: dict[str, object]) -> str:
         shown.append(_epochs_shown(taken))
     if packed := figures.get("packing"):
         row = [f"{seconds:.1f} s ({packed[1] / seconds:.1f} times)" for seconds in packed.values()]
-        shown.append(markdown([f"runs of 5 epochs of {PACKED_NETWORK}, by jobs at once", *map(str, PACKED)], [["", *row]]))
+        head = [f"runs of 5 epochs of {PACKED_NETWORK}, by jobs at once", *map(str, PACKED)]
+        shown.append(markdown(head, [["", *row]]))
     if deck := figures.get("deck"):
         rows = [[words, f"{seconds:.0f} s"] for words, seconds in deck.items()]
         shown.append(markdown(["dlrun reproduce", "side by side with others"], rows))
