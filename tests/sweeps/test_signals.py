@@ -151,7 +151,12 @@ rows:
   - {label: A, overrides: {optimizer.lr: 0.01}, published: {test_accuracy: 0.99}}
 """
 
-LAST_WORDS = {"sweep": "test accuracy  n ", "doctor": "Folders", "plan": "from start to end"}
+LAST_WORDS = {
+    "sweep": "test accuracy  n ",
+    "sweep in fresh processes": "test accuracy  n ",
+    "doctor": "Folders",
+    "plan": "from start to end",
+}
 """By command what it has said when it is done, so that a signal that comes as it ends has nothing to stop."""
 
 
