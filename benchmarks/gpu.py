@@ -125,7 +125,7 @@ def _sweep(overrides: list[str], runs: int, jobs: int) -> float:
 
 def tests(out: Path) -> str:
     """Run the tests marked `cuda`; pytest's last line, the rest is in the file cuda.log."""
-    command = [sys.executable, "-m", "pytest", "-m", "cuda", "-q", "-ra", "-n", "8", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-m", "cuda", "-q", "-ra", "-p", "no:benchmark"]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
     (out / "cuda.log").write_text(done.stdout + done.stderr)
     lines = done.stdout.strip().splitlines()

@@ -28,7 +28,28 @@ LESS_MEMORY = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 failed, 2 a mistake, 128 + N after signal N."""
-    words = sys.argv[1:] if arguments is None else arguments
+    if arguments is not None:
+        return _status_of(arguments)
+    status = _status_of(sys.argv[1:])
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        _leave(status)
+    return status
+
+
+def _leave(status: int) -> None:
+    """End a rank of several without Python's tidying up.
+
+    A thread of torch.distributed that wants Python while it goes away would abort the process, one time in some
+    hundreds ("terminate called without an active exception"): torchrun then takes a finished run for a failed one.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    logging.shutdown()
+    os._exit(status)
+
+
+def _status_of(words: list[str]) -> int:
     _prepare_streams()
     _warn_on_stderr()
     bound_spinning()
