@@ -14,6 +14,7 @@ FLOORS = [
     {"sinks"},
     {"report", "runs"},
     {"sweeps"},
+    {"arrays"},
     {"slurm"},
     {"verbs"},
     {"cli"},

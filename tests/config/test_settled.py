@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from dlrun.arrays import work
+from dlrun.arrays.submitted import SubmittedRun
 from dlrun.cli import main
 from dlrun.config.compose import compose
 from dlrun.config.groups import Target
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError
-from dlrun.slurm import work
-from dlrun.slurm.manifest import SubmittedRun
 from dlrun.store.result import Result
 
 SMALL = ["data=synthetic", "data.train_images=64", "data.test_images=32", "model=fc_64", "epochs=1", "tensorboard=off"]

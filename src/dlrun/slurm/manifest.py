@@ -6,29 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dlrun.arrays.submitted import SubmittedRun
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.files import write_atomically
-from dlrun.store.content import same_content
-from dlrun.store.standing import Standing, standing
 
 PARENT = Path("outputs/slurm")
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class SubmittedRun:
-    """One run: all it takes to train it on a node."""
-
-    folder: str
-    overrides: list[str]
-    hash: str
-    fingerprint: str = ""
-    """Of the data as they were when it was submitted; empty where that is not known."""
-
-    def standing(self) -> Standing:
-        """How it stands in its folder; a result on other data stays there until the job begins."""
-        then = self.fingerprint or None
-        return standing(Path(self.folder), self.hash, lambda result: same_content(result.data.get("fingerprint"), then))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlrun.arrays.submitted import SubmittedRun
 from dlrun.output import Table, column, counted
-from dlrun.slurm.manifest import Manifest, SubmittedRun
+from dlrun.slurm.manifest import Manifest
 from dlrun.slurm.queue import queue
 from dlrun.store.history import history_of
 from dlrun.store.result import Result

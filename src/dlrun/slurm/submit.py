@@ -2,21 +2,21 @@
 
 import contextlib
 import dataclasses
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlrun.arrays.submitted import SubmittedRun, shown, submitted
+from dlrun.arrays.work import work
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
 from dlrun.extras import command
-from dlrun.slurm.manifest import Manifest, Submitted, SubmittedRun, names, read
+from dlrun.slurm.manifest import Manifest, Submitted, names, read
 from dlrun.slurm.queue import queue
 from dlrun.slurm.settings import SlurmSettings
 from dlrun.slurm.status import was_killed
-from dlrun.slurm.work import work
 from dlrun.store.content import Contents, unread
 from dlrun.store.folders import hold
 from dlrun.store.status import Status
@@ -70,8 +70,7 @@ def submit(jobs: Sequence[Job], settings: SlurmSettings, sweep: Sweep, manifest:
         sort = sort_out(jobs, sweep, data.now)
     if not sort.missing:
         return sort
-    fingerprints = _load_data(sort.missing)
-    runs = [_run(job, fingerprints[repr(job.config.data)]) for job in sort.missing]
+    runs = submitted(sort.missing)
     groups = [runs[start : start + settings.runs_per_job] for start in range(0, len(runs), settings.runs_per_job)]
     with _removed_if_refused(manifest.folder), _set_aside(_out_of_date(sort.missing)):
         ids = _sbatch(executor, groups, _on_node(sweep, settings))
@@ -141,26 +140,6 @@ def _folders_in_queue() -> set[str]:
     waiting = queue()
     every = [job for name in names() for job in read(name).jobs]
     return {folder for job in every if job.id in waiting for folder in job.folders}
-
-
-def _load_data(jobs: Iterable[Job]) -> dict[str, str]:
-    """Read each data set once; their fingerprints."""
-    from dlrun.data.load import load
-
-    return {
-        key: load(data).fingerprint for key, data in {repr(job.config.data): job.config.data for job in jobs}.items()
-    }
-
-
-def _run(job: Job, fingerprint: str) -> SubmittedRun:
-    """The job as it is submitted: what `precision=auto` came to here also holds on the node."""
-    fixed = [text for text in job.overrides if not text.startswith("precision=")]
-    return SubmittedRun(shown(job.run_dir), [*fixed, f"precision={job.config.precision}"], job.hash, fingerprint)
-
-
-def shown(folder: Path) -> str:
-    """The folder as the manifest names it: relative to the working directory if it lies below."""
-    return Path(os.path.relpath(folder)).as_posix()
 
 
 def _on_node(sweep: Sweep, settings: SlurmSettings) -> dict[str, Any]:

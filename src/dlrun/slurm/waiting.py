@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+from dlrun.arrays.submitted import SubmittedRun, shown
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted
 from dlrun.output import counted
-from dlrun.slurm.manifest import SubmittedRun, begun
+from dlrun.slurm.manifest import begun
 from dlrun.slurm.settings import SlurmSettings
 from dlrun.slurm.status import wait
-from dlrun.slurm.submit import Sorted, shown, submit
+from dlrun.slurm.submit import Sorted, submit
 from dlrun.store.content import unread
 from dlrun.store.status import Status
 from dlrun.sweeps.jobs import Job, Outcome, reason_of, standing_of

@@ -1,4 +1,4 @@
-"""What a job of Slurm does on its node: trains its runs; its exit status says if they were stopped early."""
+"""What a job of an array does on its node: trains its runs; its exit status says if they were stopped early."""
 
 import os
 import signal
@@ -9,11 +9,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from dlrun.arrays.submitted import SubmittedRun
 from dlrun.config.fields import fill
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, UsageError
 from dlrun.linux import cores
-from dlrun.slurm.manifest import SubmittedRun
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.launch import launch
 
@@ -24,7 +24,7 @@ def work(runs: Sequence[Mapping[str, Any]], sweep: Mapping[str, Any]) -> None:
     """Train the runs of this job; a run that is complete is left alone, one that was interrupted goes on.
 
     Args:
-        runs: The fields of `dlrun.slurm.manifest.SubmittedRun`, plain values.
+        runs: The fields of `dlrun.arrays.submitted.SubmittedRun`, plain values.
         sweep: The fields of `dlrun.config.schema.Sweep`, plain values.
 
     Raises:
