@@ -49,6 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {
         "real_data": None if os.environ.get("DLRUN_DATA") else "DLRUN_DATA is not set",
         "slurm": None if shutil.which("slurmctld") else "slurmctld is not installed",
+        "cluster": None if _has_grid_engine() else "Grid Engine (sge_qmaster, sge_execd, qsub) is not installed",
         "browser": None if shutil.which("chromium") else "chromium is not installed",
         "keras": None if os.environ.get("DLRUN_KERAS_PYTHON") else "DLRUN_KERAS_PYTHON names no Python with tensorflow",
         "cuda": None if Path("/dev/nvidia0").exists() else "there is no NVIDIA GPU",
@@ -57,6 +58,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _has_grid_engine() -> bool:
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    return all(shutil.which(name, path=path) for name in ("sge_qmaster", "sge_execd", "qsub"))
 
 
 @pytest.fixture(scope="session")

@@ -77,5 +77,5 @@ def test_a_row_needs_no_precision_and_may_scale_its_rate(
 
 def test_what_was_submitted_with_scale_lr_is_the_same_run_on_the_node(tmp_path: Path) -> None:
     words = [*SMALL, "scale_lr=true", "precision=float32"]
-    job = work._job(SubmittedRun(str(tmp_path / "r"), words, settle(compose(words)).hash), 1)
+    job = work._job(SubmittedRun(str(tmp_path / "r"), words, settle(compose(words)).hash), trust=True)
     assert job.config.scale_lr is False

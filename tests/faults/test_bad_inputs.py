@@ -85,6 +85,7 @@ PLACES: dict[str, list[list[str]]] = {
     "data": [["verify", "--root", "{}", "mnist"], ["list", "--root", "{}"], ["show", "--root", "{}", "mnist"]],
     "plan": [["{}"]],
     "slurm": [["status", "{}"], ["collect", "{}"]],
+    "array": [["prepare", "{}", "--tasks", "1"], ["run", "{}", "--task", "0"]],
     "records": [
         ["show", "{}"],
         ["merge", "{}", "-o", "outputs/merged.jsonl"],

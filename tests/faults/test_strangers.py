@@ -76,6 +76,7 @@ def test_no_verb_imports_anything_from_there(planted: Path) -> None:
         ["data", "show", "synthetic"],
         ["doctor"],
         ["slurm", "status"],
+        ["array", "prepare", "-m", *TINY, "seed=8,9", "--tasks", "2"],
         ["--help"],
         ["--cfg", "job"],
     ):

@@ -1,50 +1,55 @@
-"""What a job of an array does on its node: trains its runs; its exit status says if they were stopped early."""
+"""What a job of an array does on its node: trains its runs, as many at once as it has room for."""
 
-import os
+import contextlib
 import signal
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from dlrun.arrays.submitted import SubmittedRun
-from dlrun.config.fields import fill
+from dlrun.arrays.task import cores_given
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, UsageError
-from dlrun.linux import cores
-from dlrun.sweeps.jobs import Job
+from dlrun.locks import is_locked
+from dlrun.runs.trust import BUILT, check_trust
+from dlrun.store.content import unread
+from dlrun.store.folders import hold
+from dlrun.sweeps.endings import Running
+from dlrun.sweeps.jobs import Job, Outcome, standing_of, was_killed
 from dlrun.sweeps.launch import launch
+from dlrun.sweeps.slots import gpus_for
+from dlrun.text import visible
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
-def work(runs: Sequence[Mapping[str, Any]], sweep: Mapping[str, Any]) -> None:
-    """Train the runs of this job; a run that is complete is left alone, one that was interrupted goes on.
+def train(runs: Sequence[SubmittedRun], settings: Sweep, trust: bool) -> list[Outcome]:
+    """Train the runs of a job and say what became of each, one a line.
+
+    A run that is complete is left alone, and one that was interrupted or killed goes on. One that another process
+    works on is waited for, and taken over if that process dies.
 
     Args:
-        runs: The fields of `dlrun.arrays.submitted.SubmittedRun`, plain values.
-        sweep: The fields of `dlrun.config.schema.Sweep`, plain values.
+        settings: Without `slots` there is a run at a time, or `per_gpu` on each GPU.
+        trust: Whether a run may build what its overrides name outside of dlrun, PyTorch and torchvision.
 
     Raises:
-        SystemExit: With 1 if a run failed; with 128 + N if signal N came, the state saved: the batch script
-            then puts the job back into the queue.
-        UsageError: A run is not any more what was submitted.
+        Interrupted: A signal came; the state is saved.
+        UsageError: A run is not any more what was submitted, or names what is not trusted.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, _interrupt)
-    settings: Sweep = fill(Sweep, sweep, "sweep.")
-    try:
-        at_once = min(len(runs), settings.slots or 1)
-        outcomes = launch([_job(SubmittedRun(**run), at_once) for run in runs], settings)
-    except Interrupted as error:
-        print(error, flush=True)
-        sys.exit(error.exit_status)
-    for outcome in outcomes:
-        print(f"{outcome.status}: {outcome.job.run_dir} {outcome.reason}".rstrip(), flush=True)
-    if any(not outcome.good for outcome in outcomes):
-        sys.exit(1)
+    jobs = [_job(run, trust) for run in runs]
+    slots = settings.slots or len(gpus_for([job.config for job in jobs])) * settings.per_gpu or 1
+    threads = max(1, cores_given() // min(len(jobs), slots))
+    placed = [replace(job, settled=job.settled.placed(threads=job.config.threads or threads)) for job in jobs]
+    for job in placed:
+        if is_locked(job.run_dir / ".claim"):
+            _say("in the hands of another process, waited for", job)
+        _forget_kill(job)
+    return launch(placed, replace(settings, slots=slots), [_Log()])
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
@@ -52,11 +57,45 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise Interrupted(f"stopped by {signal.Signals(number).name} between runs", number)
 
 
-def _job(run: SubmittedRun, at_once: int) -> Job:
+def _job(run: SubmittedRun, trust: bool) -> Job:
     job = Job.of(tuple(run.overrides), Path(run.folder))
     if job.hash != run.hash:
         raise UsageError(f"{run.folder}: the configs have changed since this was submitted; submit again")
-    # Where Slurm binds no cores to jobs, a run would take all of the node.
-    there = int(os.environ.get("SLURM_CPUS_PER_TASK") or cores())
-    threads = job.config.threads or max(1, there // at_once)
-    return replace(job, settled=job.settled.placed(threads=threads))
+    check_trust(job.config, BUILT, trust)
+    return job
+
+
+def _forget_kill(job: Job) -> None:
+    """Delete the result that says that the run's process was killed, so that this turn goes on with it."""
+
+    def found() -> bool:
+        result = standing_of(job, unread).result
+        return result is not None and was_killed(result)
+
+    if found():
+        with contextlib.suppress(UsageError), hold(job.run_dir):  # a process that works there has its own result
+            if found():
+                (job.run_dir / "result.json").unlink()
+
+
+def _say(what: str, job: Job, reason: str = "") -> None:
+    print(visible(f"{what}: {job.run_dir} {reason}".rstrip()), flush=True)
+
+
+class _Log:
+    """Writes a line when a run begins, and one when it ends: into the log of the job."""
+
+    def started(self, running: Running) -> None:
+        """A job has started."""
+        _say("started", running.job)
+
+    def advanced(self, _running: Running) -> bool:
+        """Nobody is stopped."""
+        return False
+
+    def ended(self, outcome: Outcome) -> None:
+        """A job has ended, or needs no run."""
+        _say(outcome.status, outcome.job, outcome.reason)
+
+    def looked(self, _running: Sequence[Running], _slots: int) -> None:
+        """Nothing is shown meanwhile."""

@@ -14,7 +14,7 @@ from dlrun.slurm.queue import queue
 from dlrun.store.history import history_of
 from dlrun.store.result import Result
 from dlrun.store.status import Status
-from dlrun.sweeps.jobs import reason_of
+from dlrun.sweeps.jobs import reason_of, was_killed
 
 STATUSES = (Status.DONE, Status.RUNNING, Status.PREEMPTED, Status.QUEUED, Status.FAILED, Status.LOST)
 """In the order in which they are counted."""
@@ -76,11 +76,6 @@ def _note(status: Status, result: Result | None) -> str:
     if status == Status.LOST:
         return f"{failure or 'no job has it'}: submit again"
     return failure if status == Status.FAILED else ""
-
-
-def was_killed(result: Result) -> bool:
-    """Whether the run's process was killed, which says nothing against its configuration."""
-    return result.status == Status.FAILED and (result.error or {}).get("type") == "Killed"
 
 
 def _status(folder: Path, result: Result | None, state: str | None) -> Status:

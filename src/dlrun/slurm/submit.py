@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlrun.arrays.submitted import SubmittedRun, shown, submitted
-from dlrun.arrays.work import work
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
 from dlrun.extras import command
 from dlrun.slurm.manifest import Manifest, Submitted, names, read
 from dlrun.slurm.queue import queue
 from dlrun.slurm.settings import SlurmSettings
-from dlrun.slurm.status import was_killed
+from dlrun.slurm.work import work
 from dlrun.store.content import Contents, unread
 from dlrun.store.folders import hold
 from dlrun.store.status import Status
 from dlrun.sweeps.fingerprints import reading_data
-from dlrun.sweeps.jobs import Job, standing_of
+from dlrun.sweeps.jobs import Job, standing_of, was_killed
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor

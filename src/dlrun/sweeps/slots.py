@@ -51,12 +51,17 @@ def slots_for(configs: Sequence[Config], settings: Sweep, most: int | None = Non
     Jobs that all say `device=cpu`, or all jobs where there is no GPU, share the cores; where every job says
     `device=cuda:N`, only those GPUs are used.
     """
-    chosen = _wanted(configs, gpus())
+    chosen = gpus_for(configs)
     asked = max((config.threads or 1 for config in configs), default=1)
     usual = len(chosen) * settings.per_gpu if chosen else max(1, cores() // asked)
     count = max(1, min(settings.slots or usual, most if most is not None else settings.slots or usual))
     threads = max(1, cores() // count)
     return [Slot(number, chosen[number % len(chosen)] if chosen else None, threads) for number in range(count)]
+
+
+def gpus_for(configs: Sequence[Config]) -> list[str]:
+    """The GPUs of this process that these jobs use: none if all say `device=cpu`, those that all name, or all."""
+    return _wanted(configs, gpus())
 
 
 def _wanted(configs: Sequence[Config], gpus: Sequence[str]) -> list[str]:

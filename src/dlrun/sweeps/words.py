@@ -1,4 +1,4 @@
-"""The one path from the words of a sweep to its jobs, for `-m`, `plan -m` and `slurm submit -m`."""
+"""The one path from the words of a sweep to its jobs, for `-m`, `plan -m`, `slurm submit -m`, `array prepare -m`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -12,6 +12,7 @@ VERBS = {
     "records": "pack | merge | show: results as lines of text, to commit, mail and merge",
     "plan": "-m OVERRIDE … | TABLE: what would run, and how long it would take",
     "slurm": "submit | status | collect | cancel: Slurm, without waiting",
+    "array": "prepare | run: the runs of a sweep or a table as an array of jobs, on any scheduler",
     "doctor": "device, versions, data, Slurm: what works here",
     "completion": "bash: completion of verbs and overrides with the Tab key",
 }
