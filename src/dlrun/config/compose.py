@@ -24,6 +24,7 @@ from dlrun.config.fields import fields_of
 from dlrun.config.groups import GROUPS, Layers
 from dlrun.config.overrides import bare, pair
 from dlrun.config.schema import Config, defaults, parse
+from dlrun.config.yaml_numbers import refuse_misread_options
 from dlrun.errors import ConfigError, did_you_mean
 
 BEHAVIOUR = {"version_base": "1.3"} if hydra_version.startswith("1.3.") else {}
@@ -146,15 +147,17 @@ def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
     """What Hydra composes, its own `hydra` node included; call it where Hydra is initialised.
 
     Raises:
-        ConfigError: Hydra refuses.
+        ConfigError: Hydra refuses, or a file has a number that YAML reads otherwise than it is written.
     """
     try:
-        return hydra_compose("config", overrides=permit(overrides), return_hydra_config=True)
+        composed = hydra_compose("config", overrides=permit(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error, overrides)) from error
     # Hydra lets these through on numbers of thousands of digits, lists a thousand deep, groups that are no names.
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"the overrides can't be read: {sentence(error)}") from error
+    refuse_misread_options(composed.hydra.runtime.choices, config_folders())
+    return composed
 
 
 def checked(composed: Composed, overrides: Sequence[str]) -> Config:

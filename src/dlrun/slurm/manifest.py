@@ -1,14 +1,17 @@
 """What was submitted: the runs, and which job of Slurm has which of them, as one JSON file (no torch)."""
 
+import contextlib
 import dataclasses
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dlrun.arrays.submitted import SubmittedRun
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.files import write_atomically
+from dlrun.locks import locked
 
 PARENT = Path("outputs/slurm")
 SCHEMA = 1
@@ -33,6 +36,8 @@ class Manifest:
     runs: list[SubmittedRun] = field(default_factory=list)
     jobs: list[Submitted] = field(default_factory=list)
     schema: int = SCHEMA
+    of: str = ""
+    """What the name stands for: the sweep in a folder, rows and seeds of a table. Empty in one of dlrun 0.1.0."""
 
     @property
     def folder(self) -> Path:
@@ -75,11 +80,39 @@ def read(name: str) -> Manifest:
         raise UsageError(f"{path}: damaged ({type(error).__name__}); move it away") from None
 
 
-def begun(name: str, words: Sequence[str]) -> Manifest:
-    """The manifest of a name, or a new one; `words` are what was typed this time."""
-    if not (PARENT / name / "manifest.json").exists():
-        return Manifest(name, list(words))
-    return dataclasses.replace(read(name), words=list(words))
+@contextlib.contextmanager
+def submitting(name: str, of: str, words: Sequence[str] = ()) -> Iterator[Manifest]:
+    """The manifest of what goes by a name, or a new one, while nobody else submits from this working directory.
+
+    Two things may be called alike, such as sweeps in two folders: the second one gets the name with a number.
+
+    Args:
+        of: What the name stands for, as `Manifest.of` has it.
+        words: What was typed this time; without any, those from before stay.
+    """
+    PARENT.mkdir(parents=True, exist_ok=True)
+    lock = PARENT / ".lock"
+    try:
+        with locked(lock):
+            try:
+                yield _begun(name, of, words)
+            finally:
+                lock.unlink(missing_ok=True)
+    finally:
+        with contextlib.suppress(OSError):  # of a refusal nothing stays behind
+            PARENT.rmdir()
+            PARENT.parent.rmdir()
+
+
+def _begun(name: str, of: str, words: Sequence[str]) -> Manifest:
+    numbered = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+    for one in numbered:
+        if not (PARENT / one / "manifest.json").exists():
+            return Manifest(one, list(words), of=of)
+        found = read(one)
+        if found.of in ("", of):
+            return dataclasses.replace(found, words=list(words) or found.words, of=of)
+    raise AssertionError("numbers don't end")
 
 
 def names() -> list[str]:

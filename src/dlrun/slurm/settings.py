@@ -10,9 +10,12 @@ from omegaconf import OmegaConf
 from dlrun.config.compose import compose_with_hydra, hydra_started
 from dlrun.config.fields import fill, option
 from dlrun.errors import ConfigError, UsageError
+from dlrun.slurm.times import FORMS, is_limit, seconds_of
 
 LAUNCHER = "hydra/launcher="
 FIELD = "hydra.launcher."
+NAMES = ("partition", "account", "memory", "constraint")
+"""Fields of text that may look like a number."""
 TARGET = "hydra_plugins.dlrun_plugins.slurm.SlurmLauncher"
 
 
@@ -22,7 +25,12 @@ class SlurmSettings:
 
     partition: str | None = option(None, "partition (null: the cluster's default)")
     account: str | None = option(None, "account that is charged (null: your default)")
-    time: int = option(60, "minutes a job may take; what is not done by then is saved and goes on in a new turn", low=1)
+    time: int | str = option(
+        60,
+        "minutes a job may take, or as Slurm writes it; what is not done by then is saved and goes on in a new turn",
+        fits=is_limit,
+        expected=FORMS,
+    )
     gpus: int = option(0, "GPUs of a job", low=0)
     cpus: int = option(2, "CPU cores of a job", low=1)
     memory: str | None = option("4GB", "memory of a job, e.g. 16GB (null: the cluster's default)")
@@ -62,10 +70,26 @@ def settings_from(values: Mapping[str, Any]) -> SlurmSettings:
     Raises:
         ConfigError: An unknown field, a wrong type, a value out of range.
     """
-    plain = {key: value for key, value in values.items() if key != "_target_"}
+    plain = {key: _as_text(key, value) for key, value in values.items() if key != "_target_"}
     settings: SlurmSettings = fill(SlurmSettings, plain, FIELD)
     settings.further()
+    allowed = seconds_of(settings.time)
+    assert allowed is not None
+    if settings.warning >= allowed:
+        raise ConfigError(
+            f"{FIELD}time={settings.time}: {allowed:g} s, and {FIELD}warning={settings.warning} s before the end each "
+            f"turn would stop; {FORMS}"
+        )
     return settings
+
+
+def _as_text(key: str, value: Any) -> Any:
+    """A number as the text that it is where a name is meant: partition 12, account 4711, 4000 (MB) of memory."""
+    if key not in NAMES or isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if isinstance(value, float):
+        raise ConfigError(f"{FIELD}{key} reads as the number {value:g}; as text it needs quotes: {key}=\"'…'\"")
+    return str(value)
 
 
 def asked(words: Sequence[str], always: bool = False) -> tuple[SlurmSettings | None, list[str]]:

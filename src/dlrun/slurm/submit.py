@@ -2,8 +2,9 @@
 
 import contextlib
 import dataclasses
+import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,10 @@ from dlrun.arrays.submitted import SubmittedRun, shown, submitted
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
 from dlrun.extras import command
+from dlrun.output import counted
 from dlrun.slurm.manifest import Manifest, Submitted, names, read
-from dlrun.slurm.queue import queue
+from dlrun.slurm.queue import limits, queue
+from dlrun.slurm.refusals import is_too_many, options_to_change
 from dlrun.slurm.settings import SlurmSettings
 from dlrun.slurm.work import work
 from dlrun.store.content import Contents, unread
@@ -52,13 +55,25 @@ class Sorted:
     """In an earlier call, and kept."""
     queued: list[Job]
     missing: list[Job]
+    """These were submitted."""
+    held: list[Job]
+    """Missing, too, but Slurm takes no more for now."""
+    arrays: int = 0
+    """In how many the jobs of `missing` went."""
+
+
+LATER = "submit again when some are done, or pack more into each job: hydra.launcher.runs_per_job"
+
+
+class Refused(UsageError):
+    """What sbatch says no to."""
 
 
 def submit(jobs: Sequence[Job], settings: SlurmSettings, sweep: Sweep, manifest: Manifest) -> Sorted:
     """Submit those of the jobs that have neither a result nor a place in the queue.
 
-    Data are read and parsed here first, so that a thousand jobs find them in the cache. When Slurm refuses,
-    everything is as it was.
+    Data are read and parsed here first, so that a thousand jobs find them in the cache. They go in as many arrays as
+    the cluster's limits ask for. When Slurm refuses the first of them, everything is as it was.
 
     Raises:
         UsageError: No Slurm here, no submitit, or Slurm refuses what is asked of it; data that are missing; a run
@@ -66,17 +81,70 @@ def submit(jobs: Sequence[Job], settings: SlurmSettings, sweep: Sweep, manifest:
     """
     executor = _executor(settings, manifest)
     with reading_data() as data:
-        sort = sort_out(jobs, sweep, data.now)
+        in_queue = _in_queue()
+        sort = sort_out(jobs, sweep, data.now, in_queue)
+    _take_over(sort.queued, in_queue, manifest)
     if not sort.missing:
         return sort
-    runs = submitted(sort.missing)
-    groups = [runs[start : start + settings.runs_per_job] for start in range(0, len(runs), settings.runs_per_job)]
-    with _removed_if_refused(manifest.folder), _set_aside(_out_of_date(sort.missing)):
-        ids = _sbatch(executor, groups, _on_node(sweep, settings))
-    manifest.add(runs)
-    manifest.jobs += [Submitted(id, [run.folder for run in group]) for id, group in zip(ids, groups, strict=True)]
-    manifest.write()
-    return sort
+    runs, packed = submitted(sort.missing), settings.runs_per_job
+    groups = [runs[start : start + packed] for start in range(0, len(runs), packed)]
+    out_of_date = {shown(folder) for folder in _out_of_date(sort.missing)}
+    taken = arrays = 0
+    for part, ids in _arrays(executor, groups, out_of_date, _on_node(sweep, settings), settings):
+        manifest.add(run for group in part for run in group)
+        manifest.jobs += [Submitted(id, [run.folder for run in group]) for id, group in zip(ids, part, strict=True)]
+        manifest.write()
+        taken, arrays = taken + sum(map(len, part)), arrays + 1
+    return replace(sort, missing=sort.missing[:taken], held=sort.missing[taken:], arrays=arrays)
+
+
+def _arrays(
+    executor: "SlurmExecutor",
+    groups: Sequence[Sequence[SubmittedRun]],
+    out_of_date: Container[str],
+    sweep: dict[str, Any],
+    settings: SlurmSettings,
+) -> Iterator[tuple[Sequence[Sequence[SubmittedRun]], list[str]]]:
+    """Submit the groups, a job each; whenever Slurm has taken an array, its groups and the ids of its jobs.
+
+    An array that is too large for a limit that the cluster's configuration doesn't name is halved. It ends early
+    where Slurm has taken some and takes no more.
+
+    Args:
+        out_of_date: The folders with a result that the new run replaces.
+    """
+    there = limits()
+    size, start = min(there.array, there.jobs), 0
+    if size == 0:
+        raise Refused(f"Slurm takes no more jobs now: its controller has as many as it keeps (MaxJobCount); {LATER}")
+    while start < len(groups) and start < there.jobs:
+        part = groups[start : min(start + size, there.jobs)]
+        old = [Path(run.folder) for group in part for run in group if run.folder in out_of_date]
+        try:
+            with _removed_if_refused(executor.folder.parent), _set_aside(old):
+                ids = _sbatch(executor, part, sweep)
+        except Refused as error:
+            if is_too_many(str(error)) and len(part) > 1:
+                size = len(part) // 2
+            elif is_too_many(str(error)) and start:
+                return
+            else:
+                raise _explained(error, start, len(groups), settings) from None
+            continue
+        yield part, ids
+        start += len(part)
+
+
+def _explained(error: Refused, before: int, jobs: int, settings: SlurmSettings) -> Refused:
+    """The refusal with the option that it is about, and what was submitted before it."""
+    lines = [str(error)]
+    change = options_to_change(lines[0], settings)
+    lines += [f"to change: {change}"] if change else []
+    if before:
+        lines += [f"{before} of {counted(jobs, 'job')} are submitted; the same command submits the rest"]
+    elif is_too_many(lines[0]):
+        lines += [LATER]
+    return Refused("\n".join(lines))
 
 
 @contextlib.contextmanager
@@ -117,16 +185,19 @@ def _out_of_date(jobs: Iterable[Job]) -> list[Path]:
     return [job.run_dir for job in jobs if standing_of(job, unread).may_be_replaced]
 
 
-def sort_out(jobs: Iterable[Job], sweep: Sweep, contents: Contents) -> Sorted:
-    """Look at the disk and the queue; a run whose process was killed counts as missing."""
-    waiting = _folders_in_queue()
-    sort = Sorted([], [], [], [])
+def sort_out(jobs: Iterable[Job], sweep: Sweep, contents: Contents, in_queue: Container[str]) -> Sorted:
+    """Look at the disk and the queue; a run whose process was killed counts as missing.
+
+    Args:
+        in_queue: The folders of runs that wait or run.
+    """
+    sort = Sorted([], [], [], [], [])
     for job in jobs:
         found = standing_of(job, contents)
         kept = found.result if found.status == Status.FAILED and sweep.failed == "keep" else None
         if found.done:
             sort.done.append(job)
-        elif shown(job.run_dir) in waiting:
+        elif shown(job.run_dir) in in_queue:
             sort.queued.append(job)
         elif kept and not was_killed(kept):
             sort.failed.append(job)
@@ -135,10 +206,28 @@ def sort_out(jobs: Iterable[Job], sweep: Sweep, contents: Contents) -> Sorted:
     return sort
 
 
-def _folders_in_queue() -> set[str]:
+def _in_queue() -> dict[str, tuple[SubmittedRun, Submitted]]:
+    """The runs that wait or run, by folder, under whatever name they were submitted; and their jobs."""
     waiting = queue()
-    every = [job for name in names() for job in read(name).jobs]
-    return {folder for job in every if job.id in waiting for folder in job.folders}
+    found = {}
+    for manifest in map(read, names()):
+        runs = {run.folder: run for run in manifest.runs}
+        for job in manifest.jobs:
+            if job.id in waiting:
+                found.update({folder: (runs[folder], job) for folder in job.folders if folder in runs})
+    return found
+
+
+def _take_over(
+    queued: Iterable[Job], in_queue: Mapping[str, tuple[SubmittedRun, Submitted]], manifest: Manifest
+) -> None:
+    """Runs that were submitted under another name, as a table's row may be, belong to this one, too."""
+    known = {run.folder for run in manifest.runs}
+    others = [in_queue[folder] for folder in map(shown, (job.run_dir for job in queued)) if folder not in known]
+    if others:
+        manifest.add(run for run, _ in others)
+        manifest.jobs += {job.id: job for _, job in others}.values()
+        manifest.write()
 
 
 def _on_node(sweep: Sweep, settings: SlurmSettings) -> dict[str, Any]:
@@ -191,7 +280,14 @@ def _sbatch(executor: "SlurmExecutor", groups: Sequence[Sequence[SubmittedRun]],
         [{**dataclasses.asdict(run), "folder": str(Path(run.folder).resolve())} for run in group] for group in groups
     ]
     try:
-        return [job.job_id for job in executor.map_array(work, plain, [sweep] * len(plain))]
+        with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it raises
+            return [job.job_id for job in executor.map_array(work, plain, [sweep] * len(plain))]
     except (FailedJobError, FailedSubmissionError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise UsageError(f"Slurm refuses the job: {lines[-1] if lines else 'no reason given'}") from None
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise Refused(f"Slurm refuses the job: {_once(lines) or 'no reason given'}") from None
+
+
+def _once(lines: Sequence[str]) -> str:
+    """What sbatch said, its own name once: `sbatch: error: invalid partition: x; Batch job submission failed: …`."""
+    prefix = "sbatch: error: "
+    return "; ".join([*lines[:1], *(line.removeprefix(prefix) for line in lines[1:])])

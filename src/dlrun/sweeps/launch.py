@@ -26,6 +26,7 @@ from dlrun.sweeps.processes import KILL, Processes, make_processes
 from dlrun.sweeps.slots import Slot, slots_for
 from dlrun.text import visible
 from dlrun.training.signals import let_go_of_terminal, to_catch
+from dlrun.training.started import refuse_ranks
 
 SAVE_SECONDS = 30.0
 """What a job that was asked to stop gets for saving before it is killed."""
@@ -64,8 +65,10 @@ def launch(
         processes: How processes are started; default: what suits the system.
 
     Raises:
+        UsageError: This command runs several times, by torchrun or srun: each would take the same jobs.
         Interrupted: A signal stopped it; running jobs have saved, the rest was not started.
     """
+    refuse_ranks("a sweep")
     known = list({job.run_dir: job for job in reversed(jobs)}.values())[::-1] if isinstance(jobs, Sequence) else None
     with contextlib.closing(processes or make_processes()) as made, _Signals() as signals:
         session = _Session(known if known is not None else jobs, settings, watchers, made, signals)

@@ -10,6 +10,7 @@ import yaml
 
 from dlrun.config.compose import config_folders
 from dlrun.config.overrides import merged, overrides_from, shortened
+from dlrun.config.yaml_numbers import refuse_misread
 from dlrun.errors import ConfigError, UsageError, did_you_mean
 
 METRICS = ("test_accuracy", "best_accuracy", "val_accuracy")
@@ -532,6 +533,7 @@ def _parse(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"can't be read ({type(error).__name__})") from None
+    refuse_misread(text)
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:

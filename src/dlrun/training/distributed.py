@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dlrun.errors import ConfigError, UsageError
+from dlrun.errors import ConfigError, RunFailed, first_line
 from dlrun.training.signals import Noticed
+from dlrun.training.started import local_rank, ranks_started
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -112,6 +113,8 @@ def joined(device: str) -> Iterator[Ranks]:
 
     Raises:
         ConfigError: There are fewer GPUs than ranks on this machine, or `device` names a single one.
+        UsageError: As of `ranks_started`.
+        RunFailed: The ranks don't find each other.
     """
     if ranks_started() == 1:
         yield ALONE
@@ -122,7 +125,11 @@ def joined(device: str) -> Iterator[Ranks]:
     if on_gpu:
         torch.cuda.set_device(_local_gpu(device, torch.cuda.device_count()))
     # Flags and random states go by the CPU, so that no step waits for a GPU to agree on stopping.
-    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    try:
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    except (RuntimeError, ValueError) as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise RunFailed(f"the ranks of this run don't find each other at {where}: {first_line(error)}") from None
     try:
         yield Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size())
     finally:
@@ -130,7 +137,7 @@ def joined(device: str) -> Iterator[Ranks]:
 
 
 def _local_gpu(device: str, there: int) -> int:
-    local, count = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    local, count = local_rank()
     if ":" in device:
         raise ConfigError(f"device={device}: under torchrun each rank has its own GPU; use device=cuda")
     if count > there:
@@ -138,21 +145,6 @@ def _local_gpu(device: str, there: int) -> int:
             f"torchrun --nproc-per-node={count}: there are {there} GPUs here; take fewer ranks or device=cpu"
         )
     return local
-
-
-def ranks_started() -> int:
-    """The number of processes that `torchrun` started for this run; 1 without it."""
-    return max(int(os.environ.get("WORLD_SIZE", "1")), 1)
-
-
-def refuse_ranks(what: str) -> None:
-    """Refuse what makes no sense in every rank of a run.
-
-    Raises:
-        UsageError: This process was started by torchrun.
-    """
-    if ranks_started() > 1:
-        raise UsageError(f"{what} under torchrun: torchrun splits one run over devices; leave it out here")
 
 
 class Agreed:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from dlrun.config.yaml_numbers import misread
 from dlrun.errors import ConfigError, UsageError, did_you_mean
+from dlrun.training.started import refuse_ranks
 
 if TYPE_CHECKING:
     from dlrun.runs.loading import Loaded
@@ -38,6 +40,8 @@ def fields(words: Iterable[str], known: Sequence[str], groups: Sequence[str] = (
         if not sign or (key not in known and key.partition(".")[0] not in groups):
             there = [*known, *(f"{group}.…" for group in groups)]
             raise ConfigError(f"{word}: expected KEY=VALUE{did_you_mean(key, there)}")
+        if odd := misread(text):
+            raise ConfigError(f"{key}={odd[1]}")
         try:
             found[key] = yaml.safe_load(text)
         except yaml.YAMLError:
@@ -55,8 +59,9 @@ def load(options: argparse.Namespace, changes: Mapping[str, Any]) -> "Loaded":
     """The run, loaded as `dlrun.runs.loading.load_run` does it.
 
     Raises:
-        UsageError: As there; or RUN is no folder.
+        UsageError: As there; RUN is no folder; or every rank would load it, and print what it finds.
     """
+    refuse_ranks("this")
     if not options.run.is_dir():
         raise UsageError(f"{options.run}: {'no folder' if options.run.exists() else 'no such folder'}")
     from dlrun.runs.loading import load_run

@@ -18,7 +18,7 @@ from dlrun.config.overrides import bare
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, UsageError, nearest
 from dlrun.runs.check import check
-from dlrun.training.distributed import refuse_ranks
+from dlrun.training.started import refuse_ranks
 from dlrun.verbs import VERBS
 from dlrun.verbs.completion import options_of
 from dlrun.verbs.train import train

@@ -5,6 +5,7 @@ and are shared by all tables.
 """
 
 import argparse
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,6 +88,16 @@ class Request:
     """Seeds a row may get until it is decided; None: as many as were asked for."""
     elsewhere: Sequence[Planned]
     """Of rows of other tables that lessons name: looked up, never trained."""
+
+    @property
+    def called(self) -> str:
+        """The table's name; where not all of it is meant, or it is changed, with a mark of rows, seeds and changes."""
+        every = {(row.number, seed) for row in self.table.rows for seed in range(self.table.seeds)}
+        asked = {(one.row.number, one.seed) for one in self.planned}
+        if asked == every and not self.own:
+            return self.table.name
+        mark = hashlib.sha256(repr((sorted(asked), list(self.own))).encode()).hexdigest()[:6]
+        return f"{self.table.name}-{mark}"
 
     def found(self) -> list[Found]:
         """What is there for its runs by now."""
@@ -262,7 +273,7 @@ def run_missing(asked: Request, slurm: settings.SlurmSettings | None) -> list[Fo
     if slurm:
         from dlrun.slurm.waiting import run_on_slurm
 
-        run_on_slurm(jobs, slurm, sweep, asked.table.name)
+        run_on_slurm(jobs, slurm, sweep, asked.called, asked.called)
     else:
         _launch(jobs, sweep)
     return asked.found()

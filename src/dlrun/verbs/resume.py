@@ -19,7 +19,8 @@ from dlrun.runs.check import check
 from dlrun.runs.trust import BUILT, check_trust
 from dlrun.store.folders import read_config, read_overrides
 from dlrun.store.standing import on_any_data, standing
-from dlrun.training.distributed import Ranks, joined, ranks_started
+from dlrun.training.distributed import Ranks, joined
+from dlrun.training.started import ranks_started
 from dlrun.verbs.parser import Parser
 from dlrun.verbs.train import train
 

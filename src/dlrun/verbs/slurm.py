@@ -5,7 +5,6 @@ the batch scripts and the logs of the jobs. Fields of a job (hydra.launcher.time
 configs/hydra/launcher/slurm.yaml.
 """
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,8 +78,10 @@ def _submit_sweep(typed: Sequence[str], settings: SlurmSettings, words: list[str
     task = [word for word in typed if not word.startswith(HYDRA_FIELDS)]
     with reading_data() as data:
         sweep = typed_sweep(task, data.now, typed_folder(typed))
+    of = f"sweep {sweep.folder.resolve()}"
+    status = _send(sweep.folder.name, of, words, sweep.jobs, settings, sweep.settings)
     note_typed(sweep.folder, task)
-    return _send(sweep.folder.name, words, sweep.jobs, settings, sweep.settings)
+    return status
 
 
 def _refuse_other_fields(typed: Sequence[str]) -> None:
@@ -96,22 +97,20 @@ def _submit_table(typed: Sequence[str], settings: SlurmSettings, words: list[str
 
     with reading_data() as data:
         table = request(typed, data.now)
-    own = sorted(word for word in typed if word != table.table.name)
-    name = table.table.name
-    if own:
-        name += "-" + hashlib.sha256("\n".join(own).encode()).hexdigest()[:6]
-    return _send(name, words, to_run(table), settings, table.planned[0].config.sweep)
+    return _send(table.called, table.called, words, to_run(table), settings, table.planned[0].config.sweep)
 
 
-def _send(name: str, words: list[str], jobs: Sequence["Job"], settings: SlurmSettings, sweep: "Sweep") -> int:
+def _send(name: str, of: str, words: list[str], jobs: Sequence["Job"], settings: SlurmSettings, sweep: "Sweep") -> int:
+    """Submit, and say what is next; the exit status is 1 while Slurm takes no more and runs are left."""
     from dlrun.slurm.submit import submit
     from dlrun.slurm.waiting import told
 
-    begun = manifest.begun(name, words)
-    print(told(submit(jobs, settings, sweep, begun), settings))
-    print(visible(f"next: dlrun slurm status {name}"))
+    with manifest.submitting(name, of, words) as begun:
+        sort = submit(jobs, settings, sweep, begun)
+    print(told(sort, settings))
+    print(visible(f"next: dlrun slurm status {begun.name}"))
     print(visible(str(begun.folder.resolve())))
-    return 0
+    return 1 if sort.held else 0
 
 
 # --- afterwards -------------------------------------------------------------------------------------------

@@ -21,8 +21,9 @@ from dlrun.sinks.console import ConsoleSink, header, make_console, summary
 from dlrun.store.folders import claim
 from dlrun.store.result import Result, read_result
 from dlrun.text import visible
-from dlrun.training.distributed import ALONE, Ranks, joined, ranks_started
+from dlrun.training.distributed import ALONE, Ranks, joined
 from dlrun.training.events import Sink
+from dlrun.training.started import ranks_started
 
 
 def main(arguments: list[str]) -> int:

@@ -22,6 +22,10 @@ class SlurmLauncher(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before `launch`."""
         refuse_others("SlurmLauncher", task_function)
+        from dlrun.config.compose import config_folders
+        from dlrun.config.yaml_numbers import refuse_misread_options
+
+        refuse_misread_options(config.hydra.runtime.choices, config_folders())
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -38,6 +42,6 @@ class SlurmLauncher(Launcher):
         fields: Any = OmegaConf.to_container(OmegaConf.create(self.fields), resolve=True)
         jobs = jobs_from(job_overrides, folder)
         sweep = settings_of(self.config.hydra.overrides.task)
-        outcomes = run_on_slurm(jobs, settings_from(fields), sweep, folder.name)
+        outcomes = run_on_slurm(jobs, settings_from(fields), sweep, folder.name, f"sweep {folder.resolve()}")
         print_answer(make_console(), [outcome.job.run_dir for outcome in outcomes])
         return [returned_by(outcome) for outcome in outcomes]

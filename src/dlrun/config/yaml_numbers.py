@@ -1,0 +1,105 @@
+"""Numbers that YAML reads otherwise than people write them: `1:30:00` is 5400 to it, `010` is 8, `0x10` is 16."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlrun.errors import ConfigError
+
+ODD = re.compile(r"[-+]?(0[0-7_]+|0[xXbB][0-9a-fA-F_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
+"""Such a number; on the command line each of them is text."""
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
+
+def misread(text: str) -> tuple[int, str] | None:
+    """The first number of a YAML text that YAML reads otherwise than it is written: its line, and what to do.
+
+    Text that is no YAML has none.
+    """
+    if not ODD.search(text):
+        return None
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+        found = next(_misread(node, ""), None) if node else None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    if found is None:
+        return None
+    key, scalar = found
+    read = yaml.safe_load(scalar.value)
+    advice = f"is {read} to YAML; write '{scalar.value}' in quotes, or a plain number"
+    return scalar.start_mark.line + 1, f"{key}{scalar.value} {advice}"
+
+
+def refuse_misread(text: str, where: str = "") -> None:
+    """Refuse a YAML file with a number that YAML reads otherwise than it is written.
+
+    Args:
+        text: What is in the file.
+        where: What stands before the line in the message, such as `mine.yaml, `.
+
+    Raises:
+        ConfigError: It has one.
+    """
+    found = misread(text)
+    if found:
+        raise ConfigError(f"{where}line {found[0]}: {found[1]}")
+
+
+def _misread(node: yaml.Node, key: str) -> Iterator[tuple[str, yaml.ScalarNode]]:
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag in NUMBERS and node.style is None and ODD.fullmatch(node.value):
+            yield key, node
+    elif isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            yield from _misread(value, f"{name.value}: " if isinstance(name, yaml.ScalarNode) else key)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _misread(value, key)
+
+
+def refuse_misread_options(choices: Mapping[str, Any], folders: Iterable[Path]) -> None:
+    """`refuse_misread` for the files of the options that Hydra chose, and for those they build on.
+
+    Args:
+        choices: The option of each group, as `hydra.runtime.choices` has it.
+
+    Raises:
+        ConfigError: As of `refuse_misread`.
+    """
+    ahead = [(Path(str(group).partition("@")[0]), str(option)) for group, option in choices.items()]
+    seen = set[Path]()
+    for folder in folders:
+        todo = list(ahead)
+        while todo:
+            group, option = todo.pop()
+            path = folder / group / f"{option.removesuffix('.yaml')}.yaml"
+            if path in seen:
+                continue
+            seen.add(path)
+            try:
+                text = path.read_text(encoding="utf-8")
+            except (OSError, ValueError):
+                continue
+            refuse_misread(text, f"{_shown(path)}, ")
+            todo += [(group, one) for one in _built_on(text)]
+
+
+def _built_on(text: str) -> list[str]:
+    """The options of the same group in a file's list of defaults."""
+    if not re.search(r"^defaults *:", text, re.MULTILINE):
+        return []
+    try:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return []
+    listed = values.get("defaults") if isinstance(values, dict) else None
+    return [one for one in listed if isinstance(one, str) and one != "_self_"] if isinstance(listed, list) else []
+
+
+def _shown(path: Path) -> str:
+    """The path as the user would type it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
