@@ -15,7 +15,7 @@ FLOORS = [
     {"report", "runs"},
     {"sweeps"},
     {"arrays"},
-    {"slurm"},
+    {"lab", "slurm"},
     {"verbs"},
     {"cli"},
     {"__main__"},

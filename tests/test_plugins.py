@@ -28,6 +28,7 @@ main()
 """
 PLUGINS = {
     "launcher/local": "hydra_plugins.dlrun_plugins.launcher.LocalLauncher",
+    "launcher/lab": "hydra_plugins.dlrun_plugins.launcher.DaskLauncher",
     "launcher/cluster": "hydra_plugins.dlrun_plugins.slurm.SlurmLauncher",
     "sweeper/points": "hydra_plugins.dlrun_plugins.rows.PointSweeper",
     "sweeper/search": "hydra_plugins.dlrun_plugins.search.SearchSweeper",

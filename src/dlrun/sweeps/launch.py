@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
 from typing import Protocol
 
@@ -36,6 +36,10 @@ TWIN_SECONDS = 1.0
 """Time in which the same signal again is the same request."""
 
 
+Places = Callable[[], Sequence[Slot]]
+"""The slots there are now; asked again and again, since machines come and go."""
+
+
 class Watcher(Protocol):
     """Who shows a sweep, or steers it."""
 
@@ -57,12 +61,14 @@ def launch(
     settings: Sweep,
     watchers: Sequence[Watcher] = (),
     processes: Processes | None = None,
+    places: Places | None = None,
 ) -> list[Outcome]:
     """Run the jobs that need it and return what became of each, in the order of the jobs.
 
     Args:
         jobs: A list, or an iterator that makes up each job when a slot is free for it.
         processes: How processes are started; default: what suits the system.
+        places: Where they run; default: the slots of this machine.
 
     Raises:
         UsageError: This command runs several times, by torchrun or srun: each would take the same jobs.
@@ -71,15 +77,15 @@ def launch(
     refuse_ranks("a sweep")
     known = list({job.run_dir: job for job in reversed(jobs)}.values())[::-1] if isinstance(jobs, Sequence) else None
     with contextlib.closing(processes or make_processes()) as made, _Signals() as signals:
-        session = _Session(known if known is not None else jobs, settings, watchers, made, signals)
+        session = _Session(known if known is not None else jobs, settings, watchers, made, signals, places)
         outcomes = session.work()
     if signals.last is not None:
         name = signal.Signals(signals.last).name
         raise Interrupted(f"stopped by {name}; the same command goes on with what is left", signals.last)
     if known is None:
         return outcomes
-    places = {job.run_dir: place for place, job in enumerate(known)}
-    return sorted(outcomes, key=lambda outcome: places[outcome.job.run_dir])
+    order = {job.run_dir: number for number, job in enumerate(known)}
+    return sorted(outcomes, key=lambda outcome: order[outcome.job.run_dir])
 
 
 class _Signals:
@@ -116,16 +122,17 @@ class _Session:
         watchers: Sequence[Watcher],
         processes: Processes,
         signals: _Signals,
+        places: Places | None,
     ) -> None:
         self.settings, self.watchers, self.processes, self.signals = settings, watchers, processes, signals
         self.fingerprints = Fingerprints(processes, lambda: signals.last is not None)
         self.is_listed = isinstance(jobs, Sequence)
         """Otherwise jobs are made up when asked for, perhaps for ever."""
         self.source: Iterator[Job] = iter(jobs)
-        self.free = self._slots(jobs)
+        self.places = places or self._places_here(jobs)
         self.running: list[Running] = []
         self.again: deque[tuple[Job, int]] = deque()
-        """Killed jobs to be started again, and their attempt."""
+        """Jobs to be started before the others, such as killed ones, and their attempt."""
         self.others: list[Job] = []
         """Jobs that another process is working on."""
         self.outcomes: list[Outcome] = []
@@ -135,19 +142,35 @@ class _Session:
         self.began = time.time()
         self.signals_obeyed = 0
 
-    def _slots(self, jobs: Iterable[Job]) -> deque[Slot]:
+    def _places_here(self, jobs: Iterable[Job]) -> Places:
+        """The slots of this machine, which stay what they are."""
         if isinstance(jobs, Sequence):
-            return deque(slots_for([job.config for job in jobs], self.settings, len(jobs)))
-        first = next(self.source, None)
-        if first is None:
-            return deque(slots_for([], self.settings))
-        self.source = itertools.chain([first], self.source)
-        return deque(slots_for([first.config], self.settings))
+            slots = slots_for([job.config for job in jobs], self.settings, len(jobs))
+        else:
+            first = list(itertools.islice(self.source, 1))
+            self.source = itertools.chain(first, self.source)
+            slots = slots_for([job.config for job in first], self.settings)
+        return lambda: slots
+
+    def _free(self) -> Slot | None:
+        """A slot for one more job."""
+        places, taken = self.places(), {running.slot.number for running in self.running}
+        if len(self.running) >= len(places):  # some of them may be gone
+            return None
+        return next(slot for slot in places if slot.number not in taken)
+
+    def _waits_for_places(self) -> bool:
+        """Whether there is none at all, and a job that needs one."""
+        if self.stopping or self.places():
+            return False
+        if not self.again:
+            self.again.extend((job, 1) for job in itertools.islice(self.source, 1))
+        return bool(self.again)
 
     def work(self) -> list[Outcome]:
         """Until nothing runs and nothing is left to start."""
         self._fill()
-        while self.running or self.others:
+        while self.running or self.others or self._waits_for_places():
             self.processes.poll(0.1)
             self._obey_signals()  # first: the jobs, too, may have had the signal, and ended of it
             self._collect()
@@ -162,17 +185,17 @@ class _Session:
 
     def _fill(self) -> None:
         """Start jobs while there are free slots; what needs no run is dealt with at once."""
-        while not self.stopping and self.free:
+        while not self.stopping and (slot := self._free()):
             if self.again:
-                self._try(*self.again.popleft())
+                self._try(*self.again.popleft(), slot)
             elif (job := next(self.source, None)) is not None:
-                self._try(job, 1)
+                self._try(job, 1, slot)
             else:
                 return
             self._obey_signals()
 
-    def _try(self, job: Job, attempt: int) -> None:
-        """Start the job, or find that it is done, or that another process has it."""
+    def _try(self, job: Job, attempt: int, slot: Slot) -> None:
+        """Start the job in a free slot, or find that it is done, or that another process has it."""
         if attempt == 1 and (known := self._known(job)) is not None:
             self._end(known)
             return
@@ -190,7 +213,7 @@ class _Session:
         if cleared is None:
             self.others.append(job)
             return
-        self._start(job, attempt, cleared)
+        self._start(job, attempt, slot, cleared)
 
     def _known(self, job: Job) -> Outcome | None:
         """The outcome of a job that is not to be run (again)."""
@@ -205,8 +228,7 @@ class _Session:
             return Outcome(job, Status.KEPT, result, reason_of(result))
         return None
 
-    def _start(self, job: Job, attempt: int, claim: Lock) -> None:
-        slot = self.free.popleft()
+    def _start(self, job: Job, attempt: int, slot: Slot, claim: Lock) -> None:
         task = Task.of(slot.fitted(job.settled), job.run_dir, job.overrides, slot.environment())
         running = Running(job, slot, self.processes.start(task), claim, attempt)
         self.running.append(running)
@@ -218,7 +240,6 @@ class _Session:
     def _collect(self) -> None:
         for running in [one for one in self.running if one.process.status is not None]:
             self.running.remove(running)
-            self.free.append(running.slot)
             outcome = ending(running, self.settings)
             retry = outcome.killed and running.attempt <= self.settings.retries and not self.stopping
             if retry:
@@ -273,14 +294,15 @@ class _Session:
             self._read_history(running)
         others, self.others = self.others, []
         for job in others:
-            if self.free and not self.stopping:
-                self._try(job, 1)
+            slot = None if self.stopping else self._free()
+            if slot:
+                self._try(job, 1, slot)
             else:
                 self.others.append(job)
         if self.stopping:
             self.others.clear()
         for watcher in self.watchers:
-            watcher.looked(self.running, len(self.running) + len(self.free))
+            watcher.looked(self.running, len(self.places()))
 
     def _read_history(self, running: Running) -> None:
         rows = history_of(running.job.run_dir)

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from dlrun import linux
@@ -70,15 +71,21 @@ class Borrowed:
         """Leave them open."""
 
 
-def make_processes() -> Processes:
-    """Forks where they are safe, else fresh interpreters."""
-    return Forks() if linux.FORKS else Fresh()
+def make_processes(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Processes:
+    """Forks where they are safe, else fresh interpreters.
+
+    Args:
+        folder: Their working directory, where it is not that of this process.
+        environment: Further variables for them.
+    """
+    return Forks(folder, environment) if linux.FORKS else Fresh(folder, environment)
 
 
 class Fresh:
     """A new interpreter a job; its standard input stays open as long as this process lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
+        self.folder, self.environment = folder, environment or {}
         self.running: list[tuple[Process, subprocess.Popen[bytes]]] = []
 
     def start(self, task: Task) -> Process:
@@ -86,7 +93,8 @@ class Fresh:
         started = subprocess.Popen(
             [*PYTHON, "-m", "dlrun.sweeps.child"],
             stdin=subprocess.PIPE,
-            env={**os.environ, **task.environment},
+            cwd=self.folder,
+            env={**os.environ, **self.environment, **task.environment},
             start_new_session=True,
         )
         assert started.stdin is not None
@@ -124,7 +132,8 @@ class Fresh:
 class Forks:
     """Forks of a server; a server that died is replaced."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
+        self.folder, self.environment = folder, environment or {}
         self.server: subprocess.Popen[bytes] | None = None
         self.running: dict[int, Process] = {}
         self.started = 0
@@ -153,6 +162,8 @@ class Forks:
             [*PYTHON, "-m", "dlrun.sweeps.server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            cwd=self.folder,
+            env={**os.environ, **self.environment},
             start_new_session=True,
         )
 

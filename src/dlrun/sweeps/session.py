@@ -17,7 +17,8 @@ from dlrun.store import scan
 from dlrun.store.status import Status
 from dlrun.sweeps.display import Display
 from dlrun.sweeps.jobs import Job, Outcome
-from dlrun.sweeps.launch import Watcher, launch
+from dlrun.sweeps.launch import Places, Watcher, launch
+from dlrun.sweeps.processes import Processes
 from dlrun.text import visible
 
 PLAN = "plan.json"
@@ -29,12 +30,15 @@ def run_sweep(
     folder: Path,
     watchers: Sequence[Watcher] = (),
     total: int | None = None,
+    processes: Processes | None = None,
+    places: Places | None = None,
 ) -> list[Outcome]:
     """Run the jobs, show them, and print what they add up to.
 
     Args:
         folder: The sweep's folder, for the display; jobs know their own.
         total: Number of jobs where `jobs` is an iterator.
+        processes, places: As `launch` takes them.
 
     Raises:
         Interrupted: As `launch`.
@@ -47,7 +51,7 @@ def run_sweep(
     started = time.monotonic()
     try:
         with Display(console, listed, total, planned) as display:
-            outcomes = launch(jobs, settings, [display, *watchers])
+            outcomes = launch(jobs, settings, [display, *watchers], processes, places)
     except Interrupted:
         print_answer(console, [job.run_dir for job in listed])
         raise

@@ -18,8 +18,8 @@ class Slot:
     number: int
     gpu: str | None
     """What `CUDA_VISIBLE_DEVICES` holds for its jobs: an index or a UUID; None leaves it alone."""
-    threads: int
-    """CPU threads for its jobs unless they ask for a number themselves."""
+    threads: int | None
+    """CPU threads for its jobs unless they ask for a number themselves; None where that is seen to elsewhere."""
 
     def environment(self) -> dict[str, str]:
         """Variables that must be set before CUDA is initialised."""

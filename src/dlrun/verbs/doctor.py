@@ -183,6 +183,7 @@ def _extras() -> Iterator[Finding]:
     purposes = {
         "search": "dlrun -m hydra/sweeper=search …",
         "slurm": "dlrun slurm, hydra/launcher=slurm",
+        "dask": "hydra/launcher=dask",
         "export": "dlrun export --format onnx",
         "asl": "dlrun data fetch asl from Kaggle",
     }

@@ -1,6 +1,7 @@
-"""Hydra's launcher for this machine: a process a job, slots, GPU pinning."""
+"""Hydra's launchers that run jobs themselves: on this machine, a process a job, and on workers of Dask."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ from omegaconf import DictConfig
 from hydra_plugins.dlrun_plugins.ours import refuse_others
 
 if TYPE_CHECKING:
+    from dlrun.config.schema import Sweep
     from dlrun.sweeps.jobs import Job, Outcome
+    from dlrun.sweeps.launch import Watcher
 
 
 class LocalLauncher(Launcher):
@@ -20,18 +23,60 @@ class LocalLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before `launch`."""
-        refuse_others("LocalLauncher", task_function)
+        refuse_others(type(self).__name__, task_function)
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs; one that fails does not keep the others from running."""
         from dlrun.sweeps.points import settings_of
-        from dlrun.sweeps.session import run_sweep
 
         folder = Path(self.config.hydra.sweep.dir)
         jobs = jobs_from(job_overrides, folder)
-        outcomes = run_sweep(jobs, settings_of(self.config.hydra.overrides.task), folder)
+        outcomes = self.run(jobs, settings_of(self.config.hydra.overrides.task), folder)
         return [returned_by(outcome) for outcome in outcomes]
+
+    def run(
+        self,
+        jobs: "Iterable[Job]",
+        settings: "Sweep",
+        folder: Path,
+        watchers: "Sequence[Watcher]" = (),
+        total: int | None = None,
+    ) -> "list[Outcome]":
+        """As `dlrun.sweeps.session.run_sweep`: what dlrun's sweepers call, without the way through texts."""
+        from dlrun.sweeps.session import run_sweep
+
+        return run_sweep(jobs, settings, folder, watchers, total)
+
+
+class DaskLauncher(LocalLauncher):
+    """For several machines that share a folder: a job at a time on each worker.
+
+    It takes the fields of `configs/hydra/launcher/dask.yaml`. It stands in one module with the class above, since Hydra
+    loads each module of a plugin anew, and a class of another module's would not be that class.
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields = fields
+
+    def run(
+        self,
+        jobs: "Iterable[Job]",
+        settings: "Sweep",
+        folder: Path,
+        watchers: "Sequence[Watcher]" = (),
+        total: int | None = None,
+    ) -> "list[Outcome]":
+        """As of `LocalLauncher`."""
+        from omegaconf import OmegaConf
+
+        from dlrun.lab.settings import settings_from
+        from dlrun.lab.workers import Workers
+        from dlrun.sweeps.session import run_sweep
+
+        fields: Any = OmegaConf.to_container(OmegaConf.create(self.fields), resolve=True)
+        with contextlib.closing(Workers(settings_from(fields), folder, settings.slots)) as workers:
+            return run_sweep(jobs, settings, folder, watchers, total, workers, workers.places)
 
 
 def jobs_from(listed: Sequence[Sequence[str]], folder: Path) -> "list[Job]":

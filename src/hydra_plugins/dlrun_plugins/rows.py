@@ -40,7 +40,7 @@ class PointSweeper(Sweeper):
         """
         from dlrun.sweeps.fingerprints import reading_data
         from dlrun.sweeps.folder import note_typed
-        from dlrun.sweeps.session import demand_success, run_sweep
+        from dlrun.sweeps.session import demand_success
         from dlrun.sweeps.words import typed_sweep
 
         assert self.config is not None
@@ -49,7 +49,7 @@ class PointSweeper(Sweeper):
         note_typed(sweep.folder, arguments)
         if not isinstance(self.launcher, LocalLauncher):
             return self._launch_elsewhere(sweep.jobs, sweep.folder)
-        demand_success(run_sweep(sweep.jobs, sweep.settings, sweep.folder), sweep.folder)
+        demand_success(self.launcher.run(sweep.jobs, sweep.settings, sweep.folder), sweep.folder)
         return None
 
     def _launch_elsewhere(self, jobs: Sequence["Job"], folder: Path) -> Sequence[JobReturn]:

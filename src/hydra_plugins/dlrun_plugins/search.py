@@ -26,7 +26,7 @@ class SearchSweeper(PointSweeper):
         from dlrun.sweeps.folder import note_typed
         from dlrun.sweeps.points import settings_of
         from dlrun.sweeps.search import open_search, sentences
-        from dlrun.sweeps.session import demand_success, run_sweep
+        from dlrun.sweeps.session import demand_success
 
         assert self.config is not None
         folder, settings = Path(self.config.hydra.sweep.dir), settings_of(arguments)
@@ -35,7 +35,7 @@ class SearchSweeper(PointSweeper):
             note_typed(folder, arguments)
             try:
                 if isinstance(self.launcher, LocalLauncher):
-                    outcomes = run_sweep(search.jobs(), settings, folder, [search], total=settings.trials)
+                    outcomes = self.launcher.run(search.jobs(), settings, folder, [search], settings.trials)
                     demand_success(outcomes, folder)
                 else:
                     self._in_batches(search, settings.slots or 1, data)
