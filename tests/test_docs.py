@@ -23,6 +23,7 @@ import pytest
 from dlrun.config import schema as config
 from dlrun.config.compose import configs_dir, options
 from dlrun.data.catalogue import ENTRIES
+from dlrun.lab.settings import DaskSettings
 from dlrun.slurm.settings import SlurmSettings
 from dlrun.verbs import VERBS
 
@@ -270,7 +271,7 @@ def every_field() -> Iterator[tuple[str, str]]:
     specs += [("data.", spec) for spec in config.DATA.values()] + [("model.", config.Layers)]
     specs += [("optimizer.", spec) for spec in config.OPTIMIZERS.values()]
     specs += [("scheduler.", spec) for spec in config.SCHEDULERS.values()]
-    specs += [("augment.", config.Augment), ("hydra.launcher.", SlurmSettings)]
+    specs += [("augment.", config.Augment), ("hydra.launcher.", SlurmSettings), ("hydra.launcher.", DaskSettings)]
     for prefix, spec in specs:
         for name, item in config.fields_of(spec).items():
             chosen = name == "name" and prefix not in ("", "sweep.")
