@@ -85,6 +85,17 @@ def test_a_worker_says_in_a_line_why_it_takes_no_jobs(terms: dict[str, Any], tmp
     assert unfit(terms, marker=str(tmp_path / "unlocked")).startswith(f"does not see locks in {tmp_path}")
 
 
+def test_folders_are_named_as_the_shell_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "home").symlink_to(tmp_path / "disk")
+    monkeypatch.chdir(tmp_path / "home")
+    monkeypatch.setenv("PWD", str(tmp_path / "home"))
+    assert worker.as_called(Path("outputs/a")) == tmp_path / "home/outputs/a"
+    assert worker.as_called(Path("/elsewhere/a")) == Path("/elsewhere/a")
+    monkeypatch.setenv("PWD", str(tmp_path))
+    assert worker.as_called(Path("outputs/a")) == tmp_path / "disk/outputs/a"
+
+
 def test_what_is_typed_wrong_is_refused_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for word, told in (

@@ -56,11 +56,20 @@ def terms(marker: Path, token: str) -> dict[str, Any]:
     carried = {name: os.environ[name] for name in CARRIED if name in os.environ}
     return {
         "installed": installed(),
-        "marker": str(marker.resolve()),
+        "marker": str(as_called(marker)),
         "token": token,
-        "folder": str(Path.cwd()),
+        "folder": str(as_called(Path())),
         "environment": carried,
     }
+
+
+def as_called(path: Path) -> Path:
+    """An absolute path by the name that the shell has for the working directory.
+
+    Where a home is a link on the machine that has the disk, its target is not there on the others.
+    """
+    called = Path(os.environ.get("PWD", ""))
+    return (called if called.is_absolute() and called.exists() and called.samefile(Path()) else Path.cwd()) / path
 
 
 def installed() -> dict[str, str]:
@@ -152,7 +161,9 @@ def _done(order: Order) -> dict[str, Any]:
         return {"unfit": reason}
     kept = _kept_for(order.terms)
     task = Task(**order.task)
-    found = kept.fingerprints.now(task.settled)
+    found = kept.fingerprint(task, order)
+    if number := _asked_to_stop(order):
+        return {"status": -number}
     if order.fingerprint is not None and found != order.fingerprint:
         held = f"with fingerprint {found}" if found else "that can't be read"
         return {"unfit": f"has data {held}, and the sweep {order.fingerprint} (data={_named(task)})"}
@@ -199,6 +210,14 @@ class _Kept:
         environment = {name: value for name, value in asked["environment"].items() if name not in os.environ}
         self.processes = make_processes(Path(asked["folder"]), environment)
         self.fingerprints = Fingerprints(self.processes)
+
+    def fingerprint(self, task: Task, order: Order) -> str | None:
+        """Of the job's data here; None if they can't be read, or the job is to stop meanwhile."""
+        self.fingerprints.stopped = lambda: _asked_to_stop(order) is not None
+        found = self.fingerprints.now(task.settled)
+        if found is None:
+            self.fingerprints.known.clear()  # asked again
+        return found
 
     def run(self, task: Task, order: Order) -> int:
         """Run the job in a process of its own, and pass on what signals come for it; its status."""

@@ -200,7 +200,7 @@ class Workers:
         """Let a worker do the task as soon as one is free; data are described here."""
         if task.purpose == "data":
             return self.here.start(task)
-        absolute = replace(task, run_dir=str(Path(task.run_dir).resolve()))
+        absolute = replace(task, run_dir=str(worker.as_called(Path(task.run_dir))))
         errand = _Errand(task=absolute, fingerprint=self.fingerprints.now(task.settled))
         self.waiting.append(errand)
         return errand
@@ -349,7 +349,7 @@ class Workers:
         """End what is left: workers see that the marker is gone, let their jobs save, and keep nothing."""
         if self.marker is not None:
             if self.client is not None and self.client.status == "running":
-                self._tell(worker.forget, str(self.marker.path.resolve()), workers=list(self.threads))
+                self._tell(worker.forget, self.terms["marker"], workers=list(self.threads))
             self.marker.remove()
         for one in (self.here, self.client, self.cluster):
             if one is not None:
