@@ -248,6 +248,24 @@ def test_a_worker_is_killed_and_every_run_is_done_once_to_the_same_bits(
 
 
 @pytest.mark.slow
+def test_when_the_sweep_is_killed_its_workers_save_and_stop(cluster: Cluster, start: Words, tmp_path: Path) -> None:
+    cluster.worker("--no-nanny")
+    folder = tmp_path / "outputs/sweeps/lab"
+    address = f"hydra.launcher.address={cluster.address}"
+    sweep = start("seed=0,1", "epochs=2000", "sweep.name=lab", LAUNCHER, address)
+    wait_for(lambda: any(len(rows) > 2 for rows in bits(folder).values()), 120)
+    os.killpg(sweep.pid, signal.SIGKILL)
+    finished(sweep)
+    wait_for(lambda: ended(folder, "interrupted"), 30)
+    assert len(bits(folder)) == 1
+    left = list(folder.glob(".workers-*"))
+    assert len(left) == 1
+    status, out, err = finished(start("seed=0", "epochs=1", "sweep.name=lab", LAUNCHER, address))
+    assert (status, err) == (0, ""), out + err
+    assert not list(folder.glob(".workers-*"))
+
+
+@pytest.mark.slow
 def test_a_worker_that_does_not_see_the_folder_is_left_out(cluster: Cluster, start: Words, tmp_path: Path) -> None:
     blind = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none "{tmp_path}" && exec "$@"', "sh")
     if subprocess.run([*blind, "true"], capture_output=True, check=False).returncode:

@@ -129,6 +129,7 @@ class Workers:
         self.cluster: LocalCluster | None = None
         self.client: Client | None = None
         self.marker: _Marker | None = None
+        self.terms: dict[str, Any] = {}
         try:
             self._connect(settings)
             self.marker = _Marker(folder)
@@ -348,7 +349,7 @@ class Workers:
     def close(self) -> None:
         """End what is left: workers see that the marker is gone, let their jobs save, and keep nothing."""
         if self.marker is not None:
-            if self.client is not None and self.client.status == "running":
+            if self.terms and self.client is not None and self.client.status == "running":
                 self._tell(worker.forget, self.terms["marker"], workers=list(self.threads))
             self.marker.remove()
         for one in (self.here, self.client, self.cluster):
