@@ -129,6 +129,9 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if first in VERBS:
         return _verb(first).main(words[1:])
+    if words[1:] and words[1].startswith("=") and first[:1] not in ("", "-"):
+        value = words[1][1:] or next(iter(words[2:]), "")
+        raise UsageError(f"{first} {' '.join(words[1:3])}: no blanks around the sign: {first}={value}")
     if first and "=" not in first and first[0] not in "-+~":
         raise UsageError(_unknown_word(first))
     if any(word.startswith("-") for word in words):

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,19 +11,23 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import yaml
 from hydra import __version__ as hydra_version
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import setup_globals
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config.fields import fields_of
 from dlrun.config.groups import GROUPS, Layers
-from dlrun.config.overrides import bare, pair
+from dlrun.config.kinds import kind_of, takes_text_alone
+from dlrun.config.overrides import bare, pair, quoted
+from dlrun.config.own_files import as_typed, check_file, located, own_file, undecodable
 from dlrun.config.schema import Config, defaults, parse
 from dlrun.config.yaml_numbers import refuse_misread_options
 from dlrun.errors import ConfigError, did_you_mean
@@ -147,17 +152,67 @@ def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
     """What Hydra composes, its own `hydra` node included; call it where Hydra is initialised.
 
     Raises:
-        ConfigError: Hydra refuses, or a file has a number that YAML reads otherwise than it is written.
+        ConfigError: Hydra refuses, or a file that the user wrote has a slip.
     """
+    check_choices(overrides)
     try:
         composed = hydra_compose("config", overrides=permit(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error, overrides)) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(located(error)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(undecodable() or f"a file is not UTF-8: {error}") from error
     # Hydra lets these through on numbers of thousands of digits, lists a thousand deep, groups that are no names.
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"the overrides can't be read: {sentence(error)}") from error
     refuse_misread_options(composed.hydra.runtime.choices, config_folders())
     return composed
+
+
+NO_EFFECT = {
+    "hydra.sweep.subdir": "the folders of a sweep's runs are named by what varies",
+    "hydra.output_subdir": "a run's files lie in its folder",
+    "hydra.job.chdir": "runs stay in the working directory",
+}
+"""What Hydra has and dlrun does not use, with what to do instead."""
+
+
+def refuse_without_effect(words: Iterable[str], others: Mapping[str, str]) -> None:
+    """Refuse fields of Hydra's that would be dropped.
+
+    Args:
+        others: Further ones, with what to do instead.
+
+    Raises:
+        ConfigError: One was typed.
+    """
+    for text in words:
+        key = pair(text)[0]
+        if reason := {**NO_EFFECT, **others}.get(key):
+            raise ConfigError(f"{text}: has no effect here; {reason}")
+
+
+def folder_of(key: str, text: str, values: Mapping[str, Any]) -> Path:
+    """A folder as it was typed, with `${…}` in it replaced.
+
+    Args:
+        key: Of the field that names it.
+        values: What may be referred to, besides the date (`${now:%Y}`) and the environment (`${oc.env:HOME}`).
+
+    Raises:
+        ConfigError: Something that is not there is referred to, or the text is no name.
+    """
+    setup_globals()  # Hydra's resolvers
+    holder = OmegaConf.create({str(name): value for name, value in values.items()})
+    try:
+        OmegaConf.update(holder, key, text, force_add=True)
+        folder = str(OmegaConf.select(holder, key))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}={text}: {sentence(error)}") from error
+    if not folder or "\0" in folder:
+        raise ConfigError(f"{key}: expected the name of a folder")
+    return Path(folder)
 
 
 def checked(composed: Composed, overrides: Sequence[str]) -> Config:
@@ -170,6 +225,7 @@ def checked(composed: Composed, overrides: Sequence[str]) -> Config:
         ConfigError: An interpolation that leads nowhere, or what `dlrun.config.schema.parse` finds.
     """
     config, choices = composed.config, composed.choices
+    as_typed(config, choices)
     for text in overrides:
         if pair(text)[0].partition(".")[0] == "choices":
             raise ConfigError(f"{text}: choices only say what was chosen; choose with model=…, data=… and so on")
@@ -228,10 +284,56 @@ def permit(overrides: Sequence[str]) -> list[str]:
 
 def _permit_one(text: str) -> str:
     key = pair(text)[0]
-    is_group = any((folder / key.partition("@")[0]).is_dir() for folder in config_folders())
-    if text.startswith("~") or "=" not in text or key.startswith("hydra") or is_group:
+    if text.startswith("~") or "=" not in text or key.startswith("hydra") or _is_group(key):
         return text
-    return "++" + bare(text)
+    return "++" + _in_letters(bare(text))
+
+
+def _is_group(key: str) -> bool:
+    return any((folder / key.partition("@")[0]).is_dir() for folder in config_folders())
+
+
+def _in_letters(text: str) -> str:
+    """An override whose field takes text alone, such that Hydra takes the value as it is typed.
+
+    To Hydra 20260101 and 1e3 are numbers, and letters and signs beyond ASCII nothing at all.
+    """
+    key, value = pair(text)
+    kind = kind_of(key.split("."))
+    if kind is None or not takes_text_alone(kind):
+        return text
+    if listed := re.fullmatch(r"\[([^][{}()'\"\\]*)\]", value):
+        items = (item.strip() for item in listed[1].split(","))
+        return f"{key}=[{', '.join(quoted(item) if _LIKE_NUMBER.fullmatch(item) else item for item in items)}]"
+    if _LIKE_NUMBER.fullmatch(value) or (value[:1] not in ("", *"'\"[{(") and not _reads(text)):
+        return f"{key}={quoted(value)}"
+    return text
+
+
+_LIKE_NUMBER = re.compile(r"[+-]?[\d_.]*\d[\d_.]*(?:e[+-]?\d+)?|[+-]?(?:inf|nan)|true|false", re.IGNORECASE)
+
+
+def _reads(text: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(text)
+    except HydraException:
+        return False
+    return True
+
+
+def check_choices(overrides: Iterable[str]) -> None:
+    """Look at the files of the user's that are chosen, before Hydra does, and at what is chosen.
+
+    Raises:
+        ConfigError: A slip in a file, or null as a choice.
+    """
+    for text in overrides:
+        key, value = pair(text)
+        if value in ("null", "~") and not text.startswith("~") and _is_group(key):
+            raise ConfigError(f"{text}: expected the name of an option; there are: {', '.join(options(key))}")
+        for name in value.split(","):
+            if path := own_file(key.partition("@")[0], name.strip()):
+                check_file(path)
 
 
 def sentence(error: Exception, typed: Iterable[str] = ()) -> str:
@@ -251,8 +353,12 @@ def sentence(error: Exception, typed: Iterable[str] = ()) -> str:
 
 def _unreadable(text: str) -> str:
     unmatched = _unmatched(text)
-    reason = f"; {unmatched}" if unmatched else " (put quotes around a value with special characters)"
-    return f"{text}: can't be read as KEY=VALUE{reason}"
+    key, value = pair(text)
+    if "=" not in text:
+        return f"{text}: expected KEY=VALUE, without blanks around the sign"
+    inner = f"{key}={quoted(value)}"
+    typed = f'"{inner}"' if not set(inner) & set('"$`\\!') else shlex.quote(inner)
+    return f"{text}: can't be read as KEY=VALUE; {unmatched or f'text with special signs needs quotes twice: {typed}'}"
 
 
 def _unmatched(text: str) -> str:

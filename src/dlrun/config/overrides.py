@@ -38,7 +38,12 @@ def hydra_value(value: Any) -> str:
         return "{" + ", ".join(f"{hydra_value(key)}: {hydra_value(item)}" for key, item in value.items()) + "}"
     if not isinstance(value, str) or _is_plain(value):
         return str(value)
-    escaped = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+    return quoted(value)
+
+
+def quoted(text: str) -> str:
+    """Text in quotes, which Hydra reads as text whatever is in it."""
+    escaped = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
     return f"'{escaped}'"
 
 

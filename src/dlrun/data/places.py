@@ -49,7 +49,7 @@ def roots(config: Data) -> list[Path]:
     if config.root is not None:
         return [expanded(config.root)]
     return [
-        *([Path(os.environ["DLRUN_DATA"])] if os.environ.get("DLRUN_DATA") else []),
+        *([expanded(os.environ["DLRUN_DATA"])] if os.environ.get("DLRUN_DATA") else []),
         cache_home() / "data",
     ]
 

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig
 
-from dlrun.config.compose import compose
+from dlrun.config.compose import compose, folder_of, refuse_without_effect
 from dlrun.config.groups import Target
 from dlrun.config.overrides import bare, key_of, typed_for
 from dlrun.config.schema import Sweep, plain
@@ -58,7 +58,7 @@ def default_name(arguments: Sequence[str]) -> str:
     typed = [one for one in parse(arguments) if _shapes(str(one.key_or_group))]
     texts = sorted(one.input_line or "" for one in typed)
     varied = sorted(str(one.key_or_group).rpartition(".")[2] for one in typed if one.is_sweep_override())
-    options = [str(one.value()) for one in typed if one.key_or_group == "experiment"]
+    options = [str(one.value()) for one in typed if one.key_or_group == "experiment" and not one.is_sweep_override()]
     words = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join([*options, *varied]))[:80] or "sweep"
     return f"{words}-{hashlib.sha256(chr(10).join(texts).encode()).hexdigest()[:6]}"
 
@@ -69,19 +69,22 @@ def _shapes(key: str) -> bool:
 
 def folder_from(composed: DictConfig) -> Path:
     """The sweep's folder: `hydra.sweep.dir` where it was typed, else by name."""
-    if typed_for(composed.hydra.overrides.hydra, "hydra.sweep.dir"):
-        return Path(composed.hydra.sweep.dir)
-    return sweep_dir(list(composed.hydra.overrides.task), settings_of(composed.hydra.overrides.task))
+    task = list(composed.hydra.overrides.task)
+    return typed_folder(composed.hydra.overrides.hydra) or sweep_dir(task, settings_of(task))
 
 
-def typed_folder(words: Iterable[str]) -> Path | None:
-    """The folder that `hydra.sweep.dir=…` names among words that Hydra has not read.
+def typed_folder(words: Sequence[str]) -> Path | None:
+    """The folder that `hydra.sweep.dir=…` names; it is one for all runs, so that it knows no field of theirs.
 
     >>> str(typed_folder(["seed=0,1", "hydra.sweep.dir='my sweep'"]))
     'my sweep'
+
+    Raises:
+        ConfigError: It refers to what is not there.
     """
+    refuse_without_effect(words, {"hydra.run.dir": "a sweep has hydra.sweep.dir"})
     typed = typed_for(words, "hydra.sweep.dir")
-    return Path(typed[-1]) if typed else None
+    return folder_of("hydra.sweep.dir", typed[-1], {}) if typed else None
 
 
 def note_typed(folder: Path, arguments: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ never drawn but always crossed, so that every draw gets all seeds.
 import itertools
 import math
 import random
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import HydraException
 
-from dlrun.config.compose import compose, options, sentence
+from dlrun.config.compose import compose, options, permit, sentence
 from dlrun.config.overrides import bare, last_of_each, pair
 from dlrun.config.schema import Sweep
 from dlrun.errors import ConfigError
@@ -65,11 +66,23 @@ def settings_of(arguments: Sequence[str]) -> Sweep:
     Raises:
         ConfigError: A field does not exist or has a value it can't take.
     """
-    telling = [one for one in parse(arguments) if _is_of_sweep(one) or one.key_or_group == "experiment"]
-    for one in telling:
+    typed = [one for one in parse(arguments) if _is_of_sweep(one)]
+    for one in typed:
         if _is_swept(one):
             raise ConfigError(f"{one.input_line}: can't itself take several values in a sweep")
-    return compose([one.input_line or "" for one in telling]).sweep
+    words = [one.input_line or "" for one in typed]
+    chosen = [one for one in parse(arguments) if one.key_or_group == "experiment"][-1:]
+    if not chosen:
+        return compose(words).sweep
+    names = [(_plain(chosen[0]),)] if not _is_swept(chosen[0]) else _dimension(chosen[0])
+    assert not isinstance(names, Interval)
+    found = {repr(settings): settings for settings in (compose([*name, *words]).sweep for name in names)}
+    if len(found) > 1:
+        raise ConfigError(
+            f"{chosen[0].input_line}: these experiments have different fields of sweep, and a sweep has one of each; "
+            "type them, or take them out of the files"
+        )
+    return next(iter(found.values()))
 
 
 def expand(arguments: Sequence[str]) -> list[Point]:
@@ -125,7 +138,7 @@ def parse(arguments: Iterable[str]) -> list[Override]:
     Raises:
         ConfigError: One can't be read.
     """
-    return [_parsed(bare(text)) for text in arguments if not text.startswith("hydra")]
+    return [_parsed(bare(text)) for text in permit([one for one in arguments if not one.startswith("hydra")])]
 
 
 def _parsed(text: str) -> Override:
@@ -186,9 +199,27 @@ def _interval(key: str, value: IntervalSweep) -> Interval:
 
 def _words(field: str, text: str) -> list[Override]:
     try:
-        return parse(shlex.split(text))
+        return parse(_split(text))
     except ValueError as error:
         raise ConfigError(f"{field}: {text!r} can't be split into words ({error})") from None
+
+
+def _split(text: str) -> list[str]:
+    """Words as a shell splits them, but brackets keep together what is between them.
+
+    >>> _split("model.layers=[flatten, dense 16] seed=0,1")
+    ['model.layers=[flatten, dense 16]', 'seed=0,1']
+    """
+    words: list[str] = []
+    for word in re.split(r"\s+", text.strip()):
+        whole = words and any(words[-1].count(opening) > words[-1].count(closing) for opening, closing in BRACKETS)
+        words[-1:] = [f"{words[-1]} {word}"] if whole else [*words[-1:], word]
+    if any(sign in text for sign in "'\"\\") or any(one.count(a) != one.count(b) for one in words for a, b in BRACKETS):
+        return shlex.split(text)
+    return words
+
+
+BRACKETS = (("[", "]"), ("{", "}"), ("(", ")"))
 
 
 def _row(text: str) -> list[Overrides]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dlrun.config.compose import configs_dir
 from dlrun.config.groups import DATA
+from dlrun.config.own_files import check_file
 from dlrun.data.catalogue import WITH_FILES
 from dlrun.data.places import find, roots
 from dlrun.errors import DlrunError, first_line
@@ -231,10 +232,23 @@ def _folders() -> Iterator[Finding]:
         yield Finding("broken", "$DLRUN_DATA", f"{data}: no such folder", f"mkdir -p {data}")
     else:
         yield Finding("ok", "$DLRUN_DATA", data)
-    own = Path.cwd() / "configs"
-    files = len(list(own.rglob("*.yaml"))) if own.is_dir() else 0
-    joining = f"{counted(files, 'YAML file')} of yours" if files else "none of your own; they would join here"
-    yield Finding("ok", "./configs", joining)
+    yield _own_configs(Path.cwd() / "configs")
+
+
+def _own_configs(folder: Path) -> Finding:
+    files = sorted(folder.rglob("*.yaml")) if folder.is_dir() else []
+    if not files:
+        return Finding("ok", "./configs", "none of your own; they would join here")
+    wrong = []
+    for path in files:
+        try:
+            check_file(path)
+        except DlrunError as error:
+            wrong.append(first_line(error))
+    if wrong:
+        more = f"; {len(wrong)} of {len(files)} files are like this" if len(wrong) > 1 else ""
+        return Finding("broken", "./configs", f"{wrong[0]}{more}")
+    return Finding("ok", "./configs", f"{counted(len(files), 'YAML file')} of yours")
 
 
 def _writable(name: str, folder: Path, advice: str) -> Finding:

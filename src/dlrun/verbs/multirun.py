@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
+import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.config.compose import BEHAVIOUR, Composed, checked, configs_dir, permit, sentence
+from dlrun.config.compose import BEHAVIOUR, Composed, check_choices, checked, configs_dir, permit, sentence
+from dlrun.config.kinds import is_field
 from dlrun.config.overrides import bare
+from dlrun.config.own_files import located, undecodable
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, UsageError, nearest
 from dlrun.runs.check import check
@@ -33,6 +36,7 @@ def main(arguments: list[str]) -> int:
     """
     _refuse_mistakes(arguments)
     refuse_ranks("a sweep")
+    check_choices(word for word in arguments if not word.startswith("-"))
     # Hydra would print its own words and leave with 1; this makes it raise instead.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["dlrun", *(word if word.startswith("-") else permit([word])[0] for word in arguments)]
@@ -40,6 +44,10 @@ def main(arguments: list[str]) -> int:
         hydra.main(**BEHAVIOUR, config_path=str(configs_dir()), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error, arguments)) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(located(error)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(undecodable() or f"a file is not UTF-8: {error}") from error
     return 0
 
 
@@ -51,11 +59,22 @@ def _refuse_mistakes(words: Sequence[str]) -> None:
     for word in rest:
         if word.startswith("-"):
             flags = [text for action in parser._actions for text in action.option_strings]
-            raise UsageError(_unknown(word.partition("=")[0], flags))
+            raise UsageError(_without_dashes(word, rest) or _unknown(word.partition("=")[0], flags))
     if sum(map(bool, (known.run, known.multirun, known.cfg, known.info))) > 1:
         raise UsageError("only one of --run, --multirun (-m), --cfg and --info can be asked for")
     if rest:
         raise UsageError(f"{rest[0]}: overrides stand together; put flags such as -m in front of all of them")
+
+
+def _without_dashes(word: str, words: Sequence[str]) -> str:
+    """How to type a field that was typed as an option; empty if it is none."""
+    option, _, value = word.partition("=")
+    name = option.lstrip("-").replace("-", "_")
+    if not is_field(name):
+        return ""
+    behind = words[words.index(word) + 1 :][:1]
+    value = value or next((text for text in behind if not text.startswith("-") and "=" not in text), "VALUE")
+    return f"{word}: fields are typed without dashes: {name}={value}"
 
 
 def _refuse(message: str) -> NoReturn:

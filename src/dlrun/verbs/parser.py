@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dlrun.config.kinds import is_field
 from dlrun.errors import UsageError, did_you_mean
 
 
@@ -35,6 +36,9 @@ class Parser(argparse.ArgumentParser):
         option = next((word.partition("=")[0] for word in words.split() if word.startswith("-")), None)
         if option is None:
             return f"{words}: not expected here; see {self.prog} --help"
+        name = option.lstrip("-").replace("-", "_")
+        if is_field(name):
+            return f"{option}: fields are typed without dashes: {name}=VALUE"
         return f"{option}: no such option{did_you_mean(option, self._options())}"
 
     def _options(self) -> set[str]:

@@ -5,13 +5,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
 from rich.console import Console
 
-from dlrun.config.compose import Composed, checked, compose_with_hydra, hydra_started
+from dlrun.config.compose import (
+    Composed,
+    checked,
+    compose_with_hydra,
+    folder_of,
+    hydra_started,
+    refuse_without_effect,
+)
 from dlrun.config.naming import called
 from dlrun.config.overrides import typed_for
+from dlrun.config.schema import plain
 from dlrun.config.settled import Settled, settle
-from dlrun.errors import UsageError
 from dlrun.output import counted
 from dlrun.runs.check import check
 from dlrun.runs.outcome import device_name
@@ -24,6 +32,12 @@ from dlrun.text import visible
 from dlrun.training.distributed import ALONE, Ranks, joined
 from dlrun.training.events import Sink
 from dlrun.training.started import ranks_started
+
+OF_A_SWEEP = {
+    "hydra.sweep.dir": "one run has hydra.run.dir; a sweep begins with dlrun -m",
+    "hydra/launcher": "it starts the runs of a sweep, which begins with dlrun -m",
+    "hydra/sweeper": "it is for sweeps, which begin with dlrun -m",
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -40,12 +54,12 @@ def train_typed(overrides: Sequence[str]) -> Result:
     Raises:
         DlrunError: As `dlrun.runs.run.run`.
     """
+    refuse_without_effect(overrides, OF_A_SWEEP)
     with hydra_started():
         composed = compose_with_hydra(overrides)
-        if not composed.hydra.run.dir:
-            raise UsageError("hydra.run.dir: expected the name of a folder")
-        wished = Path(composed.hydra.run.dir)
-    settled = settle(checked(Composed.of(composed), overrides), ranks_started())
+        folder = OmegaConf.to_container(composed.hydra.run, resolve=False)["dir"]  # type: ignore[index,call-overload]
+        settled = settle(checked(Composed.of(composed), overrides), ranks_started())
+        wished = folder_of("hydra.run.dir", str(folder or ""), plain(settled.config))
     check(settled.config)
     named = typed_for(overrides, "hydra.run.dir")
     with joined(settled.config.device) as ranks:
