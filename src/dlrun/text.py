@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shlex
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -13,6 +14,15 @@ def visible(text: str) -> str:
     'a\\x1b[31m'
     """
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def typeable(path: object) -> str:
+    """A path as a shell takes it, in quotes where it needs them.
+
+    >>> typeable("out/a b"), typeable("out/ünï=1")
+    ("'out/a b'", "'out/ünï=1'")
+    """
+    return shlex.quote(visible(str(path)))
 
 
 def visible_lines(text: str) -> str:

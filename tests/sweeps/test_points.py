@@ -1,5 +1,7 @@
 """From typed words to points: grids, rows, zips, exclusions, draws, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 
 from dlrun.config.compose import compose
@@ -122,3 +124,25 @@ def test_the_ready_experiment_puts_batch_norm_before_and_after_the_activation():
     assert after[:2] == ["conv 32", "bn"]
     assert [phrase.split()[:2] for phrase in before if phrase not in ("bn", "relu")] == [one.split() for one in none]
     assert [phrase for phrase in after if phrase != "bn"] == none
+
+
+def test_experiments_can_be_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "configs" / "experiment"
+    folder.mkdir(parents=True)
+    for name, more in (("a", ""), ("b", ""), ("c", "sweep: {slots: 1}\n")):
+        (folder / f"{name}.yaml").write_text(f"# @package _global_\nname: {name}\n{more}")
+    points = expand(["experiment=a,b", "seed=0,1"])
+    assert [point.varied for point in points] == [
+        (f"experiment={name}", f"seed={seed}") for name in "ab" for seed in (0, 1)
+    ]
+    assert len(expand(["experiment=glob([a,b])"])) == 2
+    with pytest.raises(ConfigError, match="have different fields of sweep"):
+        expand(["experiment=a,c"])
+
+
+def test_rows_may_hold_lists() -> None:
+    rows = "sweep.rows=['model.layers=[flatten, dense 16] seed=0,1','model=fc_512']"
+    points = expand([rows])
+    assert [point.varied[1:] for point in points] == [("seed=0",), ("seed=1",), ()]
+    assert compose(points[1].overrides).model.layers == ["flatten", "dense 16"]

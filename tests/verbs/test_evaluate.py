@@ -68,7 +68,7 @@ def test_other_data_with_known_classes(drawn_run: Path, tmp_path: Path, capsys: 
         (["data.root=/nowhere"], "mnist: no data in /nowhere"),
         (["data=synthetic", "data.classes=11"], "the network does not know the classes 10"),
         (["data=synthetic", "data.shape=[1, 9, 9]"], "the pictures of synthetic are 1x9x9, the network takes 1x28x28"),
-        (["data.size={"], "the value can't be read"),
+        (["data.size={"], "data.size={: can't be read as KEY=VALUE; missing at the end: }"),
         (["device=cuda:99"], "device=cuda:99"),
     ],
     ids=str,

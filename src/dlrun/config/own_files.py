@@ -184,9 +184,14 @@ def _walk(node: yaml.Node, keys: tuple[str | int, ...]) -> Iterator[Scalar]:
     elif isinstance(node, yaml.SequenceNode):
         for place, value in enumerate(node.value):
             yield from _walk(value, (*keys, place))
-    elif isinstance(node, yaml.ScalarNode) and node.style is None and node.tag in AS_TYPED:
-        value = yaml.SafeLoader("").construct_object(node)
-        yield Scalar(keys, node.value, value, _line(node), bool(AS_TYPED[node.tag].fullmatch(node.value)))
+    elif isinstance(node, yaml.ScalarNode) and node.style is None:
+        if re.fullmatch(
+            r"[-+]?\d+[eE][-+]?\d+", node.value
+        ):  # a number to OmegaConf, which reads it, if not to YAML 1.1
+            yield Scalar(keys, node.value, float(node.value), _line(node), clear=True)
+        elif node.tag in AS_TYPED:
+            value = yaml.SafeLoader("").construct_object(node)
+            yield Scalar(keys, node.value, value, _line(node), bool(AS_TYPED[node.tag].fullmatch(node.value)))
 
 
 def _text(path: Path) -> str:

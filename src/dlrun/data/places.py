@@ -14,6 +14,7 @@ from dlrun.data.listing import NOTHING, Listing, listings
 from dlrun.errors import DataError
 from dlrun.files import cache_home, expanded
 from dlrun.output import few
+from dlrun.text import typeable
 
 DEBIAN = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 """Where Debian's packages install data sets."""
@@ -105,7 +106,7 @@ def _advice(config: Data, entry: CatalogueEntry) -> str:
     if config.root is None:
         return f"Fetch it: dlrun data fetch {config.name}"
     writable = os.access(config.root, os.W_OK) or not Path(config.root).exists()
-    return f"Fetch it: dlrun data fetch {config.name} --root {config.root if writable else 'FOLDER'}"
+    return f"Fetch it: dlrun data fetch {config.name} --root {typeable(config.root) if writable else 'FOLDER'}"
 
 
 def find(name: str, searched: Sequence[Path], explicit: bool) -> Source | None:

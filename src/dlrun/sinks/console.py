@@ -13,7 +13,7 @@ from rich.table import Table
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.store.history import read_history
 from dlrun.store.result import Result
-from dlrun.text import visible
+from dlrun.text import typeable, visible
 from dlrun.training.events import EpochEnded, Event, StepsTaken, Stopped
 
 
@@ -119,9 +119,9 @@ def summary(console: Console, result: Result, run_dir: Path) -> None:
     if console.is_terminal:
         for line in accuracy_curve(read_history(run_dir), console.encoding):
             console.print(line)
-    console.print(f"next: dlrun show {visible(str(run_dir))}", markup=False)
+    console.print(f"next: dlrun show {typeable(run_dir)}", markup=False)
     if (run_dir / "tensorboard").is_dir():
-        console.print(f"      tensorboard --logdir {visible(str(run_dir))}", markup=False)
+        console.print(f"      tensorboard --logdir {typeable(run_dir)}", markup=False)
     console.print(
         f"{result.status} in {result.seconds['total']:.1f} s: {visible(str(run_dir.resolve()))}", markup=False
     )

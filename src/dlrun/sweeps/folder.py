@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from dlrun.config.compose import compose, folder_of, refuse_without_effect
 from dlrun.config.groups import Target
@@ -70,7 +70,9 @@ def _shapes(key: str) -> bool:
 def folder_from(composed: DictConfig) -> Path:
     """The sweep's folder: `hydra.sweep.dir` where it was typed, else by name."""
     task = list(composed.hydra.overrides.task)
-    return typed_folder(composed.hydra.overrides.hydra) or sweep_dir(task, settings_of(task))
+    # What was typed is a part of the config, too: read as it is, else ${seed} in it would be the first run's.
+    of_hydra: Any = OmegaConf.to_container(composed.hydra.overrides.hydra, resolve=False)
+    return typed_folder(of_hydra) or sweep_dir(task, settings_of(task))
 
 
 def typed_folder(words: Sequence[str]) -> Path | None:

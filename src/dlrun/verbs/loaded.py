@@ -5,10 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from dlrun.config.yaml_numbers import misread
 from dlrun.errors import ConfigError, UsageError, did_you_mean
+from dlrun.sweeps.points import parse
 from dlrun.training.started import refuse_ranks
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def fields(words: Iterable[str], known: Sequence[str], groups: Sequence[str] = ()) -> dict[str, Any]:
-    """`KEY=VALUE` words as values, which YAML reads.
+    """`KEY=VALUE` words as values, read as those behind `dlrun` are.
 
     Args:
         known: The keys that may be set.
@@ -36,16 +34,14 @@ def fields(words: Iterable[str], known: Sequence[str], groups: Sequence[str] = (
     """
     found = {}
     for word in words:
-        key, sign, text = word.partition("=")
+        key, sign, _ = word.partition("=")
         if not sign or (key not in known and key.partition(".")[0] not in groups):
             there = [*known, *(f"{group}.…" for group in groups)]
             raise ConfigError(f"{word}: expected KEY=VALUE{did_you_mean(key, there)}")
-        if odd := misread(text):
-            raise ConfigError(f"{key}={odd[1]}")
-        try:
-            found[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"{word}: the value can't be read (put quotes around it)") from None
+        (override,) = parse([word])
+        if override.is_sweep_override():
+            raise ConfigError(f"{word}: expected one value (a text with a comma needs quotes)")
+        found[key] = override.value()
     return found
 
 

@@ -59,7 +59,7 @@ def _refuse_mistakes(words: Sequence[str]) -> None:
     for word in rest:
         if word.startswith("-"):
             flags = [text for action in parser._actions for text in action.option_strings]
-            raise UsageError(_without_dashes(word, rest) or _unknown(word.partition("=")[0], flags))
+            raise UsageError(_without_dashes(word, words) or _unknown(word.partition("=")[0], flags))
     if sum(map(bool, (known.run, known.multirun, known.cfg, known.info))) > 1:
         raise UsageError("only one of --run, --multirun (-m), --cfg and --info can be asked for")
     if rest:

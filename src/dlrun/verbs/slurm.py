@@ -15,7 +15,7 @@ from dlrun.output import counted, write
 from dlrun.slurm import manifest, queue, status
 from dlrun.slurm.settings import SlurmSettings, asked
 from dlrun.store.status import Status
-from dlrun.text import visible
+from dlrun.text import typeable, visible
 from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _send(name: str, of: str, words: list[str], jobs: Sequence["Job"], settings:
     with manifest.submitting(name, of, words) as begun:
         sort = submit(jobs, settings, sweep, begun)
     print(told(sort, settings))
-    print(visible(f"next: dlrun slurm status {begun.name}"))
+    print(f"next: dlrun slurm status {typeable(begun.name)}")
     print(visible(str(begun.folder.resolve())))
     return 1 if sort.held else 0
 
