@@ -20,10 +20,10 @@ MISTAKES = {
     "a hidden header": ("\ufeff" + HEAD + "epochs: 1\n", "line 1: a byte order mark hides the header"),
     "no override": (HEAD + "defaults:\n  - model: fc_512\n", "line 3: expected `- override /model: fc_512`"),
     "relative": (HEAD + "defaults:\n  - override model: fc_64\n", "line 3: expected `- override /model: fc_64`"),
-    "octal": (HEAD + "epochs: 010\n", "line 2: 010 is 8 in YAML, and text on the command line; write 8 or '010'"),
-    "minutes": (HEAD + "checkpoint:\n  every_minutes: 1:30\n", "line 3: 1:30 is 90 in YAML"),
-    "hexadecimal": (HEAD + "seed: 0x10\n", "line 2: 0x10 is 16 in YAML"),
-    "in a list": (HEAD + "data:\n  mean: [0.5, 1:30.5]\n", "line 3: 1:30.5 is 90.5 in YAML"),
+    "octal": (HEAD + "epochs: 010\n", "line 2: epochs: 010 is 8 to YAML; write '010' in quotes, or a plain number"),
+    "minutes": (HEAD + "checkpoint:\n  every_minutes: 1:30\n", "line 3: every_minutes: 1:30 is 90 to YAML"),
+    "hexadecimal": (HEAD + "seed: 0x10\n", "line 2: seed: 0x10 is 16 to YAML"),
+    "in a list": (HEAD + "data:\n  mean: [0.5, 1:30.5]\n", "line 3: 1: 1:30.5 is 90.5 to YAML"),
 }
 
 
@@ -103,7 +103,7 @@ def test_yes_fits_a_field_of_truth_alone(here: Path) -> None:
 
 def test_an_argument_of_ones_own_has_one_meaning_or_is_refused(here: Path) -> None:
     written(here, "_target_: torch.nn.Linear\nin_features: 4\nout_features: 0o10\nbias: no\n", "model/own")
-    with pytest.raises(ConfigError, match=r"configs/model/own\.yaml, line 4: no is false in YAML"):
+    with pytest.raises(ConfigError, match=r"configs/model/own\.yaml, line 4: bias: no is false to YAML"):
         compose(["model=own"])
 
 

@@ -49,12 +49,10 @@ def test_options_of_ones_own_are_checked(tmp_path, monkeypatch, capsys, group, w
     assert said in capsys.readouterr().err
 
 
-def test_tables_and_words_behind_a_run_are_checked(tmp_path, monkeypatch, capsys):
+def test_tables_are_checked(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     own = tmp_path / "configs" / "table" / "mine.yaml"
     own.parent.mkdir(parents=True)
     own.write_text("title: Mine\nseeds: 010\n")
     assert main(["reproduce", "mine"]) == 2
     assert "line 2: seeds: 010 is 8 to YAML" in capsys.readouterr().err
-    assert main(["evaluate", str(tmp_path), "threads=010"]) == 2
-    assert "threads=010 is 8 to YAML; write '010' in quotes" in capsys.readouterr().err

@@ -166,7 +166,8 @@ def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
     # Hydra lets these through on numbers of thousands of digits, lists a thousand deep, groups that are no names.
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"the overrides can't be read: {sentence(error)}") from error
-    refuse_misread_options(composed.hydra.runtime.choices, config_folders())
+    of_hydra = {group: name for group, name in composed.hydra.runtime.choices.items() if group.startswith("hydra")}
+    refuse_misread_options(of_hydra, config_folders())
     return composed
 
 

@@ -15,15 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from dlrun.config.groups import GROUPS
 from dlrun.config.kinds import kind_of, takes_text_alone, takes_truth
+from dlrun.config.yaml_numbers import NUMBERS, ODD, advice, built_on, shown
 from dlrun.errors import ConfigError
 
 HEADER = "# @package _global_"
-AS_TYPED = {
-    "tag:yaml.org,2002:int": re.compile(r"[-+]?(0|[1-9][0-9_]*)"),
-    "tag:yaml.org,2002:float": re.compile(r"[^:]*"),
-    "tag:yaml.org,2002:bool": re.compile(r"(?i)true|false"),
-}
-"""What has the same meaning in a file and on the command line; `010`, `0x10`, `1:30` and `yes` have two."""
+TRUTH = "tag:yaml.org,2002:bool"
 
 
 @dataclass(frozen=True)
@@ -39,11 +35,6 @@ class Scalar:
     line: int
     clear: bool
     """Whether the command line would read it likewise."""
-
-
-def shown(path: Path) -> str:
-    """The path of a file as a user would type it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def own_file(group: str, option: str) -> Path | None:
@@ -127,10 +118,15 @@ def as_typed(config: DictConfig, choices: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: A word means one thing in a file and another one typed (`010`, `1:30`), and both fit its field.
     """
-    for group, option in choices.items():
-        path = own_file(str(group), str(option)) if not str(group).startswith("hydra") else None
-        if path is None:
+    ahead = [(str(group), str(option)) for group, option in choices.items() if not str(group).startswith("hydra")]
+    seen: set[Path] = set()
+    while ahead:
+        group, option = ahead.pop()
+        path = own_file(group, option)
+        if path is None or path in seen:
             continue
+        seen.add(path)
+        ahead += [(group, one) for one in built_on(_text(path))]
         package, scalars = _scalars(path, path.stat().st_mtime_ns)
         for scalar in scalars:
             _take(
@@ -152,11 +148,8 @@ def _take(config: DictConfig, keys: tuple[str | int, ...], scalar: Scalar, path:
     if kind is not None and takes_text_alone(kind):
         holder[last] = scalar.text
     elif not scalar.clear and not (kind is not None and takes_truth(kind) and isinstance(scalar.value, bool)):
-        value = str(scalar.value).lower() if isinstance(scalar.value, bool) else scalar.value
-        raise ConfigError(
-            f"{shown(path)}, line {scalar.line}: {scalar.text} is {value} in YAML, and text on the command line; "
-            f"write {value} or '{scalar.text}'"
-        )
+        read = str(scalar.value).lower() if isinstance(scalar.value, bool) else scalar.value
+        raise ConfigError(f"{shown(path)}, line {scalar.line}: {last}: {scalar.text} {advice(scalar.text, read)}")
 
 
 def _has(holder: Any, key: str | int) -> bool:
@@ -189,9 +182,10 @@ def _walk(node: yaml.Node, keys: tuple[str | int, ...]) -> Iterator[Scalar]:
             r"[-+]?\d+[eE][-+]?\d+", node.value
         ):  # a number to OmegaConf, which reads it, if not to YAML 1.1
             yield Scalar(keys, node.value, float(node.value), _line(node), clear=True)
-        elif node.tag in AS_TYPED:
+        elif node.tag in (*NUMBERS, TRUTH):
             value = yaml.SafeLoader("").construct_object(node)
-            yield Scalar(keys, node.value, value, _line(node), bool(AS_TYPED[node.tag].fullmatch(node.value)))
+            clear = node.value.lower() in ("true", "false") if node.tag == TRUTH else not ODD.fullmatch(node.value)
+            yield Scalar(keys, node.value, value, _line(node), clear)
 
 
 def _text(path: Path) -> str:

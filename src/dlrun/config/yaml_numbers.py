@@ -30,8 +30,12 @@ def misread(text: str) -> tuple[int, str] | None:
         return None
     key, scalar = found
     read = yaml.safe_load(scalar.value)
-    advice = f"is {read} to YAML; write '{scalar.value}' in quotes, or a plain number"
-    return scalar.start_mark.line + 1, f"{key}{scalar.value} {advice}"
+    return scalar.start_mark.line + 1, f"{key}{scalar.value} {advice(scalar.value, read)}"
+
+
+def advice(text: str, read: Any) -> str:
+    """What to do about a text that is something else to YAML."""
+    return f"is {read} to YAML; write '{text}' in quotes, or a plain number"
 
 
 def refuse_misread(text: str, where: str = "") -> None:
@@ -84,11 +88,11 @@ def refuse_misread_options(choices: Mapping[str, Any], folders: Iterable[Path]) 
                 text = path.read_text(encoding="utf-8")
             except (OSError, ValueError):
                 continue
-            refuse_misread(text, f"{_shown(path)}, ")
-            todo += [(group, one) for one in _built_on(text)]
+            refuse_misread(text, f"{shown(path)}, ")
+            todo += [(group, one) for one in built_on(text)]
 
 
-def _built_on(text: str) -> list[str]:
+def built_on(text: str) -> list[str]:
     """The options of the same group in a file's list of defaults."""
     if not re.search(r"^defaults *:", text, re.MULTILINE):
         return []
@@ -100,6 +104,6 @@ def _built_on(text: str) -> list[str]:
     return [one for one in listed if isinstance(one, str) and one != "_self_"] if isinstance(listed, list) else []
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
     """The path as the user would type it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

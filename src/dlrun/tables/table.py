@@ -10,7 +10,7 @@ import yaml
 
 from dlrun.config.compose import config_folders
 from dlrun.config.overrides import merged, overrides_from, shortened
-from dlrun.config.yaml_numbers import refuse_misread
+from dlrun.config.yaml_numbers import refuse_misread, shown
 from dlrun.errors import ConfigError, UsageError, did_you_mean
 
 METRICS = ("test_accuracy", "best_accuracy", "val_accuracy")
@@ -141,7 +141,7 @@ class PublishedTable:
     @property
     def shown_path(self) -> str:
         """The file as the user would type it."""
-        return _shown(self.path)
+        return shown(self.path)
 
 
 def available() -> dict[str, Path]:
@@ -181,7 +181,7 @@ def read(path: Path) -> PublishedTable:
     try:
         return _table(path, _parse(path))
     except ConfigError as error:
-        raise ConfigError(f"{_shown(path)}: {error}") from None
+        raise ConfigError(f"{shown(path)}: {error}") from None
 
 
 def _table(path: Path, values: Any) -> PublishedTable:
@@ -430,7 +430,7 @@ class _Rows:
             try:
                 own, _ = _own_rows(path, _parse(path))
             except ConfigError as error:
-                raise ConfigError(f"{_shown(path)}: {error}") from None
+                raise ConfigError(f"{shown(path)}: {error}") from None
             self._tables[reference.table] = {row.label: row for row in own}
         rows = self._tables[reference.table]
         if reference.label not in rows:
@@ -505,11 +505,6 @@ def _between(value: int, low: int, high: int, where: str) -> int:
     if not low <= value <= high:
         raise ConfigError(f"{where}={value}: expected a whole number from {low} to {high}")
     return value
-
-
-def _shown(path: Path) -> str:
-    """The path as the user would type it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 # --- reading ----------------------------------------------------------------------------------------------
