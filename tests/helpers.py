@@ -140,3 +140,40 @@ def record_of_a_run(
         "best": {"epoch": list(accuracies).index(best) + 1, "accuracy": best, "selected_on": split},
     }
     return Record.of(config, result_of_a_run(**{**values, **changes}), rows)
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, less locks, what was typed and the commands that stand in for Slurm's."""
+    left_out = (".lock", ".claim", "sbatch", "sweep.yaml")
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name not in left_out}
+
+
+def same_bits(one: Path, other: Path) -> bool:
+    """Whether two runs have the same weights and the same curve."""
+    import torch
+
+    from dlrun.store.history import read_history
+
+    def weights(folder: Path) -> dict[str, Any]:
+        state: dict[str, Any] = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["state"]["model"]
+        return state
+
+    def curve(folder: Path) -> list[float]:
+        return [row[name] for row in read_history(folder) for name in ("train_loss", "test_loss", "test_accuracy")]
+
+    first, second = weights(one), weights(other)
+    return curve(one) == curve(other) and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def process_of(job: str, module: bytes) -> int:
+    """The process of a job of Slurm that runs a module of Python."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        ours = f"SLURM_JOB_ID={job}".encode() in environment and b"SLURM_PROCID=0" in environment
+        if ours and module in command.split(b"\0"):
+            return int(folder.name)
+    raise AssertionError(f"no process of job {job} runs {module!r}")

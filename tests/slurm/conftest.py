@@ -40,8 +40,11 @@ SlurmdParameters=config_overrides
 SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0,sched_interval=2
 KillWait=10
 GresTypes=gpu
+EnforcePartLimits=ALL
+MaxArraySize=9
 NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=16000 Gres=gpu:2
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
+PartitionName=short Nodes=ALL MaxTime=30
 """
 
 

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from helpers import wait_for
+from helpers import process_of, same_bits, wait_for
 
 from dlrun.store.history import read_history
 from dlrun.store.result import Result
@@ -58,17 +57,6 @@ def folder_of(tmp_path: Path, name: str) -> Path:
     """The folder of the only run of a sweep."""
     (found,) = (path for path in (tmp_path / "outputs" / "sweeps" / name).iterdir() if path.is_dir())
     return found
-
-
-def same_bits(one: Path, other: Path) -> bool:
-    def weights(folder: Path) -> dict[str, torch.Tensor]:
-        return torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["state"]["model"]
-
-    def curve(folder: Path) -> list[float]:
-        return [row[name] for row in read_history(folder) for name in ("train_loss", "test_loss", "test_accuracy")]
-
-    first, second = weights(one), weights(other)
-    return curve(one) == curve(other) and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_sweep_of_twelve_runs_by_the_launcher(dlrun, tmp_path):
@@ -131,19 +119,6 @@ def kill(cluster, job):
 def kill_training(cluster, job):
     """What has forked the process that trains; that goes with it."""
     os.kill(process_of(job, b"dlrun.sweeps.server"), signal.SIGKILL)
-
-
-def process_of(job: str, module: bytes) -> int:
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            environment = (folder / "environ").read_bytes().split(b"\0")
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        ours = f"SLURM_JOB_ID={job}".encode() in environment and b"SLURM_PROCID=0" in environment
-        if ours and module in command.split(b"\0"):
-            return int(folder.name)
-    raise AssertionError(f"no process of job {job} runs {module!r}")
 
 
 @pytest.mark.parametrize("disturb", [requeue, usr1, usr2, kill, kill_training])

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from helpers import result_of_a_run
+from helpers import result_of_a_run, snapshot
 
 from dlrun.cli import main
 from dlrun.errors import ConfigError, UsageError
@@ -205,12 +205,6 @@ def test_sbatch_that_refuses_is_quoted(slurm, tmp_path, capsys):
     _program(tmp_path / "commands" / "sbatch", "echo 'sbatch: error: invalid partition specified: x' >&2; exit 1")
     assert main(["slurm", "submit", *SWEEP, "hydra.launcher.partition=x"]) == 2
     assert "Slurm refuses the job: sbatch: error: invalid partition specified: x" in capsys.readouterr().err
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, less locks, what was typed and the commands that stand in for Slurm's."""
-    left_out = (".lock", ".claim", "sbatch", "sweep.yaml")
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name not in left_out}
 
 
 REFUSES = "echo 'sbatch: error: Batch job submission failed: Invalid job array specification' >&2; exit 1"
