@@ -1,4 +1,4 @@
-"""A real Slurm cluster of one node in a temporary folder, with its own munge and ports, for this session's tests."""
+"""A real Slurm cluster of one node, or two, in a temporary folder, with its own munge and ports, for this session."""
 
 import contextlib
 import os
@@ -20,7 +20,6 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser={user}
 SlurmdUser={user}
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge/socket
 CryptoType=crypto/munge
@@ -31,21 +30,22 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 ReturnToService=2
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmdParameters=config_overrides
 SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0,sched_interval=2
 KillWait=10
 GresTypes=gpu
 EnforcePartLimits=ALL
 MaxArraySize=9
-NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=16000 Gres=gpu:2
+{nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
 PartitionName=short Nodes=ALL MaxTime=30
 """
+NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=16000 Gres=gpu:2"
 
 
 class Cluster:
@@ -90,29 +90,43 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The cluster, started once a session; `SLURM_CONF` names it for everything started meanwhile."""
+    with _cluster([socket.gethostname()]) as made:
+        yield made
+
+
+@pytest.fixture
+def two_nodes() -> Iterator[Cluster]:
+    """A cluster of two nodes, both on this machine, in the place of the one of the session."""
+    with _cluster(["node1", "node2"]) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _cluster(names: list[str]) -> Iterator[Cluster]:
     # Not below pytest's folder: a socket's path may have 108 bytes only.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        _write_conf(folder)
+        _write_conf(folder, names)
         environment = pytest.MonkeyPatch()
         stack.callback(environment.undo)
         environment.setenv("SLURM_CONF", str(folder / "slurm.conf"))
-        _start(folder, stack)
+        _start(folder, names, stack)
         made = Cluster(folder)
         stack.callback(_end_jobs, made)
         yield made
 
 
-def _write_conf(folder: Path) -> None:
-    for name in ("munge", "state", "spool"):
+def _write_conf(folder: Path, names: list[str]) -> None:
+    for name in ("munge", "state", *(f"spool-{name}" for name in names)):
         (folder / name).mkdir(mode=0o700)
     folder.chmod(0o755)
     (folder / "munge" / "key").write_bytes(secrets.token_bytes(1024))
     (folder / "munge" / "key").chmod(0o600)
-    ports = _free_ports(2)
-    values = {"folder": folder, "host": socket.gethostname(), "user": _user()}
-    text = CONF.format(**values, controller_port=ports[0], node_port=ports[1])
+    controller_port, *ports = _free_ports(1 + len(names))
+    host = socket.gethostname()
+    nodes = "\n".join(NODE.format(name=name, host=host, port=port) for name, port in zip(names, ports, strict=True))
+    text = CONF.format(folder=folder, host=host, user=_user(), controller_port=controller_port, nodes=nodes)
     (folder / "slurm.conf").write_text(text)
     (folder / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
 
@@ -131,20 +145,22 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _start(folder: Path, stack: contextlib.ExitStack) -> None:
+def _start(folder: Path, names: list[str], stack: contextlib.ExitStack) -> None:
     munge = folder / "munge"
     munged = ["munged", "--foreground", "--force", f"--socket={munge}/socket", f"--key-file={munge}/key"]
     munged += [f"--pid-file={munge}/pid", f"--log-file={munge}/log", f"--seed-file={munge}/seed"]
     _daemon(munged, folder, stack)
     wait_for((munge / "socket").exists, 10)
     _daemon(["slurmctld", "-D"], folder, stack)
-    _daemon(["slurmd", "-D"], folder, stack)
-    wait_for(_ready, 30)
+    for name in names:
+        _daemon(["slurmd", "-D", "-N", name], folder, stack)
 
+    def ready() -> bool:
+        command = ["sinfo", "--noheader", "--Node", "--partition=main", "--format=%T"]
+        seen = subprocess.run(command, capture_output=True, text=True, check=False)
+        return seen.stdout.split() == ["idle"] * len(names)
 
-def _ready() -> bool:
-    seen = subprocess.run(["sinfo", "--noheader", "--format=%T"], capture_output=True, text=True, check=False)
-    return seen.stdout.strip() == "idle"
+    wait_for(ready, 30)
 
 
 def _daemon(command: list[str], folder: Path, stack: contextlib.ExitStack) -> None:

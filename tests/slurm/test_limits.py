@@ -21,6 +21,7 @@ from dlrun.sweeps.points import expand
 pytestmark = pytest.mark.slurm
 
 FAST = ["data=synthetic", "data.train_images=500", "model=fc_64", "threads=1", "tensorboard=off", "device=cpu"]
+SCRIPTS = Path(__file__).parents[2] / "scripts" / "slurm"
 JOB = ["hydra.launcher.cpus=1", "hydra.launcher.memory=1GB", "hydra.launcher.time=10"]
 
 
@@ -146,3 +147,13 @@ def test_a_farm_of_tasks_may_say_that_it_is_one(tmp_path):
     command = ["srun", "-n2", "--overcommit", "--quiet", "bash", "-c", line]
     subprocess.run(command, capture_output=True, timeout=120, check=True)
     assert [Result.read(tmp_path / f"task{number}").seed for number in (0, 1)] == [0, 1]
+
+
+def test_one_run_over_two_nodes_by_the_script(two_nodes, tmp_path):
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = ["sbatch", "--wait", "--nodes=2", "--gpus-per-node=1", "--cpus-per-task=1", "--mem=2GB"]
+    words = [str(SCRIPTS / "torchrun.sbatch"), *FAST, "epochs=2"]
+    subprocess.run([*command, *words], env=environment, capture_output=True, timeout=300, check=False)
+    log = "\n".join(path.read_text() for path in tmp_path.glob("slurm-*.log"))
+    (result,) = [Result.read(path.parent) for path in (tmp_path / "outputs").rglob("result.json")]
+    assert (result.status, result.ranks) == ("completed", 2), log
