@@ -248,6 +248,22 @@ def test_a_worker_is_killed_and_every_run_is_done_once_to_the_same_bits(
 
 
 @pytest.mark.slow
+def test_when_the_scheduler_is_killed_workers_save_and_the_sweep_ends_in_a_line(
+    cluster: Cluster, start: Words, tmp_path: Path
+) -> None:
+    cluster.worker()
+    folder = tmp_path / "outputs/sweeps/lab"
+    address = f"hydra.launcher.address={cluster.address}"
+    sweep = start("seed=0,1", "epochs=2000", "sweep.name=lab", LAUNCHER, address)
+    wait_for(lambda: any(len(rows) > 2 for rows in bits(folder).values()), 120)
+    os.killpg(cluster.processes[0].pid, signal.SIGKILL)
+    status, _, err = finished(sweep)
+    told = "dlrun: the scheduler of Dask is gone; the same command goes on with what is left\n"
+    assert (status, err) == (1, told)
+    assert len(ended(folder, "interrupted")) == len(bits(folder)) == 1
+
+
+@pytest.mark.slow
 def test_when_the_sweep_is_killed_its_workers_save_and_stop(cluster: Cluster, start: Words, tmp_path: Path) -> None:
     cluster.worker("--no-nanny")
     folder = tmp_path / "outputs/sweeps/lab"

@@ -147,7 +147,8 @@ class Workers:
         except ImportError:
             needed = f"hydra/launcher=dask needs the package distributed. To install it:\n{command('dask')}"
             raise UsageError(needed) from None
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is told here
+        for name in ("distributed", "distributed.client"):  # what matters of it is told here
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         if settings.address is None:
             # Not Dask's own, which hold OpenMP to one thread: jobs get the variables that they have elsewhere.
             variables = {"distributed.nanny.pre-spawn-environ": {"PYTHONSAFEPATH": "1"}}
@@ -214,11 +215,24 @@ class Workers:
             RunFailed: Workers or scheduler are gone for too long.
         """
         self.here.poll(seconds)
-        self._collect()
-        self._look()
-        self._demand_workers()
-        self._pass_on_signals()
-        self._send()
+        if not self._reached():
+            return  # nothing is known of anybody
+        try:
+            self._collect()
+            self._look()
+            self._demand_workers()
+            self._pass_on_signals()
+            self._send()
+        except Exception:
+            if self._reached():  # else the connection broke just now, for which Dask has errors of several kinds
+                raise
+
+    def _reached(self) -> bool:
+        """Whether the scheduler is reached now; where it is not, Dask's client tries again for some time."""
+        assert self.client is not None
+        if self.client.status == "closed":
+            raise RunFailed("the scheduler of Dask is gone; the same command goes on with what is left")
+        return bool(self.client.status == "running")
 
     def _demand_workers(self) -> None:
         now = time.monotonic()
@@ -251,10 +265,8 @@ class Workers:
     def _ask(self) -> dict[str, int] | None:
         """Threads of the workers that there are, by address; None while the scheduler does not answer."""
         assert self.client is not None
-        if self.client.status == "closed":
-            raise RunFailed("the scheduler of Dask is gone; the same command goes on with what is left")
         try:
-            return dict(self.client.nthreads()) if self.client.status == "running" else None
+            return dict(self.client.nthreads())
         except (OSError, ValueError):
             return None
 
@@ -296,14 +308,14 @@ class Workers:
             errand.status = -(errand.wanted or 0)
         for address in [one for one in self.threads if one not in self.sent]:
             if self.waiting:
-                errand = self.waiting.popleft()
+                errand = self.waiting[0]
                 errand.name = f"{self.terms['token']}-{self.submitted}"
                 config = {**errand.task.config, "threads": errand.task.config["threads"] or self.threads[address]}
                 task = dataclasses.asdict(replace(errand.task, config=config))
                 order = worker.Order(errand.name, self.terms, task, errand.fingerprint)
                 errand.future = self._submit(worker.train, dataclasses.asdict(order), address)
                 errand.pid, errand.since = 0, time.monotonic()
-                self.sent[address] = errand
+                self.sent[address] = self.waiting.popleft()
 
     def _submit(self, function: Callable[[str], str], values: Mapping[str, Any], address: str) -> "Future":
         assert self.client is not None
