@@ -18,6 +18,7 @@ from dlrun import extras
 from dlrun.config.compose import compose
 from dlrun.config.settled import settle
 from dlrun.lab import worker, workers
+from dlrun.lab.settings import DaskSettings, asked
 from dlrun.locks import Lock
 from dlrun.store.result import Result
 from dlrun.sweeps.child import Task
@@ -98,13 +99,22 @@ def test_folders_are_named_as_the_shell_does(tmp_path: Path, monkeypatch: pytest
 
 def test_what_is_typed_wrong_is_refused_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for word, told in (
-        ("hydra.launcher.address=lab1", "hydra.launcher.address=lab1: expected tcp://HOST:PORT or tls://HOST:PORT"),
-        ("hydra.launcher.workers=0", "hydra.launcher.workers=0: "),
-    ):
-        assert_refused(said("-m", *RUN, "epochs=1", LAUNCHER, word), told)
-    assert_refused(said("reproduce", "psc_mnist", LAUNCHER), "hydra/launcher")
+    told = "hydra.launcher.address=lab1: expected tcp://HOST:PORT or tls://HOST:PORT"
+    assert_refused(said("-m", *RUN, "epochs=1", LAUNCHER, "hydra.launcher.address=lab1"), told)
+    told = "hydra.launcher.workers=0: "
+    assert_refused(said("reproduce", "psc_mnist", LAUNCHER, "hydra.launcher.workers=0"), told)
     assert not list(tmp_path.rglob("result.json"))
+
+
+def test_the_words_for_dask_are_told_from_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["mine", "epochs=1", LAUNCHER, "hydra.launcher.workers=3"]
+    assert asked(words) == (DaskSettings(None, 3), ["mine", "epochs=1"])
+    for others in (["mine", "epochs=1"], ["hydra/launcher=slurm", "hydra.launcher.time=5"], ["hydra.launcher.time=5"]):
+        assert asked(others) == (None, others)
+    (tmp_path / "configs/hydra/launcher").mkdir(parents=True)
+    (tmp_path / "configs/hydra/launcher/mine.yaml").write_text("defaults: [dask]\naddress: tcp://lab1:8786\n")
+    assert asked(["hydra/launcher=mine"]) == (DaskSettings("tcp://lab1:8786", 2), [])
 
 
 def assert_refused(heard: tuple[int, str], told: str) -> None:
@@ -298,6 +308,29 @@ def test_a_worker_that_does_not_see_the_folder_is_left_out(cluster: Cluster, sta
     assert (status, err) == (0, ""), out + err
     assert out.count(f": left out, since it {sees}\n") == 1
     assert len(ended(tmp_path / "outputs/sweeps/lab")) == 2
+
+
+TABLE = """
+title: Two widths
+source: {document: a test, heading: here}
+digits: 2
+seeds: 1
+common: [data=synthetic, epochs=1, limit=64, device=cpu, threads=1, tensorboard=off]
+rows:
+  - {label: narrow, overrides: ['model.layers=[flatten, dense 8]'], published: {test_accuracy: 0.20}}
+  - {label: wide, overrides: ['model.layers=[flatten, dense 16]'], published: {test_accuracy: 0.25}}
+"""
+
+
+@pytest.mark.slow
+def test_a_table_runs_on_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs/table").mkdir(parents=True)
+    (tmp_path / "configs/table/widths.yaml").write_text(TABLE)
+    status, text = said("reproduce", "widths", LAUNCHER)
+    assert status == 0, text
+    assert text.count("  completed  ") == 2
+    assert not list(tmp_path.rglob(".workers-*"))
 
 
 @pytest.mark.slow

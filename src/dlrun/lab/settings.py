@@ -1,14 +1,19 @@
 """What `hydra/launcher=dask` is told, with its checks (no torch, no Dask)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from omegaconf import OmegaConf
+
+from dlrun.config.compose import compose_with_hydra, hydra_started
 from dlrun.config.fields import fill, option
 from dlrun.errors import ConfigError
 
+LAUNCHER = "hydra/launcher="
 FIELD = "hydra.launcher."
+TARGET = "hydra_plugins.dlrun_plugins.launcher.DaskLauncher"
 
 
 @dataclass
@@ -32,3 +37,20 @@ def settings_from(values: Mapping[str, Any]) -> DaskSettings:
     if settings.address is not None and not re.fullmatch(r"(tcp|tls)://\S+:\d{1,5}", settings.address):
         raise ConfigError(f"{FIELD}address={settings.address}: expected tcp://HOST:PORT or tls://HOST:PORT")
     return settings
+
+
+def asked(words: Sequence[str]) -> tuple[DaskSettings | None, list[str]]:
+    """What was typed, parted: the settings where a launcher of Dask was chosen, and the rest; else None and all words.
+
+    Raises:
+        ConfigError: As of `settings_from`.
+    """
+    own = [word for word in words if word.startswith((LAUNCHER, FIELD))]
+    if not any(word.startswith(LAUNCHER) for word in own):
+        return None, list(words)
+    with hydra_started():
+        composed = compose_with_hydra(own)
+    values: Any = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
+    if values.get("_target_") != TARGET:
+        return None, list(words)
+    return settings_from(values), [word for word in words if word not in own]

@@ -5,6 +5,7 @@ and are shared by all tables.
 """
 
 import argparse
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from dlrun.config.compose import composing
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
+from dlrun.lab import settings as lab_settings
 from dlrun.output import terminal_width
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
@@ -33,6 +35,9 @@ from dlrun.verbs.parser import Parser, add_records, records_and_words
 if TYPE_CHECKING:
     from dlrun.sweeps.jobs import Job
 
+Elsewhere = lab_settings.DaskSettings | settings.SlurmSettings | None
+"""Where runs go; None: they stay here."""
+
 MOST = 10
 """Seeds of a row at most, unless `--most` says otherwise."""
 
@@ -43,7 +48,8 @@ def main(arguments: list[str]) -> int:
     Raises:
         UsageError: An unknown table, row or override, a wrong table file, missing data.
     """
-    slurm, words = settings.asked(arguments)
+    lab, words = lab_settings.asked(arguments)
+    slurm, words = settings.asked(words)
     with reading_data() as data:
         asked = requests(words, data.now)
     if asked[0].dry_run:
@@ -55,17 +61,17 @@ def main(arguments: list[str]) -> int:
             to_run(one)
     status = 0
     for one in asked:
-        status = max(status, _reproduce(one, slurm))
+        status = max(status, _reproduce(one, lab or slurm))
     if len(asked) > 1:
         print("All tables on one page: dlrun report --tables")
     return status
 
 
-def _reproduce(asked: "Request", slurm: settings.SlurmSettings | None) -> int:
+def _reproduce(asked: "Request", elsewhere: Elsewhere) -> int:
     """Run what a table lacks, and print it; the exit status."""
-    found = run_missing(asked, slurm)
+    found = run_missing(asked, elsewhere)
     while asked.most and (wider := _with_more_seeds(asked, found)):
-        asked, found = wider, run_missing(wider, slurm)
+        asked, found = wider, run_missing(wider, elsewhere)
     return show(asked, found)
 
 
@@ -259,8 +265,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def run_missing(asked: Request, slurm: settings.SlurmSettings | None) -> list[Found]:
-    """Run what is not complete yet, here or on Slurm; what is on the disk afterwards.
+def run_missing(asked: Request, elsewhere: Elsewhere) -> list[Found]:
+    """Run what is not complete yet, here or where it is said; what is on the disk afterwards.
 
     Raises:
         UsageError: A mistake that shows before anything runs, such as missing data.
@@ -270,12 +276,12 @@ def run_missing(asked: Request, slurm: settings.SlurmSettings | None) -> list[Fo
     sweep = asked.planned[0].config.sweep
     if not jobs:
         return asked.found()
-    if slurm:
+    if isinstance(elsewhere, settings.SlurmSettings):
         from dlrun.slurm.waiting import run_on_slurm
 
-        run_on_slurm(jobs, slurm, sweep, asked.called, asked.called)
+        run_on_slurm(jobs, elsewhere, sweep, asked.called, asked.called)
     else:
-        _launch(jobs, sweep)
+        _launch(jobs, sweep, elsewhere)
     return asked.found()
 
 
@@ -324,10 +330,15 @@ def _refuse_foreign(planned: Planned) -> None:
         )
 
 
-def _launch(jobs: Sequence["Job"], sweep: Sweep) -> None:
-    """Run them on this machine's slots; the outcome is on the disk."""
+def _launch(jobs: Sequence["Job"], sweep: Sweep, lab: lab_settings.DaskSettings | None) -> None:
+    """Run them on this machine's slots, or on workers of Dask; the outcome is on the disk."""
+    from dlrun.lab.workers import Workers
     from dlrun.sweeps.display import Display
     from dlrun.sweeps.launch import launch
 
-    with Display(make_console(), jobs) as display:
-        launch(jobs, sweep, [display])
+    with contextlib.ExitStack() as until_done:
+        workers = Workers(lab, jobs[0].run_dir.parent, sweep.slots) if lab else None
+        if workers:
+            until_done.enter_context(contextlib.closing(workers))
+        display = until_done.enter_context(Display(make_console(), jobs))
+        launch(jobs, sweep, [display], workers, workers.places if workers else None)
