@@ -103,7 +103,7 @@ def plan(
             raise UsageError("seed: a table runs the seeds 0 … n-1; --seeds N says how many, --seeds 30-32 which")
         if re.match(r"hydra\b", key):
             raise UsageError(
-                f"{key}: a table runs here, or with hydra/launcher=slurm or dask, each run in its own folder"
+                f"{key}: a table runs here or with hydra/launcher=slurm or dask, each run in its own folder"
             )
     wanted = range(seeds) if isinstance(seeds, int) else sorted(seeds)
     planned = []
