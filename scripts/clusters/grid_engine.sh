@@ -18,6 +18,9 @@
 # The signals reach this script, too: it must live until the runs have saved.
 trap : USR1 USR2 TERM
 
+# The job's shell is a login shell, whose profile may have set another PATH than that of the submission.
+PATH="$SGE_O_PATH:$PATH"
+
 dlrun array run "$@"
 status=$?
 

@@ -15,8 +15,9 @@
 # The signals reach this script, too: it must live until the runs have saved.
 trap : USR2 TERM
 
-# Jobs begin in the home folder.
+# Jobs begin in the home folder, with a login shell, whose profile may have set another PATH than that of the submission.
 cd "$PBS_O_WORKDIR" || exit 2
+PATH="$PBS_O_PATH:$PATH"
 
 # PBS may kill seconds after it has said that the time is up: two minutes before, `timeout` lets the runs save.
 timeout --preserve-status --signal=USR2 58m dlrun array run "$MANIFEST"

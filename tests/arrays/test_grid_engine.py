@@ -1,0 +1,146 @@
+"""scripts/clusters/grid_engine.sh on a real Grid Engine of one host: whatever is killed, runs end once and alike."""
+
+import os
+import random
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import wait_for
+
+from dlrun.store.history import read_history
+from dlrun.store.result import Result
+
+pytestmark = pytest.mark.cluster
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "clusters" / "grid_engine.sh"
+# Dropout by noise, so that the random state matters.
+LONG = ["data=synthetic", "data.train_images=3000", "model=fc_512", "optimizer=adam", "augment=noise", "epochs=5"]
+LONG += ["threads=1", "device=cpu", "tensorboard=off"]
+SECONDS_OF_KILLING = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cell(cell, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def prepared(dlrun):
+    """Prepares a sweep and gives the manifest, as `prepare` prints it."""
+
+    def prepare(*words: str) -> str:
+        done = dlrun("array", "prepare", "-m", *LONG, *words)
+        assert done.returncode == 0, done.stderr
+        found = re.search(r"^each task: dlrun array run (\S+)$", done.stdout, re.MULTILINE)
+        assert found
+        return found[1]
+
+    return prepare
+
+
+def submit(cell, tasks: str, manifest: str) -> None:
+    cell.run("qsub", "-t", tasks, str(SCRIPT), manifest)
+
+
+def processes() -> dict[int, bytes]:
+    """The command of each process of a job that is still there, by its id."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+        except OSError:
+            continue
+        if f"SGE_ROOT={os.environ['SGE_ROOT']}".encode() in environment and b"SGE_TASK_ID" in b" ".join(environment):
+            found[int(folder.name)] = command
+    return {pid: command for pid, command in found.items() if command}
+
+
+def logs() -> str:
+    return "\n".join(f"{path.name}:\n{path.read_text()}" for path in sorted(Path().glob("dlrun.o*")))
+
+
+def end(folder: Path) -> tuple[list[tuple[float, ...]], dict[str, torch.Tensor]]:
+    """Epochs and losses as they were written, and the weights."""
+    rows = [(row["epoch"], row["train_loss"], row["test_loss"], row["test_accuracy"]) for row in read_history(folder)]
+    return rows, torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["state"]["model"]
+
+
+def same_bits(one: Path, other: Path) -> bool:
+    (rows, weights), (others, expected) = end(one), end(other)
+    return rows == others and all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+def test_twelve_runs_are_killed_at_random_and_end_once_each_with_the_same_bits(dlrun, cell, prepared):
+    seeds = "seed=0,1,2,3,4,5,6,7,8,9,10,11"
+    assert dlrun("-m", *LONG, seeds, "sweep.name=undisturbed", timeout=900).returncode == 0
+    manifest = prepared(seeds, "sweep.name=disturbed", "--tasks", "4")
+    dice = random.Random(0)
+    killed: list[bytes] = []
+    stop_at = time.monotonic() + SECONDS_OF_KILLING
+    while time.monotonic() < stop_at:
+        submit(cell, "1-4", manifest)
+        while cell.states():
+            time.sleep(dice.uniform(0.5, 4))
+            if time.monotonic() < stop_at and (there := processes()):
+                pid = dice.choice(sorted(there))
+                killed.append(there[pid])
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    killed.pop()
+    submit(cell, "1-4", manifest)
+    cell.wait_until_idle(600)
+    print(*killed, sep="\n")
+    folders = sorted(path for path in Path("outputs/sweeps/disturbed").iterdir() if path.is_dir())
+    assert len(killed) >= 6
+    assert len(folders) == 12
+    assert [Result.read(folder).status for folder in folders] == ["completed"] * 12, logs()
+    for folder in folders:
+        assert [row["epoch"] for row in read_history(folder)] == [1, 2, 3, 4, 5]
+        assert same_bits(folder, Path("outputs/sweeps/undisturbed") / folder.name), folder
+    submit(cell, "1-5", manifest)
+    cell.wait_until_idle()
+    last = max(Path().glob("dlrun.o*.5"), key=lambda path: path.stat().st_mtime)
+    assert "SGE_TASK_ID=5: in Grid Engine the tasks of this manifest are 1 to 4 (qsub -t 1-4 …)" in last.read_text()
+    assert last.with_suffix(".4").read_text().count("skipped: ") == 3
+
+
+def test_a_job_at_its_soft_limit_goes_on_and_a_deleted_one_stays_away(dlrun, cell, prepared):
+    assert dlrun(*LONG, "epochs=20", "hydra.run.dir=undisturbed", timeout=300).returncode == 0
+    manifest = prepared("epochs=20", "seed=0", "sweep.name=limited", "--tasks", "1")
+    submit(cell, "1-1", manifest)
+    folder = only_run("limited")
+    wait_for(lambda: len(read_history(folder)) >= 2, 120)
+    (job,) = cell.states()
+    script = next(pid for pid, command in processes().items() if b"job_scripts" in command)
+    os.killpg(os.getpgid(script), signal.SIGUSR1)  # what Grid Engine does at s_rt
+    wait_for(lambda: (folder / "result.json").exists() and Result.read(folder).status == "interrupted", 60)
+    epochs = len(read_history(folder))
+    wait_for(lambda: len(read_history(folder)) > epochs, 120)
+    assert list(cell.states()) == [job]
+
+    cell.run("qdel", job.partition(".")[0])
+    cell.wait_until_idle()
+    wait_for(lambda: not processes(), 60)
+    assert Result.read(folder).status == "interrupted", logs()
+    submit(cell, "1-1", manifest)
+    cell.wait_until_idle()
+    assert Result.read(folder).status == "completed", logs()
+    assert same_bits(folder, Path("undisturbed"))
+    assert (folder / "run.log").read_text().count("going on after epoch") >= 2
+
+
+def only_run(name: str) -> Path:
+    """The folder of a sweep's only run, as soon as it is there."""
+    sweep = Path("outputs/sweeps") / name
+    wait_for(lambda: [path for path in sweep.iterdir() if path.is_dir()], 60)
+    (folder,) = (path for path in sweep.iterdir() if path.is_dir())
+    return folder
