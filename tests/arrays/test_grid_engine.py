@@ -1,5 +1,6 @@
 """scripts/clusters/grid_engine.sh on a real Grid Engine of one host: whatever is killed, runs end once and alike."""
 
+import contextlib
 import os
 import random
 import re
@@ -18,10 +19,12 @@ from dlrun.store.result import Result
 pytestmark = pytest.mark.cluster
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "clusters" / "grid_engine.sh"
-# Dropout by noise, so that the random state matters.
-LONG = ["data=synthetic", "data.train_images=3000", "model=fc_512", "optimizer=adam", "augment=noise", "epochs=5"]
+# Noise, so that the random state matters.
+LONG = ["data=synthetic", "data.train_images=3000", "model=fc_512", "optimizer=adam", "augment=noise"]
 LONG += ["threads=1", "device=cpu", "tensorboard=off"]
-SECONDS_OF_KILLING = 60.0
+EPOCHS = 8
+KILLING = (60.0, 180.0)
+"""Seconds of killing: at least, and at most where no run has gone on from the middle by then."""
 
 
 @pytest.fixture(autouse=True)
@@ -78,34 +81,53 @@ def same_bits(one: Path, other: Path) -> bool:
     return rows == others and all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
+def epochs(sweep: Path) -> int:
+    """How many epochs all runs together have come to."""
+    return sum(len(path.read_text().splitlines()) - 1 for path in sweep.glob("*/history.csv"))
+
+
+def gone_on(sweep: Path) -> int:
+    """How often a run went on from a checkpoint."""
+    return sum(path.read_text().count("going on after epoch") for path in sweep.glob("*/run.log"))
+
+
 def test_twelve_runs_are_killed_at_random_and_end_once_each_with_the_same_bits(dlrun, cell, prepared):
-    seeds = "seed=0,1,2,3,4,5,6,7,8,9,10,11"
-    assert dlrun("-m", *LONG, seeds, "sweep.name=undisturbed", timeout=900).returncode == 0
-    manifest = prepared(seeds, "sweep.name=disturbed", "--tasks", "4")
+    words = [f"epochs={EPOCHS}", "seed=0,1,2,3,4,5,6,7,8,9,10,11"]
+    assert dlrun("-m", *LONG, *words, "sweep.name=undisturbed", timeout=900).returncode == 0
+    manifest = prepared(*words, "sweep.name=disturbed", "--tasks", "4")
+    sweep = Path("outputs/sweeps/disturbed")
     dice = random.Random(0)
     killed: list[bytes] = []
-    stop_at = time.monotonic() + SECONDS_OF_KILLING
-    while time.monotonic() < stop_at:
+    began = time.monotonic()
+
+    def enough() -> bool:
+        return time.monotonic() - began > KILLING[0 if gone_on(sweep) else 1]
+
+    seen, in_an_epoch = 0, True
+    while not enough():
         submit(cell, "1-4", manifest)
         while cell.states():
-            time.sleep(dice.uniform(0.5, 4))
-            if time.monotonic() < stop_at and (there := processes()):
+            if in_an_epoch and epochs(sweep) == seen:
+                time.sleep(0.1)
+                continue
+            time.sleep(dice.uniform(0.2, 1) if in_an_epoch else dice.uniform(0.5, 4))
+            if not enough() and (there := processes()):
                 pid = dice.choice(sorted(there))
-                killed.append(there[pid])
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    killed.pop()
+                    killed.append(there[pid])
+            seen, in_an_epoch = epochs(sweep), dice.random() < 0.7
     submit(cell, "1-4", manifest)
     cell.wait_until_idle(600)
-    print(*killed, sep="\n")
-    folders = sorted(path for path in Path("outputs/sweeps/disturbed").iterdir() if path.is_dir())
-    assert len(killed) >= 6
+    folders = sorted(path for path in sweep.iterdir() if path.is_dir())
     assert len(folders) == 12
     assert [Result.read(folder).status for folder in folders] == ["completed"] * 12, logs()
     for folder in folders:
-        assert [row["epoch"] for row in read_history(folder)] == [1, 2, 3, 4, 5]
+        assert [row["epoch"] for row in read_history(folder)] == list(range(1, EPOCHS + 1))
         assert same_bits(folder, Path("outputs/sweeps/undisturbed") / folder.name), folder
+    print(f"{len(killed)} killed; {gone_on(sweep)} times a run went on from a checkpoint", *killed, sep="\n")
+    assert len(killed) >= 6
+    assert gone_on(sweep)
     submit(cell, "1-5", manifest)
     cell.wait_until_idle()
     last = max(Path().glob("dlrun.o*.5"), key=lambda path: path.stat().st_mtime)

@@ -1,11 +1,13 @@
 """scripts/clusters: they start what exists, as their schedulers would, and pass signals and statuses on."""
 
+import contextlib
 import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,6 @@ from dlrun.arrays.manifest import Shares
 from dlrun.arrays.submitted import SubmittedRun
 from dlrun.arrays.task import SCHEDULERS
 from dlrun.config.schema import Sweep
-from dlrun.store.history import read_history
 from dlrun.store.result import Result
 
 ROOT = Path(__file__).parents[2]
@@ -40,29 +41,41 @@ def manifest(tmp_path, monkeypatch):
     return Shares([[SubmittedRun("nowhere", [], "0" * 8)]] * 2, Sweep()).write("two")
 
 
-def start(script: Path, manifest: Path, variables: dict[str, str]) -> "subprocess.Popen[str]":
-    """The script as its scheduler would start it, in a process group of its own."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {
-        **os.environ,
-        **variables,
-        # What a login shell's profile made of it.
-        "PATH": path if script.name == "lsf.sh" else os.environ["PATH"],
-        "SGE_O_PATH": path,
-        "PBS_O_PATH": path,
-        "MANIFEST": str(manifest),
-        "PBS_O_WORKDIR": str(Path.cwd()),
-    }
-    elsewhere = "/" if script.name == "pbs.sh" else None  # PBS begins jobs in the home folder
-    return subprocess.Popen(
-        ["bash", str(script), *([str(manifest)] if script.name == "grid_engine.sh" else [])],
-        env=environment,
-        cwd=elsewhere,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture
+def start() -> Iterator[Callable[[Path, Path, dict[str, str]], "subprocess.Popen[str]"]]:
+    """Starts a script as its scheduler would, in a process group of its own, which is gone in the end."""
+    started = []
+
+    def run(script: Path, manifest: Path, variables: dict[str, str]) -> "subprocess.Popen[str]":
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {
+            **os.environ,
+            **variables,
+            # What a login shell's profile made of it.
+            "PATH": path if script.name == "lsf.sh" else os.environ["PATH"],
+            "SGE_O_PATH": path,
+            "PBS_O_PATH": path,
+            "MANIFEST": str(manifest),
+            "PBS_O_WORKDIR": str(Path.cwd()),
+        }
+        started.append(
+            subprocess.Popen(
+                ["bash", str(script), *([str(manifest)] if script.name == "grid_engine.sh" else [])],
+                env=environment,
+                cwd="/" if script.name == "pbs.sh" else None,  # PBS begins jobs in the home folder
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return started[-1]
+
+    yield run
+    for one in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(one.pid, signal.SIGKILL)
+        one.communicate()
 
 
 def test_every_script_is_told_of():
@@ -74,7 +87,7 @@ def test_every_script_is_told_of():
 
 
 @pytest.mark.parametrize("name", SHELL)
-def test_shell_scripts_start_the_verb_and_pass_its_status_on(manifest, name):
+def test_shell_scripts_start_the_verb_and_pass_its_status_on(manifest, start, name):
     scheduler, sign, options = SHELL[name]
     text = (SCRIPTS / name).read_text()
     lines = [line.removeprefix(sign).split() for line in text.splitlines() if line.startswith(f"{sign} ")]
@@ -130,20 +143,20 @@ def prepared_long(manifest: Path) -> Path:
     ("name", "number", "status"),
     [("grid_engine.sh", signal.SIGUSR1, 99), ("grid_engine.sh", signal.SIGUSR2, 140), ("lsf.sh", signal.SIGUSR2, 140)],
 )
-def test_a_warning_lets_the_runs_save_and_the_scheduler_know(manifest, name, number, status):
+def test_a_warning_lets_the_runs_save_and_the_scheduler_know(manifest, start, name, number, status):
     path = prepared_long(manifest)
     variable, first = next((one.variable, one.first) for one in SCHEDULERS if one.name == SHELL[name][0])
     task = start(SCRIPTS / name, path, {variable: str(first)})
-    wait_for(lambda: [run for run in Path("outputs/sweeps/long").glob("seed*") if read_history(run)], 60)
+    wait_for(lambda: [*Path("outputs/sweeps/long").glob("*/history.csv")], 120)
     os.killpg(task.pid, number)
     said, _ = task.communicate(timeout=60)
     assert task.returncode == status, said
-    (run,) = Path("outputs/sweeps/long").glob("seed*")
-    assert Result.read(run).status == "interrupted"
+    (history,) = Path("outputs/sweeps/long").glob("*/history.csv")
+    assert Result.read(history.parent).status == "interrupted"
 
 
 @pytest.mark.slow
-def test_pbs_warns_before_the_time_is_up(manifest, tmp_path):
+def test_pbs_warns_before_the_time_is_up(manifest, start, tmp_path):
     path = prepared_long(manifest)
     text = (SCRIPTS / "pbs.sh").read_text()
     assert re.search("walltime=1:00:00", text)
