@@ -120,7 +120,7 @@ def test_kubernetes_numbers_its_pods(manifest, monkeypatch):
     assert (failing["action"], failing["onExitCodes"]["values"]) == ("FailIndex", [1, 2])
     (container,) = job["spec"]["template"]["spec"]["containers"]
     volumes = {one["name"]: one for one in job["spec"]["template"]["spec"]["volumes"]}
-    assert [volumes[one["name"]]["name"] for one in container["volumeMounts"]] == ["work"]
+    assert [volumes[one["name"]]["name"] for one in container["volumeMounts"]] == ["project"]
     program, *words = container["command"]
     assert (program, container["workingDir"]) == ("dlrun", container["volumeMounts"][0]["mountPath"])
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "9")

@@ -56,6 +56,9 @@ def test_verbs() -> None:
     assert candidates("dlrun data f") == ["fetch"]
     assert "mnist" in candidates("dlrun data fetch ")
     assert candidates("dlrun slurm col") == ["collect"]
+    assert candidates("dlrun array ") == ["prepare", "run"]
+    assert candidates("dlrun array prepare psc_mnist --t") == ["--tasks"]
+    assert candidates("dlrun array prepare -m model=fc_5") == ["model=fc_512", "model=fc_512x3"]
     assert candidates("dlrun resume outputs/run ep") == ["epochs="]
 
 

@@ -60,7 +60,9 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
 def _job(run: SubmittedRun, trust: bool) -> Job:
     job = Job.of(tuple(run.overrides), Path(run.folder))
     if job.hash != run.hash:
-        raise UsageError(f"{run.folder}: the configs have changed since this was submitted; submit again")
+        raise UsageError(
+            f"{run.folder}: the configs have changed since this was written down; prepare or submit it again"
+        )
     check_trust(job.config, BUILT, trust)
     return job
 
