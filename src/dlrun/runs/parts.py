@@ -140,6 +140,7 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     precision = Precision(config.precision, device.type)
     torch.manual_seed(config.seed)
     state = _state(config, tuple(train.images.shape[1:]), len(dataset.classes), device, precision)
+    _refuse_one_over(config, len(train), tuple(train.images.shape[1:]), state.model, ranks)
     if not ranks.first:
         # The weights are the same everywhere; dropout and augmentation must not be.
         torch.manual_seed((config.seed * 1_000_003 + 7919 * ranks.rank) % 2**63)
@@ -159,6 +160,38 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
         parameters=count_parameters(state.model),
         ranks=ranks,
     )
+
+
+def _refuse_one_over(
+    config: Config, images: int, shape: tuple[int, ...], model: "torch.nn.Module", ranks: Ranks
+) -> None:
+    """Batch norm has no variance of one value: try a batch of one picture where training will come to one.
+
+    Raises:
+        ConfigError: The network can't take it.
+    """
+    over = images % config.batch_size
+    sizes = {config.batch_size, *([over] if over and not config.drop_last else [])}
+    if all(size // ranks.count != 1 and -(-size // ranks.count) != 1 for size in sizes):
+        return
+    import copy
+
+    import torch
+
+    from dlrun.randomness import undisturbed_random
+
+    device = next(model.parameters()).device
+    with undisturbed_random(device), torch.no_grad():
+        try:
+            copy.deepcopy(model).train()(torch.zeros(1, *shape, device=device))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            batches = f"{images:,} images in batches of {config.batch_size}"
+            raise ConfigError(
+                f"{batches} leave one over, which batch normalization can't take; "
+                f"{'' if config.batch_size == 1 else 'drop_last=true, or '}batch_size={config.batch_size + 1}"
+            ) from None
 
 
 def _state(

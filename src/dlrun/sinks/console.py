@@ -45,8 +45,8 @@ def header(console: Console, facts: dict[str, str]) -> None:
 class ConsoleSink:
     """A progress bar on a terminal, and one line an epoch everywhere."""
 
-    def __init__(self, console: Console, epochs: int) -> None:
-        self.console, self.epochs = console, epochs
+    def __init__(self, console: Console, epochs: int, patience: int | None = None) -> None:
+        self.console, self.epochs, self.patience = console, epochs, patience
         self.width = len(str(epochs))
         self.progress = _bar(console) if console.is_terminal else None
         self.task: TaskID | None = None
@@ -59,7 +59,8 @@ class ConsoleSink:
         elif isinstance(event, EpochEnded):
             self.console.print(self._line(event), markup=False)
         elif isinstance(event, Stopped) and event.reason == "early_stopping":
-            self.console.print("stopped early: no better accuracy for early_stopping epochs", markup=False)
+            waited = "in the last epoch" if self.patience == 1 else f"for {self.patience} epochs"
+            self.console.print(f"stopped early: no better accuracy {waited} (early_stopping)", markup=False)
 
     def _advance(self, event: StepsTaken) -> None:
         if self.progress is None:

@@ -21,6 +21,7 @@ from dlrun.files import write_atomically
 from dlrun.output import counted
 from dlrun.report.leaderboard import UNHASHED
 from dlrun.runs.check import check
+from dlrun.runs.no_effect import say_without_effect
 from dlrun.store.content import Contents, unread
 from dlrun.store.folders import numbered, slug
 from dlrun.store.scan import flat
@@ -135,6 +136,7 @@ def jobs_of(
         say(f"one run, since these are equal: {' = '.join(_told(several))}")
     if len(equal) > 3:
         say(f"… and so on: {len(points)} points are {counted(len(jobs), 'run')}")
+    say_without_effect(several[0].config for several in jobs.values())
     return [several[0] for several in jobs.values()]
 
 

@@ -1,5 +1,6 @@
 """Go on with a run that was stopped, or extend a finished one: dlrun resume RUN epochs=40."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,14 @@ from dlrun.config.compose import sentence
 from dlrun.config.schema import Config, parse, plain
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, UsageError
+from dlrun.optim.schedule import factor
 from dlrun.output import counted
 from dlrun.runs.check import check
 from dlrun.runs.trust import BUILT, check_trust
 from dlrun.store.folders import read_config, read_overrides
+from dlrun.store.result import read_result
 from dlrun.store.standing import on_any_data, standing
+from dlrun.store.status import Status
 from dlrun.training.distributed import Ranks, joined
 from dlrun.training.started import ranks_started
 from dlrun.verbs.parser import Parser
@@ -50,13 +54,15 @@ def main(arguments: list[str]) -> int:
 def _go_on(before: Settled, after: Settled, run_dir: Path, overrides: Sequence[str], ranks: Ranks) -> None:
     if after.hash == before.hash:
         if standing(run_dir, after.hash, on_any_data).done:
-            print("This run is complete. To extend it, say how far: epochs=…")
+            print(f"This run is complete{_how_to_go_on(before.config, run_dir)}")
         train(after, run_dir, overrides, ranks=ranks)
         return
     _check_extension(before, after, run_dir)
     if getattr(after.config.scheduler, "name", "") in ("cosine", "linear", "one_cycle"):
         length = counted(after.config.epochs, "epoch")
-        print(f"The schedule is recomputed for {length}; the steps so far followed the shorter one.")
+        last, following = _rate(before.config, before.config), _rate(before.config, after.config)
+        jump = f": the rate goes from {last:.2g} to {following:.2g}" if math.isfinite(last) else ""
+        print(f"The schedule is recomputed for {length}; the steps so far followed the shorter one{jump}.")
     train(after, run_dir, overrides, {"hash": before.hash, "epochs": before.config.epochs}, ranks)
 
 
@@ -92,10 +98,46 @@ def _value(override: Any) -> Any:
 
 
 def _check_extension(before: Settled, after: Settled, run_dir: Path) -> None:
-    """Only the number of epochs may change the numbers, and only upwards."""
-    if settle(replace(after.config, epochs=before.config.epochs)).hash != before.hash:
+    """Only the number of epochs and the patience may change the numbers, and only upwards."""
+    old, new = before.config, after.config
+    if settle(replace(new, epochs=old.epochs, early_stopping=old.early_stopping)).hash != before.hash:
         raise UsageError(
-            f"{run_dir}: resume can change epochs and fields that leave the results alone; start a new run for the rest"
+            f"{run_dir}: resume can change epochs, early_stopping and fields that leave the results alone; "
+            "start a new run for the rest"
+        )
+    if old.early_stopping != new.early_stopping and (new.early_stopping or math.inf) < (old.early_stopping or math.inf):
+        raise UsageError(f"early_stopping={new.early_stopping}: an extension needs {_patience(old)}")
+    stopped = _stopped_early(old, run_dir)
+    if stopped and old.early_stopping == new.early_stopping:
+        raise UsageError(
+            f"{run_dir}: stopped early after epoch {stopped} of {old.epochs}, so that more epochs change nothing; "
+            f"to go on: {_patience(old)}"
         )
     if after.config.epochs < before.config.epochs:
         raise UsageError(f"epochs={after.config.epochs}: the run has {before.config.epochs}; an extension needs more")
+
+
+def _stopped_early(config: Config, run_dir: Path) -> int | None:
+    """The epoch after which early stopping ended a complete run."""
+    result = read_result(run_dir)
+    ended = result is not None and result.status == Status.COMPLETED and config.early_stopping is not None
+    return result.epochs if ended and result is not None and result.epochs < config.epochs else None
+
+
+def _how_to_go_on(config: Config, run_dir: Path) -> str:
+    stopped = _stopped_early(config, run_dir)
+    if stopped is None:
+        return ". To extend it, say how far: epochs=…"
+    return f": it stopped early after epoch {stopped} of {config.epochs}. To go on: {_patience(config)}"
+
+
+def _patience(config: Config) -> str:
+    return f"early_stopping=null, or more than {config.early_stopping}" if config.early_stopping else "epochs=…"
+
+
+def _rate(done: Config, schedule: Config) -> float:
+    """The learning rate of the first step after a run, as it would be under the schedule of another length."""
+    fine = 1000  # steps an epoch: the shapes depend on shares of the run alone
+    at = done.epochs * fine - (done is schedule)
+    rate: float = getattr(done.optimizer, "lr", math.nan)
+    return rate * factor(schedule.scheduler, at, fine, schedule.epochs * fine)

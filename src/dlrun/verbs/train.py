@@ -16,12 +16,14 @@ from dlrun.config.compose import (
     hydra_started,
     refuse_without_effect,
 )
+from dlrun.config.groups import Augment
 from dlrun.config.naming import called
 from dlrun.config.overrides import typed_for
-from dlrun.config.schema import plain
+from dlrun.config.schema import Config, plain
 from dlrun.config.settled import Settled, settle
 from dlrun.output import counted
 from dlrun.runs.check import check
+from dlrun.runs.no_effect import say_without_effect
 from dlrun.runs.outcome import device_name
 from dlrun.runs.parts import Parts
 from dlrun.runs.run import run
@@ -63,6 +65,8 @@ def train_typed(overrides: Sequence[str]) -> Result:
     check(settled.config)
     named = typed_for(overrides, "hydra.run.dir")
     with joined(settled.config.device) as ranks:
+        if ranks.first:
+            say_without_effect([settled.config])
         run_dir = wished if named else ranks.told(lambda: claim(wished))
         return train(settled, run_dir, overrides, ranks=ranks)
 
@@ -100,7 +104,7 @@ def shown_on(
     @contextlib.contextmanager
     def watch(parts: Parts) -> Iterator[list[Sink]]:
         header(console, _facts(parts, run_dir, overrides))
-        sink = ConsoleSink(console, parts.config.epochs)
+        sink = ConsoleSink(console, parts.config.epochs, parts.config.early_stopping)
         try:
             yield [sink]
         finally:
@@ -117,7 +121,16 @@ def _facts(parts: Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, s
         "model": f"{called(config, 'model')}, {parts.parameters['total']:,} parameters",
         "data": f"{data.name}, {parts.counts()}, {shape}, {len(data.classes)} classes{unverified}",
         "training": f"{called(config, 'optimizer')}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
-        f"batch {config.batch_size}, {counted(config.epochs, 'epoch')}, seed {config.seed}",
+        f"batch {config.batch_size}, {counted(config.epochs, 'epoch')}, seed {config.seed}{_changing(config)}",
         "device": f"{device_name(parts.state.device)}, {config.precision}, {counted(parts.threads, 'thread')}",
         "folder": str(run_dir),
     }
+
+
+def _changing(config: Config) -> str:
+    """What changes the rate and the pictures during training, in words; empty if nothing does."""
+    scheduler = config.scheduler
+    parts = [scheduler.name] if scheduler.name != "constant" else []
+    parts += [f"warm-up of {scheduler.warmup:g} epochs"] if scheduler.warmup else []
+    parts += [f"augment {config.choices.get('augment', 'as typed')}"] if config.augment != Augment() else []
+    return "".join(f", {part}" for part in parts)

@@ -1,0 +1,68 @@
+"""Settings that can't have the effect typed, in sentences for before a run (no torch)."""
+
+import logging
+import math
+from collections.abc import Iterable, Iterator
+
+from dlrun.config.groups import OneCycle, Step, Steps, Synthetic, Target
+from dlrun.config.schema import Config
+from dlrun.data.facts import images_in
+from dlrun.output import counted
+
+log = logging.getLogger("dlrun")
+
+SHARE = 3.0
+"""An average over some n steps has left its beginning behind after about three times as many."""
+MOST = 5
+"""Sentences that are said of a sweep."""
+
+
+def say_without_effect(configs: Iterable[Config]) -> None:
+    """Warn of settings without effect, each sentence once."""
+    sentences = list(dict.fromkeys(sentence for config in configs for sentence in without_effect(config)))
+    for sentence in sentences[:MOST]:
+        log.warning("%s", sentence)
+    if len(sentences) > MOST:
+        log.warning("… and %d more of this kind", len(sentences) - MOST)
+
+
+def without_effect(config: Config) -> list[str]:
+    """What in a config can't do what it says, a sentence each; see `dlrun help` for the fields."""
+    return [*_of_rate(config), *_of_length(config)]
+
+
+def _of_rate(config: Config) -> Iterator[str]:
+    scheduler, length = config.scheduler, counted(config.epochs, "epoch")
+    warm = f"scheduler.warmup={scheduler.warmup:g}"
+    if scheduler.warmup and isinstance(scheduler, OneCycle):
+        yield f"{warm}: one_cycle rises by itself, so that the rate rises twice; scheduler.rise says how long"
+    if scheduler.warmup > config.epochs:
+        reached = config.epochs / scheduler.warmup
+        yield f"{warm}: longer than the run of {length}, in which the rate reaches {reached:.2g} of optimizer.lr"
+    if isinstance(scheduler, Step) and scheduler.every >= config.epochs:
+        yield f"scheduler.every={scheduler.every}: the rate is never cut in {length}"
+    if isinstance(scheduler, Steps) and (late := [epoch for epoch in scheduler.at if epoch >= config.epochs]):
+        yield f"scheduler.at={scheduler.at}: no cut after {', '.join(map(str, late))} in a run of {length}"
+
+
+def _of_length(config: Config) -> Iterator[str]:
+    if config.early_stopping and config.early_stopping >= config.epochs:
+        yield f"early_stopping={config.early_stopping}: can't stop a run of {counted(config.epochs, 'epoch')}"
+    steps = _steps(config)
+    if config.average and steps and steps * (1 - config.average) < SHARE:
+        fitting = math.floor((1 - SHARE / steps) * 100) / 100
+        better = f"average={fitting:g} fits that" if fitting > 0 else "leave it out"
+        yield (
+            f"average={config.average:g}: an average over some {1 / (1 - config.average):,.0f} steps, and the run has "
+            f"{steps:,}, so that the first weights still weigh much in it; {better}"
+        )
+
+
+def _steps(config: Config) -> int | None:
+    """The steps of a run as far as they are known without reading the data; validation is left out of account."""
+    data = config.data
+    if isinstance(data, Target):
+        return None
+    drawn = data.train_images if isinstance(data, Synthetic) else None
+    images = images_in("train", data.name, config.train_limit or config.limit, drawn)
+    return None if images is None else math.ceil(images / config.batch_size) * config.epochs

@@ -1,0 +1,120 @@
+"""Settings without the effect typed are said before training, or refused."""
+
+from pathlib import Path
+
+import pytest
+
+from dlrun.cli import main
+from dlrun.config.compose import compose
+from dlrun.runs.no_effect import without_effect
+from dlrun.store.history import read_history
+
+SMALL = ["data=synthetic", "limit=64", "model=fc_64", "device=cpu", "threads=1", "tensorboard=off"]
+
+
+def curves(folder: Path) -> list[tuple[float, float]]:
+    return [(row["train_loss"], row["test_loss"]) for row in read_history(folder)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["scheduler=one_cycle", "scheduler.warmup=1"], "scheduler.warmup=1: one_cycle rises by itself"),
+        (["scheduler.warmup=5", "epochs=1"], "the run of 1 epoch, in which the rate reaches 0.2 of optimizer.lr"),
+        (["scheduler=cosine", "scheduler.warmup=10", "epochs=2"], "longer than the run of 2 epochs"),
+        (
+            ["scheduler=step", "scheduler.every=100", "epochs=2"],
+            "scheduler.every=100: the rate is never cut in 2 epochs",
+        ),
+        (["scheduler=steps", "scheduler.at=[1,80,120]", "epochs=90"], "no cut after 120 in a run of 90 epochs"),
+        (["early_stopping=50", "epochs=2"], "early_stopping=50: can't stop a run of 2 epochs"),
+        (["average=0.999", "epochs=2", "batch_size=32"], "over some 1,000 steps, and the run has 4"),
+        (["data=fashion_mnist", "limit=null", "average=0.9999", "epochs=1"], "run has 1,875"),
+    ],
+)
+def test_what_has_no_effect_is_a_sentence(words: list[str], said: str) -> None:
+    (sentence,) = without_effect(compose([*SMALL, *words]))
+    assert said in sentence
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["scheduler.warmup=1"],
+        ["scheduler=one_cycle"],
+        ["scheduler=step", "epochs=2"],
+        ["early_stopping=2", "epochs=3"],
+        ["average=0.9", "epochs=40"],
+    ],
+)
+def test_what_has_its_effect_is_not_mentioned(words: list[str]) -> None:
+    assert without_effect(compose([*SMALL, *words])) == []
+
+
+def test_a_run_and_a_sweep_say_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*SMALL, "epochs=1", "early_stopping=3", "scheduler=cosine", "hydra.run.dir=r"]) == 0
+    shown = capsys.readouterr()
+    assert "WARNING: early_stopping=3: can't stop a run of 1 epoch" in shown.err
+    assert "1 epoch, seed 0, cosine\n" in shown.out
+    assert main(["plan", "-m", *SMALL, "epochs=1", "early_stopping=3,4", "seed=0,1"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("can't stop a run of 1 epoch") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["limit=65"],
+            "65 images in batches of 32 leave one over, which batch normalization can't take; drop_last=true, or",
+        ),
+        (["limit=66", "validation=1"], "65 images in batches of 32"),
+        (["limit=64", "batch_size=1"], "can't take; batch_size=2"),
+    ],
+)
+def test_one_picture_over_is_refused_before_the_first_step(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = ["model.layers=[flatten, dense 8, bn]", "model.init=torch"]
+    assert main([*SMALL, *network, "epochs=1", "hydra.run.dir=r", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_one_picture_over_is_no_matter_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = ["model.layers=[flatten, dense 8, bn]"]
+    assert main([*SMALL, *network, "limit=65", "epochs=1", "hydra.run.dir=keras"]) == 0
+    torch = [*network, "model.init=torch", "epochs=1"]
+    assert main([*SMALL, *torch, "limit=65", "drop_last=true", "hydra.run.dir=dropped"]) == 0
+
+
+def test_a_run_that_stopped_early_says_how_to_go_on_and_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [*SMALL, "optimizer.lr=1e-12", "epochs=5"]
+    assert main([*words, "early_stopping=1", "hydra.run.dir=r"]) == 0
+    assert "stopped early: no better accuracy in the last epoch (early_stopping)" in capsys.readouterr().out
+    assert main(["resume", "r"]) == 0
+    assert (
+        "it stopped early after epoch 2 of 5. To go on: early_stopping=null, or more than 1" in capsys.readouterr().out
+    )
+    assert main(["resume", "r", "epochs=9"]) == 2
+    assert "so that more epochs change nothing; to go on: early_stopping=null" in capsys.readouterr().err
+    assert main(["resume", "r", "early_stopping=null"]) == 0
+    assert main([*words, "hydra.run.dir=whole"]) == 0
+    assert curves(tmp_path / "r") == curves(tmp_path / "whole")
+
+
+def test_a_jump_of_the_rate_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*SMALL, "scheduler=cosine", "epochs=1", "hydra.run.dir=r"]) == 0
+    capsys.readouterr()
+    assert main(["resume", "r", "epochs=2"]) == 0
+    assert "the rate goes from 2.5e-08 to 0.005." in capsys.readouterr().out
