@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import process_of, result_of_a_run, same_bits, snapshot
+from helpers import process_of, result_of_a_run, same_bits, snapshot, wait_for
 
 from dlrun.cli import main
 from dlrun.slurm.manifest import read
@@ -157,3 +157,21 @@ def test_one_run_over_two_nodes_by_the_script(two_nodes, tmp_path):
     log = "\n".join(path.read_text() for path in tmp_path.glob("slurm-*.log"))
     (result,) = [Result.read(path.parent) for path in (tmp_path / "outputs").rglob("result.json")]
     assert (result.status, result.ranks) == ("completed", 2), log
+
+
+def test_a_job_that_waits_in_vain_is_told_of(cluster, capsys):
+    """Clusters that don't enforce limits when a job is submitted let it wait for ever."""
+    words = ["-m", *FAST, "seed=0", "sweep.name=vain", *JOB, "hydra.launcher.partition=short"]
+    assert main(["slurm", "submit", *words, "hydra.launcher.extra=['--hold']"]) == 0
+    (job,) = cluster.states()
+    cluster.run("scontrol", "update", "PartitionName=short", "MaxTime=5")
+    try:
+        cluster.run("scontrol", "release", job)
+        wait_for(lambda: "Limit" in cluster.run("squeue", "--noheader", "--format=%r"), 60)
+        capsys.readouterr()
+        assert main(["slurm", "status", "vain"]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "waits in vain: PartitionTimeLimit (hydra.launcher.time)" in said
+    finally:
+        cluster.run("scancel", job)
+        cluster.run("scontrol", "update", "PartitionName=short", "MaxTime=30")

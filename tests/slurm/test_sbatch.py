@@ -14,6 +14,7 @@ from dlrun.errors import ConfigError, UsageError
 from dlrun.slurm import status
 from dlrun.slurm.manifest import read
 from dlrun.slurm.queue import queue
+from dlrun.slurm.refusals import ANY_LIMIT, about, is_too_many
 from dlrun.slurm.settings import SlurmSettings, asked
 from dlrun.store.folders import hold
 from dlrun.store.result import Result
@@ -283,6 +284,35 @@ def test_a_refusal_names_the_option_to_change_once(slurm, tmp_path, capfd, said,
     assert not (tmp_path / "outputs").exists()
 
 
+POLICY = f"Batch job submission failed: Job violates accounting/QOS policy {ANY_LIMIT}"
+
+
+@pytest.mark.parametrize(
+    ("word", "too_many", "fields"),
+    [
+        ("AssocMaxSubmitJobLimit; ", True, ("runs_per_job",)),
+        ("QOSMaxSubmitJobPerUserLimit; ", True, ("runs_per_job",)),
+        ("QOSMaxWallDurationPerJobLimit; ", False, ("time",)),
+        ("QOSMaxCpuPerUserLimit; ", False, ("cpus",)),
+        ("QOSMaxGRESPerJob; ", False, ("gpus",)),
+        ("", True, ("time", "cpus", "gpus", "memory", "constraint", "runs_per_job")),
+    ],
+)
+def test_limits_of_accounts_are_told_apart(word, too_many, fields):
+    assert is_too_many(word + POLICY) == too_many
+    assert about(word + POLICY) == fields
+
+
+def test_a_refusal_of_the_launcher_leaves_all_as_it_was(slurm, tmp_path, capsys):
+    """Hydra makes the folder of a sweep before it asks the launcher."""
+    words = ["-m", *SWEEP[1:], "sweep.name=fresh", "hydra/launcher=slurm", "hydra.launcher.partition=x"]
+    _program(tmp_path / "commands" / "sbatch", "echo 'sbatch: error: invalid partition specified: x' >&2; exit 1")
+    assert main(words) == 2
+    assert "to change: hydra.launcher.partition=x" in capsys.readouterr().err
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("outputs/**/*"))
+    assert left == []
+
+
 def accepting(tmp_path: Path, most: int, said: str) -> None:
     """An sbatch that takes arrays of so many jobs at most, and notes the size of each."""
     size = r"""grep -oE 'array=0-[0-9]+' "$1" | cut -d- -f2"""
@@ -329,7 +359,7 @@ def test_a_refusal_after_the_first_array_keeps_what_is_submitted(slurm, tmp_path
     program = (tmp_path / "commands" / "sbatch").read_text().splitlines()[1]
     _program(tmp_path / "commands" / "sbatch", f"[ -e sizes ] && {{ echo no >&2; exit 1; }}; {program}")
     _program(tmp_path / "commands" / "scontrol", "echo 'MaxArraySize = 2'")
-    assert main(["slurm", "submit", *SWEEP]) == 2
+    assert main(["slurm", "submit", *SWEEP]) == 1
     assert "2 of 3 jobs are submitted; the same command submits the rest" in capsys.readouterr().err
     assert len(read("three").runs) == 2
 

@@ -11,7 +11,7 @@ ABOUT = (
     ("partitiontimelimit|time limit|wallduration|timelimit", ("time",)),
     ("invalid account|invalidaccount|account/partition|not permitted to use", ("account", "partition")),
     ("invalid qos|invalidqos|unrecognized option|invalid argument", ("extra",)),
-    ("job array|submitjob|job submit limit", ("runs_per_job",)),
+    ("job array|submitjob", ("runs_per_job",)),
     ("feature|badconstraints", ("constraint",)),
     ("generic resource|gres", ("gpus",)),
     ("memory|maxmem", ("memory",)),
@@ -20,6 +20,8 @@ ABOUT = (
     ("accounting/qos policy|limits", ("time", *SIZE, "runs_per_job")),
 )
 """Words of Slurm's, and what they are about; the first that fits counts."""
+ANY_LIMIT = "(job submit limit, user's size and/or time limits)"
+"""What Slurm adds to whatever limit of an account or QOS it was."""
 TOO_MANY = "job array|submitjob|job submit limit|temporarily un"
 """Words of a refusal that fewer jobs at once may get round."""
 ENDLESS = (
@@ -31,6 +33,9 @@ ENDLESS = (
 
 def is_too_many(said: str) -> bool:
     """Whether Slurm refuses a number of jobs, of which it may take some."""
+    limit = re.search(r"\b(?:QOS|Assoc)\w+", said)
+    if limit:
+        return "Submit" in limit[0]
     return re.search(TOO_MANY, said, re.IGNORECASE) is not None
 
 
@@ -51,7 +56,8 @@ def options_to_change(said: str, settings: SlurmSettings) -> str:
 
 def about(said: str) -> tuple[str, ...]:
     """The fields of the launcher that a word of Slurm's is about."""
-    return next((fields for words, fields in ABOUT if re.search(words, said, re.IGNORECASE)), ())
+    specific = said.replace(ANY_LIMIT, "")
+    return next((fields for words, fields in ABOUT if re.search(words, specific, re.IGNORECASE)), ())
 
 
 def _shown(value: object) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.arrays.submitted import SubmittedRun, shown, submitted
 from dlrun.config.schema import Sweep
-from dlrun.errors import UsageError
+from dlrun.errors import DlrunError, RunFailed, UsageError
 from dlrun.extras import command
 from dlrun.output import counted
 from dlrun.slurm.manifest import Manifest, Submitted, names, read
@@ -78,6 +78,7 @@ def submit(jobs: Sequence[Job], settings: SlurmSettings, sweep: Sweep, manifest:
     Raises:
         UsageError: No Slurm here, no submitit, or Slurm refuses what is asked of it; data that are missing; a run
             that another process works on.
+        RunFailed: Slurm has taken some, and refuses the rest.
     """
     executor = _executor(settings, manifest)
     with reading_data() as data:
@@ -135,15 +136,16 @@ def _arrays(
         start += len(part)
 
 
-def _explained(error: Refused, before: int, jobs: int, settings: SlurmSettings) -> Refused:
+def _explained(error: Refused, before: int, jobs: int, settings: SlurmSettings) -> DlrunError:
     """The refusal with the option that it is about, and what was submitted before it."""
-    lines = [str(error)]
-    change = options_to_change(lines[0], settings)
-    lines += [f"to change: {change}"] if change else []
+    said = str(error)
+    change = options_to_change(said, settings)
+    lines = [said, f"to change: {change}"] if change else [said]
     if before:
-        lines += [f"{before} of {counted(jobs, 'job')} are submitted; the same command submits the rest"]
-    elif is_too_many(lines[0]):
-        lines += [LATER]
+        lines.append(f"{before} of {counted(jobs, 'job')} are submitted; the same command submits the rest")
+        return RunFailed("\n".join(lines))
+    if is_too_many(said):
+        lines.append(LATER)
     return Refused("\n".join(lines))
 
 

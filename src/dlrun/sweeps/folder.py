@@ -1,9 +1,10 @@
 """The folder of a sweep: its name, stable for what was typed, and the folders of its runs."""
 
+import contextlib
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,26 @@ def note_typed(folder: Path, arguments: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     typed = [bare(text) for text in arguments]
     write_atomically(folder / "sweep.yaml", yaml.safe_dump({"typed": typed}, allow_unicode=True))
+
+
+@contextlib.contextmanager
+def noted(folder: Path, arguments: Sequence[str]) -> Iterator[None]:
+    """`note_typed` for what is started inside; a mistake, with which nothing was started, leaves all as it was."""
+    path = folder / "sweep.yaml"
+    before = path.read_bytes() if path.exists() else None
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    note_typed(folder, arguments)
+    try:
+        yield
+    except UsageError:
+        if before is not None:
+            write_atomically(path, before.decode())
+        elif list(folder.iterdir()) == [path]:
+            path.unlink()
+        for one in made:
+            with contextlib.suppress(OSError):  # there is something in it
+                one.rmdir()
+        raise
 
 
 def jobs_of(

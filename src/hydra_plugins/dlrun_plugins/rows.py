@@ -39,18 +39,18 @@ class PointSweeper(Sweeper):
             RunFailed: At least one run has no result.
         """
         from dlrun.sweeps.fingerprints import reading_data
-        from dlrun.sweeps.folder import note_typed
+        from dlrun.sweeps.folder import noted
         from dlrun.sweeps.session import demand_success
         from dlrun.sweeps.words import typed_sweep
 
         assert self.config is not None
         with reading_data() as data:
             sweep = typed_sweep(arguments, data.now, Path(self.config.hydra.sweep.dir))
-        note_typed(sweep.folder, arguments)
-        if not isinstance(self.launcher, LocalLauncher):
-            return self._launch_elsewhere(sweep.jobs, sweep.folder)
-        demand_success(self.launcher.run(sweep.jobs, sweep.settings, sweep.folder), sweep.folder)
-        return None
+        with noted(sweep.folder, arguments):
+            if not isinstance(self.launcher, LocalLauncher):
+                return self._launch_elsewhere(sweep.jobs, sweep.folder)
+            demand_success(self.launcher.run(sweep.jobs, sweep.settings, sweep.folder), sweep.folder)
+            return None
 
     def _launch_elsewhere(self, jobs: Sequence["Job"], folder: Path) -> Sequence[JobReturn]:
         from dlrun.errors import RunFailed
