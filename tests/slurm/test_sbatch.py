@@ -10,14 +10,16 @@ import pytest
 from helpers import result_of_a_run, snapshot
 
 from dlrun.cli import main
+from dlrun.config.schema import Sweep
 from dlrun.errors import ConfigError, UsageError
-from dlrun.slurm import status
+from dlrun.slurm import status, waiting
 from dlrun.slurm.manifest import read
 from dlrun.slurm.queue import queue
 from dlrun.slurm.refusals import ANY_LIMIT, about, is_too_many
 from dlrun.slurm.settings import SlurmSettings, asked
 from dlrun.store.folders import hold
 from dlrun.store.result import Result
+from dlrun.store.status import Status
 from dlrun.sweeps.folder import jobs_of
 from dlrun.sweeps.points import expand
 
@@ -352,6 +354,30 @@ def test_what_a_limit_keeps_out_is_held(slurm, tmp_path, capsys):
     assert main(["slurm", "submit", *words, "sweep.failed=retry"]) == 2
     assert "no more jobs now" in capsys.readouterr().err
     assert snapshot(tmp_path) == before
+
+
+def test_a_sweep_that_waits_submits_the_rest_later(slurm, tmp_path, monkeypatch, capsys):
+    accepting(tmp_path, 8, "")
+    _program(tmp_path / "commands" / "scontrol", "echo 'MaxJobCount = 3'")
+    turns: list[list[str]] = []
+
+    def trained(manifest, folders, tell):
+        turns.append(list(folders))
+        over = []
+        for run in (run for run in manifest.runs if run.folder in folders):
+            data = {"name": "synthetic", "fingerprint": run.fingerprint, "verified": True}
+            Path(run.folder).mkdir(parents=True)
+            result_of_a_run(hash=run.hash, data=data).write(Path(run.folder))
+            over.append(status.Seen(run, Status.DONE, "1", 1, 0.9))
+        return over
+
+    monkeypatch.setattr(waiting, "wait", trained)
+    jobs = jobs_of(expand(SWEEP[1:4]), Path("outputs/sweeps/three"))
+    outcomes = waiting.run_on_slurm(jobs, SlurmSettings(), Sweep(), "three", "sweep three")
+    assert [len(turn) for turn in turns] == [2, 1]
+    assert [outcome.status for outcome in outcomes] == ["completed"] * 3
+    assert "2 runs submitted in 2 jobs, 1 more when Slurm takes them" in capsys.readouterr().out
+    assert len(read("three").runs) == 3
 
 
 def test_a_refusal_after_the_first_array_keeps_what_is_submitted(slurm, tmp_path, capsys):

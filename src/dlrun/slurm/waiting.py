@@ -60,7 +60,7 @@ def told(sort: Sorted, settings: SlurmSettings) -> str:
     parts += [f"{len(sort.queued)} in the queue already"] if sort.queued else []
     parts += [f"{len(sort.done)} complete before"] if sort.done else []
     parts += [f"{len(sort.failed)} failed before (again with sweep.failed=retry)"] if sort.failed else []
-    parts += [f"{len(sort.held)} more when Slurm takes them, in a further call of submit"] if sort.held else []
+    parts += [f"{len(sort.held)} more when Slurm takes them"] if sort.held else []
     return ", ".join(parts)
 
 

@@ -108,6 +108,8 @@ def _send(name: str, of: str, words: list[str], jobs: Sequence["Job"], settings:
     with manifest.submitting(name, of, words) as begun:
         sort = submit(jobs, settings, sweep, begun)
     print(told(sort, settings))
+    if sort.held:
+        print("the same command submits the rest when some are done")
     print(f"next: dlrun slurm status {typeable(begun.name)}")
     print(visible(str(begun.folder.resolve())))
     return 1 if sort.held else 0
