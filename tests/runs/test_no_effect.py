@@ -62,6 +62,8 @@ def test_a_run_and_a_sweep_say_it(
     assert main(["plan", "-m", *SMALL, "epochs=1", "early_stopping=3,4", "seed=0,1"]) == 0
     said = capsys.readouterr().err
     assert said.count("can't stop a run of 1 epoch") == 2
+    assert main(["-m", *SMALL, "epochs=1", "early_stopping=3", "seed=0,1", "sweep.slots=1"]) == 0
+    assert capsys.readouterr().err.count("can't stop a run of 1 epoch") == 1
 
 
 @pytest.mark.parametrize(

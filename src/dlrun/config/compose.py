@@ -306,7 +306,7 @@ def _in_letters(text: str) -> str:
     if listed := re.fullmatch(r"\[([^][{}()'\"\\]*)\]", value):
         items = (item.strip() for item in listed[1].split(","))
         return f"{key}=[{', '.join(quoted(item) if _LIKE_NUMBER.fullmatch(item) else item for item in items)}]"
-    if _LIKE_NUMBER.fullmatch(value) or (value[:1] not in ("", *"'\"[{(") and not _reads(text)):
+    if _LIKE_NUMBER.fullmatch(value) or (value.isprintable() and value[:1] not in ("", *"'\"[{(") and not _reads(text)):
         return f"{key}={quoted(value)}"
     return text
 
