@@ -130,12 +130,14 @@ def _write_arrays(parts: Parts, file: Path) -> None:
     np.savez(file, **arrays)
 
 
-def measure(contenders: dict[str, Epoch], repeats: int, epochs: int = 1) -> dict[str, list[float]]:
+def measure(
+    contenders: dict[str, Epoch], repeats: int, epochs: int = 1, pause: float = PAUSE
+) -> dict[str, list[float]]:
     """Seconds an epoch of every contender, in turns of some epochs; the first round warms up and is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for round_number in range(repeats + 1):
         for name, epoch in contenders.items():
-            time.sleep(PAUSE)
+            time.sleep(pause)
             taken = sum(epoch() for _ in range(epochs)) / epochs
             if round_number:
                 seconds[name].append(taken)
