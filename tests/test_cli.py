@@ -49,6 +49,12 @@ Dlrun = Callable[..., subprocess.CompletedProcess[str]]
         (["hydra.run.dir=r/${nothing}"], "dlrun: hydra.run.dir=r/${nothing}: Interpolation key 'nothing' not found\n"),
         (["hydra.sweep.dir=x"], "hydra.sweep.dir=x: has no effect here; one run has hydra.run.dir"),
         (["hydra.job.chdir=true"], "hydra.job.chdir=true: has no effect here; runs stay in the working directory"),
+        (
+            ["-m", "hydra.launcher.time=30"],
+            "hydra.launcher.time: hydra/launcher=local has no such field; hydra/launcher=slurm",
+        ),
+        (["-m", "hydra/launcher=dask", "hydra.launcher.adress=x"], "no such field; did you mean address?"),
+        (["-m", "hydra.sweep.dri=x"], "hydra.sweep.dri: no such field"),
         (["-m", "hydra.run.dir=x", "seed=0,1"], "hydra.run.dir=x: has no effect here; a sweep has hydra.sweep.dir"),
         (["-m", "hydra.sweep.dir=s/${seed}", "seed=0,1"], "hydra.sweep.dir=s/${seed}: Interpolation key 'seed' not"),
         (["--cfg", "job", "tags=[a"], "dlrun: tags=[a: can't be read as KEY=VALUE; missing at the end: ]\n"),

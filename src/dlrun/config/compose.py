@@ -349,7 +349,30 @@ def sentence(error: Exception, typed: Iterable[str] = ()) -> str:
     if "Ambiguous value" in str(error):
         return "several values for one field: dlrun -m runs every combination (a text with a comma needs quotes)"
     lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
+    if lines and (unknown := re.match(r"Key '([^']+)' (?:is not in struct|not in ')", lines[0])):
+        return _no_field_of_hydra(unknown[1], list(typed)) or lines[0]
     return lines[0] if lines else type(error).__name__
+
+
+def _no_field_of_hydra(name: str, typed: Sequence[str]) -> str:
+    """A sentence for a field below `hydra.` that is not there; empty if none was typed."""
+    keys = [pair(text)[0] for text in typed]
+    key = next((key for key in keys if key.startswith("hydra.") and name in key.split(".")), None)
+    if key is None or not key.startswith("hydra.launcher."):
+        return f"{key}: no such field" if key else ""
+    chosen = next((pair(text)[1] for text in reversed(typed) if pair(text)[0] == "hydra/launcher"), "local")
+    fields = {option: _keys_of("hydra/launcher", option) for option in options("hydra/launcher")}
+    others = [f"hydra/launcher={option}" for option, known in fields.items() if name in known and option != chosen]
+    hint = f"; {' and '.join(others)} has it" if others else did_you_mean(name, fields.get(chosen, []))
+    return f"{key}: hydra/launcher={chosen} has no such field{hint}"
+
+
+def _keys_of(group: str, option: str) -> list[str]:
+    for folder in config_folders():
+        with contextlib.suppress(OSError, ValueError, yaml.YAMLError):
+            values = yaml.safe_load((folder / group / f"{option}.yaml").read_text("utf-8"))
+            return [str(key) for key in values] if isinstance(values, dict) else []
+    return []
 
 
 def _unreadable(text: str) -> str:
