@@ -102,6 +102,19 @@ def test_exit_status_and_messages(
         assert done.stderr
 
 
+def test_without_a_folder_outputs_is_meant(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="there is no folder outputs here"):
+        main(["--csv"])
+    folder.rename(tmp_path / "outputs")
+    assert main(["--csv"]) == 0
+    without = capsys.readouterr().out
+    assert main(["outputs", "--csv"]) == 0
+    assert without == capsys.readouterr().out
+
+
 def test_a_search_tells_what_it_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary = {"best": {"overrides": ["a=1"], "accuracy": 0.5}, "importance": {"a": 0.75}, "trials": {"complete": 3}}
     (folder / "search.json").write_text(json.dumps(summary))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from dlrun.tables.planned import Found
     from dlrun.tables.table import PublishedTable
 
+OUTPUTS = Path("outputs")
+"""What is reported where no folder is named."""
+
 
 def main(arguments: list[str]) -> int:
     """Run the verb; returns the exit status."""
@@ -33,8 +36,9 @@ def main(arguments: list[str]) -> int:
         return _report_tables(options) if options.tables else _report_table(options)
     if options.records:
         raise UsageError("report: --records goes with --table and --tables; dlrun records show lists what is in files")
-    if not options.path:
-        raise UsageError("report: name a folder of runs, such as outputs")
+    if not options.path and not OUTPUTS.is_dir():
+        raise UsageError(f"report: there is no folder {OUTPUTS} here; name a folder of runs")
+    options.path = options.path or [OUTPUTS]
     found, damaged = scan.read(scan.find(options.path))
     for sentence in damaged:
         print(visible(f"left out: {sentence}"), file=sys.stderr)
@@ -243,7 +247,9 @@ def _print_searches(paths: Sequence[Path]) -> None:
 
 def _parser() -> Parser:
     parser = Parser("dlrun report", description=__doc__)
-    parser.add_argument("path", nargs="*", type=Path, help="folders of runs or sweeps, or folders above them")
+    parser.add_argument(
+        "path", nargs="*", type=Path, help="folders of runs or sweeps, or folders above them (default: outputs)"
+    )
     parser.add_argument(
         "--table", metavar="NAME", help="compare the runs in PATH (default: outputs/runs) with a published table"
     )
