@@ -270,6 +270,8 @@ def test_when_the_scheduler_is_killed_workers_save_and_the_sweep_ends_in_a_line(
     status, _, err = finished(sweep)
     told = "dlrun: the scheduler of Dask is gone; the same command goes on with what is left\n"
     assert (status, err) == (1, told)
+    # Workers look every second whether the sweep is still there, and then save.
+    wait_for(lambda: ended(folder, "interrupted"), 30)
     assert len(ended(folder, "interrupted")) == len(bits(folder)) == 1
 
 
