@@ -1,9 +1,11 @@
 """What several test modules need and no fixture has to prepare."""
 
 import contextlib
+import csv
 import io
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -177,3 +179,43 @@ def process_of(job: str, module: bytes) -> int:
         if ours and module in command.split(b"\0"):
             return int(folder.name)
     raise AssertionError(f"no process of job {job} runs {module!r}")
+
+
+def bits(folder: Path) -> dict[str, list[list[str]]]:
+    """What was learnt, less times: the first columns of every history, by name of the run."""
+    paths = sorted(folder.glob("*/history.csv"))
+    return {path.parent.name: [row[:6] for row in csv.reader(path.read_text().splitlines())] for path in paths}
+
+
+def ended(folder: Path, status: str = "completed") -> list[Path]:
+    """The runs of a sweep with this status."""
+    paths = [path.parent for path in folder.glob("*/result.json")]
+    return [path for path in paths if Result.read(path).status == status]
+
+
+def daemon(command: list[str], folder: Path, stack: contextlib.ExitStack, own_session: bool = False) -> None:
+    """Start a server of a cluster, whose output goes to a file in `folder`; it ends with the stack.
+
+    Args:
+        own_session: For one that ends what it has started by its process group.
+    """
+    program = shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    assert program, f"{command[0]} is not installed"
+    output = stack.enter_context((folder / f"{command[0]}.out").open("wb"))
+    process = subprocess.Popen(
+        [program, *command[1:]],
+        stdout=output,
+        stderr=output,
+        stdin=subprocess.DEVNULL,
+        start_new_session=own_session,
+    )
+    stack.callback(_stop, process)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,9 +1,7 @@
 """A real Grid Engine of one host in a temporary folder, with its own ports, for this session's tests."""
 
 import contextlib
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -11,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers import wait_for
+from helpers import daemon, wait_for
 
 PROGRAMS = Path("/usr/lib/gridengine")
 SHARED = Path("/usr/share/gridengine")
@@ -125,11 +123,11 @@ def _changed(text: str, values: dict[str, str]) -> str:
 
 
 def _start(folder: Path, host: str, stack: contextlib.ExitStack) -> None:
-    _daemon("sge_qmaster", folder, stack)
+    daemon(["sge_qmaster"], folder, stack, own_session=True)
     wait_for(lambda: _answers("qconf", "-sh"), 30)
     _answers("qconf", "-as", host)
     _configure(folder / "scheduler", "-ssconf", SCHEDULER, "-Msconf")
-    _daemon("sge_execd", folder, stack)
+    daemon(["sge_execd"], folder, stack, own_session=True)
     wait_for(lambda: _answers("qconf", "-se", host), 30)
     _configure(folder / "queue", "-sq", {name: value.format(host=host) for name, value in QUEUE.items()}, "-Aq")
 
@@ -142,26 +140,6 @@ def _configure(file: Path, show: str, values: dict[str, str], take: str) -> None
     shown = subprocess.run(["qconf", show], capture_output=True, text=True, check=True, timeout=60).stdout
     file.write_text(_changed(shown, {**values, "pe_list": "NONE"}))
     subprocess.run(["qconf", take, str(file)], capture_output=True, check=True, timeout=60)
-
-
-def _daemon(name: str, folder: Path, stack: contextlib.ExitStack) -> None:
-    program = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-    assert program
-    output = stack.enter_context((folder / f"{name}.out").open("wb"))
-    # A session of its own: a daemon ends what it has started by its process group.
-    process = subprocess.Popen(
-        [program], stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
-    )
-    stack.callback(_stop, process)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _end_jobs(cell: Cell) -> None:

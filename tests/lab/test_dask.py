@@ -1,7 +1,6 @@
 """Sweeps on workers of Dask: what they refuse, and real workers that are killed, blind or told to stop."""
 
 import contextlib
-import csv
 import json
 import os
 import signal
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import said, wait_for
+from helpers import bits, ended, said, wait_for
 
 from dlrun import extras
 from dlrun.config.compose import compose
@@ -20,7 +19,6 @@ from dlrun.config.settled import settle
 from dlrun.lab import worker, workers
 from dlrun.lab.settings import DaskSettings, asked
 from dlrun.locks import Lock
-from dlrun.store.result import Result
 from dlrun.sweeps.child import Task
 from dlrun.verbs import doctor
 
@@ -29,17 +27,6 @@ RUN = ("model=fc_64", "data=synthetic", "limit=64", "device=cpu", "threads=1", "
 LAUNCHER = "hydra/launcher=dask"
 
 Words = Callable[..., "subprocess.Popen[str]"]
-
-
-def bits(folder: Path) -> dict[str, list[list[str]]]:
-    """What was learnt, less times: the first columns of every history, by name of the run."""
-    paths = sorted(folder.glob("*/history.csv"))
-    return {path.parent.name: [row[:6] for row in csv.reader(path.read_text().splitlines())] for path in paths}
-
-
-def ended(folder: Path, status: str = "completed") -> list[Path]:
-    paths = [path.parent for path in folder.glob("*/result.json")]
-    return [path for path in paths if Result.read(path).status == status]
 
 
 def in_mid_run(folder: Path) -> list[str]:

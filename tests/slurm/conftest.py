@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers import wait_for
+from helpers import daemon, wait_for
 
 CONF = """\
 ClusterName=test
@@ -149,11 +149,11 @@ def _start(folder: Path, names: list[str], stack: contextlib.ExitStack) -> None:
     munge = folder / "munge"
     munged = ["munged", "--foreground", "--force", f"--socket={munge}/socket", f"--key-file={munge}/key"]
     munged += [f"--pid-file={munge}/pid", f"--log-file={munge}/log", f"--seed-file={munge}/seed"]
-    _daemon(munged, folder, stack)
+    daemon(munged, folder, stack)
     wait_for((munge / "socket").exists, 10)
-    _daemon(["slurmctld", "-D"], folder, stack)
+    daemon(["slurmctld", "-D"], folder, stack)
     for name in names:
-        _daemon(["slurmd", "-D", "-N", name], folder, stack)
+        daemon(["slurmd", "-D", "-N", name], folder, stack)
 
     def ready() -> bool:
         command = ["sinfo", "--noheader", "--Node", "--partition=main", "--format=%T"]
@@ -161,23 +161,6 @@ def _start(folder: Path, names: list[str], stack: contextlib.ExitStack) -> None:
         return seen.stdout.split() == ["idle"] * len(names)
 
     wait_for(ready, 30)
-
-
-def _daemon(command: list[str], folder: Path, stack: contextlib.ExitStack) -> None:
-    program = shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    assert program, f"{command[0]} is not installed"
-    output = stack.enter_context((folder / f"{command[0]}.out").open("wb"))
-    process = subprocess.Popen([program, *command[1:]], stdout=output, stderr=output, stdin=subprocess.DEVNULL)
-    stack.callback(_stop, process)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _end_jobs(cluster: Cluster) -> None:

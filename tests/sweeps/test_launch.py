@@ -1,6 +1,5 @@
 """Sweeps as processes: killed parents, two parents, signals, other launchers, and always the same results."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers import WITHOUT_FORKS, wait_for
+from helpers import WITHOUT_FORKS, bits, ended, wait_for
 
 from dlrun.cli import main
 from dlrun.config.schema import Sweep
@@ -30,17 +29,6 @@ SMALL = "data=small"
 PLAN_WITHOUT_FORKS = (
     f"import sys; from dlrun.cli import main; {WITHOUT_FORKS}sys.exit(main(['plan', '-m', *sys.argv[1:]]))"
 )
-
-
-def bits(folder: Path) -> dict[str, list[list[str]]]:
-    """What was learnt, less times: the first columns of every history, by name of the run."""
-    paths = sorted(folder.glob("*/history.csv"))
-    return {path.parent.name: [row[:6] for row in csv.reader(path.read_text().splitlines())] for path in paths}
-
-
-def ended(folder: Path, status: str = "completed") -> list[Path]:
-    paths = [path.parent for path in folder.glob("*/result.json")]
-    return [path for path in paths if Result.read(path).status == status]
 
 
 def processes_in(folder: Path) -> list[int]:

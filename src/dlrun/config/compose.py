@@ -4,7 +4,7 @@ import contextlib
 import copy
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -156,13 +156,8 @@ def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
     """
     check_choices(overrides)
     try:
-        composed = hydra_compose("config", overrides=permit(overrides), return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(sentence(error, overrides)) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(located(error)) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(undecodable() or f"a file is not UTF-8: {error}") from error
+        with in_sentences(overrides):
+            composed = hydra_compose("config", overrides=permit(overrides), return_hydra_config=True)
     # Hydra lets these through on numbers of thousands of digits, lists a thousand deep, groups that are no names.
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"the overrides can't be read: {sentence(error)}") from error
@@ -171,27 +166,21 @@ def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
     return composed
 
 
-NO_EFFECT = {
-    "hydra.sweep.subdir": "the folders of a sweep's runs are named by what varies",
-    "hydra.output_subdir": "a run's files lie in its folder",
-    "hydra.job.chdir": "runs stay in the working directory",
-}
-"""What Hydra has and dlrun does not use, with what to do instead."""
-
-
-def refuse_without_effect(words: Iterable[str], others: Mapping[str, str]) -> None:
-    """Refuse fields of Hydra's that would be dropped.
+@contextlib.contextmanager
+def in_sentences(typed: Iterable[str]) -> Iterator[None]:
+    """What Hydra, OmegaConf and YAML raise inside becomes a ConfigError in one or two lines.
 
     Args:
-        others: Further ones, with what to do instead.
-
-    Raises:
-        ConfigError: One was typed.
+        typed: The overrides before `permit`.
     """
-    for text in words:
-        key = pair(text)[0]
-        if reason := {**NO_EFFECT, **others}.get(key):
-            raise ConfigError(f"{text}: has no effect here; {reason}")
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(sentence(error, typed)) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(located(error)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(undecodable() or f"a file is not UTF-8: {error}") from error
 
 
 def folder_of(key: str, text: str, values: Mapping[str, Any]) -> Path:

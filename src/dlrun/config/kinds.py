@@ -20,15 +20,9 @@ OF_GROUPS: Mapping[str, Sequence[type]] = {
 }
 
 
-def kind_of(keys: Sequence[str], values: Any = None) -> Any:
-    """The type of the field that keys such as `("data", "root")` name; None where there is no such field.
-
-    Args:
-        values: The config as plain values: arguments of a part of the user's own (`_target_`) have no kind.
-    """
+def kind_of(keys: Sequence[str]) -> Any:
+    """The type of the field that keys such as `("data", "root")` name; None where there is no such field."""
     first, *rest = keys
-    if isinstance(values, Mapping) and isinstance(values.get(first), Mapping) and "_target_" in values[first]:
-        return None
     if not rest:
         return None if first in OF_GROUPS else _hints(Config).get(first)
     parts = [kind for kind in _kinds(_hints(Config).get(first)) if isinstance(kind, type)]

@@ -5,7 +5,7 @@ Hydra composes from these files; here they are read once more, as text, for what
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,26 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from dlrun.config.groups import GROUPS
 from dlrun.config.kinds import kind_of, takes_text_alone, takes_truth
-from dlrun.config.yaml_numbers import NUMBERS, ODD, advice, built_on, shown
+from dlrun.config.yaml_numbers import Scalar, advice, built_on, scalars, shown
 from dlrun.errors import ConfigError
 
 HEADER = "# @package _global_"
-TRUTH = "tag:yaml.org,2002:bool"
-
-
-@dataclass(frozen=True)
-class Scalar:
-    """A value in a file."""
-
-    keys: tuple[str | int, ...]
-    """Where it stands: keys and places in lists, from the top of the file."""
-    text: str
-    """As it is written."""
-    value: Any
-    """As YAML 1.1 reads it."""
-    line: int
-    clear: bool
-    """Whether the command line would read it likewise."""
 
 
 def own_file(group: str, option: str) -> Path | None:
@@ -126,15 +110,11 @@ def as_typed(config: DictConfig, choices: Mapping[str, Any]) -> None:
         if path is None or path in seen:
             continue
         seen.add(path)
-        ahead += [(group, one) for one in built_on(_text(path))]
-        package, scalars = _scalars(path, path.stat().st_mtime_ns)
-        for scalar in scalars:
-            _take(
-                config,
-                (*(package if package is not None else tuple(str(group).split("/"))), *scalar.keys),
-                scalar,
-                path,
-            )
+        found = _contents(path, path.stat().st_mtime_ns)
+        ahead += [(group, one) for one in found.built_on]
+        above = tuple(group.split("/")) if found.package is None else found.package
+        for scalar in found.scalars:
+            _take(config, (*above, *scalar.keys), scalar, path)
 
 
 def _take(config: DictConfig, keys: tuple[str | int, ...], scalar: Scalar, path: Path) -> None:
@@ -144,7 +124,9 @@ def _take(config: DictConfig, keys: tuple[str | int, ...], scalar: Scalar, path:
         holder = holder[key] if _has(holder, key) and not OmegaConf.is_missing(holder, key) else None
     if not _has(holder, last) or OmegaConf.is_interpolation(holder, last) or holder[last] != scalar.value:
         return
-    kind = kind_of([str(key) for key in keys if isinstance(key, str)], OmegaConf.to_container(config, resolve=False))
+    names = [key for key in keys if isinstance(key, str)]
+    # Arguments of a part of the user's own have no kind.
+    kind = None if _has(config.get(names[0]), "_target_") else kind_of(names)
     if kind is not None and takes_text_alone(kind):
         holder[last] = scalar.text
     elif not scalar.clear and not (kind is not None and takes_truth(kind) and isinstance(scalar.value, bool)):
@@ -158,34 +140,25 @@ def _has(holder: Any, key: str | int) -> bool:
     return OmegaConf.is_dict(holder) and key in holder
 
 
+@dataclass(frozen=True)
+class _Contents:
+    """What `as_typed` needs of a file."""
+
+    package: tuple[str, ...] | None
+    """Which the header names; None: the file's group."""
+    built_on: list[str]
+    scalars: tuple[Scalar, ...]
+
+
 @functools.lru_cache(maxsize=200)
-def _scalars(path: Path, _changed: int) -> tuple[tuple[str, ...] | None, tuple[Scalar, ...]]:
-    """The package that a file's header names (None: its group), and its numbers and truth values."""
+def _contents(path: Path, _changed: int) -> _Contents:
+    """Read once as long as it stays: every point of a sweep asks."""
     text = _text(path)
     found = re.search(r"^#\s*@package\s+(\S+)", text, re.MULTILINE)
     name = found[1] if found else "_group_"
     package = None if name == "_group_" else () if name == "_global_" else tuple(name.split("."))
     node = _node(path, text)
-    return package, tuple(_walk(node, ())) if node is not None else ()
-
-
-def _walk(node: yaml.Node, keys: tuple[str | int, ...]) -> Iterator[Scalar]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value != "defaults" or keys:
-                yield from _walk(value, (*keys, str(key.value)))
-    elif isinstance(node, yaml.SequenceNode):
-        for place, value in enumerate(node.value):
-            yield from _walk(value, (*keys, place))
-    elif isinstance(node, yaml.ScalarNode) and node.style is None:
-        if re.fullmatch(
-            r"[-+]?\d+[eE][-+]?\d+", node.value
-        ):  # a number to OmegaConf, which reads it, if not to YAML 1.1
-            yield Scalar(keys, node.value, float(node.value), _line(node), clear=True)
-        elif node.tag in (*NUMBERS, TRUTH):
-            value = yaml.SafeLoader("").construct_object(node)
-            clear = node.value.lower() in ("true", "false") if node.tag == TRUTH else not ODD.fullmatch(node.value)
-            yield Scalar(keys, node.value, value, _line(node), clear)
+    return _Contents(package, built_on(text), tuple(scalars(node)) if node is not None else ())
 
 
 def _text(path: Path) -> str:

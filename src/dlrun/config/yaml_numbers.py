@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,40 @@ from dlrun.errors import ConfigError
 ODD = re.compile(r"[-+]?(0[0-7_]+|0[xXbB][0-9a-fA-F_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
 """Such a number; on the command line each of them is text."""
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+TRUTH = "tag:yaml.org,2002:bool"
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A number or a truth value in a file."""
+
+    keys: tuple[str | int, ...]
+    """Where it stands: keys and places in lists, from the top of the file."""
+    text: str
+    """As it is written."""
+    value: float | bool
+    """As OmegaConf reads it: by YAML 1.1, and `1e3` as a number."""
+    line: int
+    clear: bool
+    """Whether the command line would read it likewise."""
+
+
+def scalars(node: yaml.Node, keys: tuple[str | int, ...] = ()) -> Iterator[Scalar]:
+    """The numbers and truth values of a YAML text, in their order; what is in quotes is text."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from scalars(value, (*keys, str(key.value)))
+    elif isinstance(node, yaml.SequenceNode):
+        for place, value in enumerate(node.value):
+            yield from scalars(value, (*keys, place))
+    elif isinstance(node, yaml.ScalarNode) and node.style is None:
+        line = node.start_mark.line + 1
+        if re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", node.value):  # text to YAML 1.1
+            yield Scalar(keys, node.value, float(node.value), line, clear=True)
+        elif node.tag in (*NUMBERS, TRUTH):
+            value = yaml.SafeLoader("").construct_object(node)
+            clear = node.value.lower() in ("true", "false") if node.tag == TRUTH else not ODD.fullmatch(node.value)
+            yield Scalar(keys, node.value, value, line, clear)
 
 
 def misread(text: str) -> tuple[int, str] | None:
@@ -23,14 +58,14 @@ def misread(text: str) -> tuple[int, str] | None:
         return None
     try:
         node = yaml.compose(text, yaml.SafeLoader)
-        found = next(_misread(node, ""), None) if node else None
+        numbers = (one for one in scalars(node) if not isinstance(one.value, bool)) if node else iter(())
+        found = next((one for one in numbers if not one.clear), None)
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
     if found is None:
         return None
-    key, scalar = found
-    read = yaml.safe_load(scalar.value)
-    return scalar.start_mark.line + 1, f"{key}{scalar.value} {advice(scalar.value, read)}"
+    key = next((f"{key}: " for key in reversed(found.keys) if isinstance(key, str)), "")
+    return found.line, f"{key}{found.text} {advice(found.text, found.value)}"
 
 
 def advice(text: str, read: Any) -> str:
@@ -51,18 +86,6 @@ def refuse_misread(text: str, where: str = "") -> None:
     found = misread(text)
     if found:
         raise ConfigError(f"{where}line {found[0]}: {found[1]}")
-
-
-def _misread(node: yaml.Node, key: str) -> Iterator[tuple[str, yaml.ScalarNode]]:
-    if isinstance(node, yaml.ScalarNode):
-        if node.tag in NUMBERS and node.style is None and ODD.fullmatch(node.value):
-            yield key, node
-    elif isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            yield from _misread(value, f"{name.value}: " if isinstance(name, yaml.ScalarNode) else key)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _misread(value, key)
 
 
 def refuse_misread_options(choices: Mapping[str, Any], folders: Iterable[Path]) -> None:

@@ -172,7 +172,7 @@ def _refuse_one_over(
     """
     over = images % config.batch_size
     sizes = {config.batch_size, *([over] if over and not config.drop_last else [])}
-    if all(size // ranks.count != 1 and -(-size // ranks.count) != 1 for size in sizes):
+    if not any(1 in (size // ranks.count, -(-size // ranks.count)) for size in sizes):
         return
     import copy
 

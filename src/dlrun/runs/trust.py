@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 
 from dlrun.config.groups import Target
 from dlrun.config.schema import Config
 from dlrun.errors import ConfigError
+from dlrun.text import typeable
 
 BUILT = ("model", "data", "optimizer")
 """The groups that may name a `_target_`: all of them are built where a run goes on."""
@@ -55,7 +55,7 @@ def hint(config: Config, groups: Sequence[str]) -> str:
 
 def go_on(config: Config, run_dir: Path) -> str:
     """The line to type to go on with a run."""
-    return f"dlrun resume {quote(str(run_dir))}{hint(config, BUILT)}"
+    return f"dlrun resume {typeable(run_dir)}{hint(config, BUILT)}"
 
 
 def without_download(part: Target) -> Target:

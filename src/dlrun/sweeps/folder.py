@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun.config.compose import compose, folder_of, refuse_without_effect
+from dlrun.config.compose import compose, folder_of
 from dlrun.config.groups import Target
+from dlrun.config.hydra_fields import OF_A_RUN, refuse_without_effect
 from dlrun.config.overrides import bare, key_of, typed_for
 from dlrun.config.schema import Sweep, plain
 from dlrun.config.settled import Settled, settle
@@ -86,7 +87,7 @@ def typed_folder(words: Sequence[str]) -> Path | None:
     Raises:
         ConfigError: It refers to what is not there.
     """
-    refuse_without_effect(words, {"hydra.run.dir": "a sweep has hydra.sweep.dir"})
+    refuse_without_effect(words, OF_A_RUN)
     typed = typed_for(words, "hydra.sweep.dir")
     return folder_of("hydra.sweep.dir", typed[-1], {}) if typed else None
 

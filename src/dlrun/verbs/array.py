@@ -11,9 +11,9 @@ takes up when it is submitted again.
 
 import argparse
 import contextlib
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from dlrun.arrays.manifest import Shares, read, shared_out
@@ -22,7 +22,7 @@ from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
 from dlrun.output import counted
 from dlrun.runs.trust import BUILT, hint
-from dlrun.text import visible
+from dlrun.text import typeable, visible
 from dlrun.verbs.loaded import fields
 from dlrun.verbs.parser import Parser
 
@@ -88,7 +88,7 @@ def _prepare(words: Sequence[str], tasks: int) -> int:
     path = shares.write(name)
     trust = next((text for job in jobs if (text := hint(job.config, BUILT))), "")
     print(visible(f"{counted(len(jobs), 'run')} in {counted(tasks, 'task')}: {path}"))
-    print(visible(f"each task: dlrun array run {quote(str(path))}{trust}"))
+    print(f"each task: dlrun array run {typeable(path)}{trust}")
     for one in SCHEDULERS:
         print(f"  {one.name:<12} {one.submit.format(count=tasks, last=tasks - 1)}")
     print(visible(f"afterwards: {afterwards}"))
@@ -105,17 +105,16 @@ def _asked(words: Sequence[str]) -> tuple[str, list["Job"], Sweep, str]:
 
 def _sweep(typed: Sequence[str]) -> tuple[str, list["Job"], Sweep, str]:
     from dlrun.sweeps.fingerprints import reading_data
-    from dlrun.sweeps.folder import note_typed, typed_folder
+    from dlrun.sweeps.folder import note_typed
     from dlrun.sweeps.words import typed_sweep
 
     for word in typed:
         if word.startswith(("hydra.", "hydra/")) and not word.startswith("hydra.sweep.dir="):
             raise UsageError(f"{word}: of Hydra's fields array prepare knows hydra.sweep.dir only")
-    task = [word for word in typed if not word.startswith("hydra.")]
     with reading_data() as data:
-        sweep = typed_sweep(task, data.now, typed_folder(typed))
-    note_typed(sweep.folder, task)
-    return sweep.folder.name, sweep.jobs, sweep.settings, f"dlrun report {quote(str(sweep.folder))}"
+        sweep = typed_sweep(typed, data.now)
+    note_typed(sweep.folder, [word for word in typed if not word.startswith("hydra.")])
+    return sweep.folder.name, sweep.jobs, sweep.settings, f"dlrun report {typeable(sweep.folder)}"
 
 
 def _table(typed: Sequence[str]) -> tuple[str, list["Job"], Sweep, str]:
@@ -124,7 +123,7 @@ def _table(typed: Sequence[str]) -> tuple[str, list["Job"], Sweep, str]:
 
     with reading_data() as data:
         table = request(typed, data.now)
-    command = " ".join(["dlrun reproduce", *map(quote, typed)])
+    command = f"dlrun reproduce {shlex.join(typed)}"
     return table.table.name, to_run(table), table.planned[0].config.sweep, command
 
 

@@ -7,23 +7,19 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
-import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.config.compose import BEHAVIOUR, Composed, check_choices, checked, configs_dir, permit, sentence
-from dlrun.config.kinds import is_field
+from dlrun.config.compose import BEHAVIOUR, Composed, check_choices, checked, configs_dir, in_sentences, permit
 from dlrun.config.overrides import bare
-from dlrun.config.own_files import located, undecodable
 from dlrun.config.settled import settle
-from dlrun.errors import ConfigError, UsageError, nearest
+from dlrun.errors import UsageError, nearest
 from dlrun.runs.check import check
 from dlrun.training.started import refuse_ranks
 from dlrun.verbs import VERBS
 from dlrun.verbs.completion import options_of
+from dlrun.verbs.parser import without_dashes
 from dlrun.verbs.train import train
 
 
@@ -40,14 +36,8 @@ def main(arguments: list[str]) -> int:
     # Hydra would print its own words and leave with 1; this makes it raise instead.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["dlrun", *(word if word.startswith("-") else permit([word])[0] for word in arguments)]
-    try:
+    with in_sentences(arguments):
         hydra.main(**BEHAVIOUR, config_path=str(configs_dir()), config_name="config")(task)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(sentence(error, arguments)) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(located(error)) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(undecodable() or f"a file is not UTF-8: {error}") from error
     return 0
 
 
@@ -67,14 +57,12 @@ def _refuse_mistakes(words: Sequence[str]) -> None:
 
 
 def _without_dashes(word: str, words: Sequence[str]) -> str:
-    """How to type a field that was typed as an option; empty if it is none."""
+    """How to type a field that was typed as an option, with the value that stands behind it; empty if it is none."""
     option, _, value = word.partition("=")
-    name = option.lstrip("-").replace("-", "_")
-    if not is_field(name):
-        return ""
     behind = words[words.index(word) + 1 :][:1]
-    value = value or next((text for text in behind if not text.startswith("-") and "=" not in text), "VALUE")
-    return f"{word}: fields are typed without dashes: {name}={value}"
+    value = value or next((text for text in behind if not text.startswith("-") and "=" not in text), "")
+    said = without_dashes(option, value)
+    return f"{word}: {said}" if said else ""
 
 
 def _refuse(message: str) -> NoReturn:

@@ -36,10 +36,7 @@ class Parser(argparse.ArgumentParser):
         option = next((word.partition("=")[0] for word in words.split() if word.startswith("-")), None)
         if option is None:
             return f"{words}: not expected here; see {self.prog} --help"
-        name = option.lstrip("-").replace("-", "_")
-        if is_field(name):
-            return f"{option}: fields are typed without dashes: {name}=VALUE"
-        return f"{option}: no such option{did_you_mean(option, self._options())}"
+        return f"{option}: {without_dashes(option) or f'no such option{did_you_mean(option, self._options())}'}"
 
     def _options(self) -> set[str]:
         """The long options, those of its actions included: argparse leaves their complaints to the verb."""
@@ -48,6 +45,12 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 found = found.union(*(child._options() for child in action.choices.values()))
         return found
+
+
+def without_dashes(option: str, value: str = "") -> str:
+    """How to type a field that was typed as an option (`--batch-size`); empty if there is no such field."""
+    name = option.lstrip("-").replace("-", "_")
+    return f"fields are typed without dashes: {name}={value or 'VALUE'}" if is_field(name) else ""
 
 
 def add_records(parser: Parser) -> None:

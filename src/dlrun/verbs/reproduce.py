@@ -336,9 +336,7 @@ def _launch(jobs: Sequence["Job"], sweep: Sweep, lab: lab_settings.DaskSettings 
     from dlrun.sweeps.display import Display
     from dlrun.sweeps.launch import launch
 
-    with contextlib.ExitStack() as until_done:
-        workers = Workers(lab, jobs[0].run_dir.parent, sweep.slots) if lab else None
-        if workers:
-            until_done.enter_context(contextlib.closing(workers))
-        display = until_done.enter_context(Display(make_console(), jobs))
-        launch(jobs, sweep, [display], workers, workers.places if workers else None)
+    folder = jobs[0].run_dir.parent
+    workers = contextlib.closing(Workers(lab, folder, sweep.slots)) if lab else contextlib.nullcontext()
+    with workers as there, Display(make_console(), jobs) as display:
+        launch(jobs, sweep, [display], there, there.places if there else None)

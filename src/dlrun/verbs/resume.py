@@ -113,8 +113,8 @@ def _check_extension(before: Settled, after: Settled, run_dir: Path) -> None:
             f"{run_dir}: stopped early after epoch {stopped} of {old.epochs}, so that more epochs change nothing; "
             f"to go on: {_patience(old)}"
         )
-    if after.config.epochs < before.config.epochs:
-        raise UsageError(f"epochs={after.config.epochs}: the run has {before.config.epochs}; an extension needs more")
+    if new.epochs < old.epochs:
+        raise UsageError(f"epochs={new.epochs}: the run has {old.epochs}; an extension needs more")
 
 
 def _stopped_early(config: Config, run_dir: Path) -> int | None:

@@ -24,7 +24,7 @@ from dlrun.store.history import history_of
 from dlrun.store.result import Result, read_result
 from dlrun.store.scan import Run, flat
 from dlrun.store.status import Status
-from dlrun.text import visible
+from dlrun.text import typeable, visible
 from dlrun.verbs.parser import Parser
 
 MOST_EPOCHS = 12
@@ -173,7 +173,7 @@ def _next(run: Run, config: Config | None) -> list[str]:
     def trusted(*groups: str) -> str:
         return hint(config, groups) if config else ""
 
-    folder, log = shlex.quote(str(run.folder)), shlex.quote(str(run.folder / "run.log"))
+    folder, log = typeable(run.folder), typeable(run.folder / "run.log")
     if run.status == Status.RUNNING:
         return [f"tail -f {log}"]
     if run.status != Status.COMPLETED:

@@ -71,16 +71,15 @@ def _submit(words: Sequence[str]) -> int:
 
 def _submit_sweep(typed: Sequence[str], settings: SlurmSettings, words: list[str]) -> int:
     from dlrun.sweeps.fingerprints import reading_data
-    from dlrun.sweeps.folder import note_typed, typed_folder
+    from dlrun.sweeps.folder import note_typed
     from dlrun.sweeps.words import typed_sweep
 
     _refuse_other_fields(typed)
-    task = [word for word in typed if not word.startswith(HYDRA_FIELDS)]
     with reading_data() as data:
-        sweep = typed_sweep(task, data.now, typed_folder(typed))
+        sweep = typed_sweep(typed, data.now)
     of = f"sweep {sweep.folder.resolve()}"
     status = _send(sweep.folder.name, of, words, sweep.jobs, settings, sweep.settings)
-    note_typed(sweep.folder, task)
+    note_typed(sweep.folder, [word for word in typed if not word.startswith(HYDRA_FIELDS)])
     return status
 
 

@@ -8,15 +8,9 @@ from typing import Any
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from dlrun.config.compose import (
-    Composed,
-    checked,
-    compose_with_hydra,
-    folder_of,
-    hydra_started,
-    refuse_without_effect,
-)
+from dlrun.config.compose import Composed, checked, compose_with_hydra, folder_of, hydra_started
 from dlrun.config.groups import Augment
+from dlrun.config.hydra_fields import OF_A_SWEEP, refuse_without_effect
 from dlrun.config.naming import called
 from dlrun.config.overrides import typed_for
 from dlrun.config.schema import Config, plain
@@ -34,12 +28,6 @@ from dlrun.text import visible
 from dlrun.training.distributed import ALONE, Ranks, joined
 from dlrun.training.events import Sink
 from dlrun.training.started import ranks_started
-
-OF_A_SWEEP = {
-    "hydra.sweep.dir": "one run has hydra.run.dir; a sweep begins with dlrun -m",
-    "hydra/launcher": "it starts the runs of a sweep, which begins with dlrun -m",
-    "hydra/sweeper": "it is for sweeps, which begin with dlrun -m",
-}
 
 
 def main(arguments: list[str]) -> int:

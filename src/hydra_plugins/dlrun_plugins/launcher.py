@@ -10,10 +10,11 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.dlrun_plugins.ours import refuse_others
+from hydra_plugins.dlrun_plugins.ours import refuse_misread_fields, refuse_others
 
 if TYPE_CHECKING:
     from dlrun.config.schema import Sweep
+    from dlrun.lab.workers import Workers
     from dlrun.sweeps.jobs import Job, Outcome
     from dlrun.sweeps.launch import Watcher
 
@@ -46,7 +47,12 @@ class LocalLauncher(Launcher):
         """As `dlrun.sweeps.session.run_sweep`: what dlrun's sweepers call, without the way through texts."""
         from dlrun.sweeps.session import run_sweep
 
-        return run_sweep(jobs, settings, folder, watchers, total)
+        with self.workers(folder, settings) as there:
+            return run_sweep(jobs, settings, folder, watchers, total, there, there.places if there else None)
+
+    def workers(self, _folder: Path, _settings: "Sweep") -> "contextlib.AbstractContextManager[Workers | None]":
+        """Where the jobs run, for as long as the sweep lasts; None: on this machine."""
+        return contextlib.nullcontext()
 
 
 class DaskLauncher(LocalLauncher):
@@ -59,24 +65,20 @@ class DaskLauncher(LocalLauncher):
     def __init__(self, **fields: Any) -> None:
         self.fields = fields
 
-    def run(
-        self,
-        jobs: "Iterable[Job]",
-        settings: "Sweep",
-        folder: Path,
-        watchers: "Sequence[Watcher]" = (),
-        total: int | None = None,
-    ) -> "list[Outcome]":
-        """As of `LocalLauncher`."""
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before `launch`; looks at its file, too."""
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        refuse_misread_fields(config)
+
+    def workers(self, folder: Path, settings: "Sweep") -> "contextlib.AbstractContextManager[Workers | None]":
+        """Those of the cluster."""
         from omegaconf import OmegaConf
 
         from dlrun.lab.settings import settings_from
         from dlrun.lab.workers import Workers
-        from dlrun.sweeps.session import run_sweep
 
         fields: Any = OmegaConf.to_container(OmegaConf.create(self.fields), resolve=True)
-        with contextlib.closing(Workers(settings_from(fields), folder, settings.slots)) as workers:
-            return run_sweep(jobs, settings, folder, watchers, total, workers, workers.places)
+        return contextlib.closing(Workers(settings_from(fields), folder, settings.slots))
 
 
 def jobs_from(listed: Sequence[Sequence[str]], folder: Path) -> "list[Job]":

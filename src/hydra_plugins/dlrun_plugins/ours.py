@@ -2,6 +2,7 @@
 
 from hydra.errors import CompactHydraException
 from hydra.types import TaskFunction
+from omegaconf import DictConfig
 
 
 def refuse_others(plugin: str, task_function: TaskFunction) -> None:
@@ -18,3 +19,15 @@ def refuse_others(plugin: str, task_function: TaskFunction) -> None:
         raise CompactHydraException(
             f"{plugin} belongs to dlrun and trains dlrun's networks only; {owner} needs another one"
         )
+
+
+def refuse_misread_fields(config: DictConfig) -> None:
+    """Refuse numbers in a launcher's file that YAML reads otherwise than they are written.
+
+    Raises:
+        dlrun.errors.ConfigError: There is one.
+    """
+    from dlrun.config.compose import config_folders
+    from dlrun.config.yaml_numbers import refuse_misread_options
+
+    refuse_misread_options(config.hydra.runtime.choices, config_folders())

@@ -10,7 +10,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.dlrun_plugins.launcher import jobs_from, returned_by
-from hydra_plugins.dlrun_plugins.ours import refuse_others
+from hydra_plugins.dlrun_plugins.ours import refuse_misread_fields, refuse_others
 
 
 class SlurmLauncher(Launcher):
@@ -22,10 +22,7 @@ class SlurmLauncher(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before `launch`."""
         refuse_others("SlurmLauncher", task_function)
-        from dlrun.config.compose import config_folders
-        from dlrun.config.yaml_numbers import refuse_misread_options
-
-        refuse_misread_options(config.hydra.runtime.choices, config_folders())
+        refuse_misread_fields(config)
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
