@@ -311,13 +311,19 @@ rows:
 """
 
 
+def pythons_variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
+
+
 @pytest.mark.slow
 def test_a_table_runs_on_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs/table").mkdir(parents=True)
     (tmp_path / "configs/table/widths.yaml").write_text(TABLE)
+    variables = pythons_variables()
     status, text = said("reproduce", "widths", LAUNCHER)
     assert status == 0, text
+    assert pythons_variables() == variables
     assert text.count("  completed  ") == 2
     assert not list(tmp_path.rglob(".workers-*"))
 

@@ -130,6 +130,8 @@ class Workers:
         self.client: Client | None = None
         self.marker: _Marker | None = None
         self.terms: dict[str, Any] = {}
+        self.environment = {name: os.environ.get(name) for name in ("PYTHONHASHSEED", "PYTHONSAFEPATH")}
+        """What Dask overwrites in this process when it starts workers."""
         try:
             self._connect(settings)
             self.marker = _Marker(folder)
@@ -367,6 +369,10 @@ class Workers:
         for one in (self.here, self.client, self.cluster):
             if one is not None:
                 one.close()
+        for name, value in self.environment.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _answer(future: "Future") -> dict[str, Any] | None:
