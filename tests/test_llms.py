@@ -54,6 +54,7 @@ def test_fields_and_columns_are_those_of_the_files() -> None:
 def test_verbs_that_print_for_programs_do() -> None:
     for words, flags in (
         (("report",), ("--json", "--csv", "--md", "--latex")),
+        (("list",), ("--json", "--csv", "--md")),
         (("predict",), ("--json", "--csv")),
         (("records", "show"), ("--json", "--csv", "--md")),
         (("evaluate",), ("--json",)),

@@ -158,6 +158,8 @@ def _record(group: Group, tied: bool) -> dict[str, Any]:
         **group.fields,
         "n": len(done),
         "seeds": sorted(result.seed for result in done),
+        "name": ", ".join(dict.fromkeys(str(run.fields["name"]) for run in group.runs if run.fields.get("name"))),
+        "tags": list(dict.fromkeys(tag for run in group.runs for tag in run.tags)),
         "test_accuracy": group.accuracy.mean if group.accuracy else None,
         "test_accuracy_std": group.accuracy.std if group.accuracy else None,
         "tied_with_best": tied,
@@ -222,7 +224,10 @@ def _accuracy(record: Fields) -> str:
     return ("≈ " if record["tied_with_best"] else "") + _with_spread(record, "test_accuracy")
 
 
+GIVEN = ("name", "tags")
+"""What runs were given to find them by; columns where any has it."""
 METRICS = {
+    **{name: column(name) for name in GIVEN},
     "test_accuracy": Column(
         "test accuracy", _accuracy, ("test_accuracy", "test_accuracy_std", "tied_with_best"), right=True
     ),
@@ -309,7 +314,8 @@ def _named(name: str, known: Sequence[str]) -> str:
 
 def _usual(fields: list[str], records: Sequence[Fields]) -> list[str]:
     settled = all(set(record["status"].split()) == {str(record["n"]), Status.COMPLETED} for record in records)
-    return fields + [name for name in SHOWN if not (settled and name == "status")]
+    given = [name for name in GIVEN if any(record[name] for record in records)]
+    return fields + given + [name for name in SHOWN if not (settled and name == "status")]
 
 
 def _columns(chosen: Iterable[str], known: Sequence[str]) -> list[Column]:

@@ -196,8 +196,12 @@ def _dots_of(entry: LabelledRuns) -> Dots:
 
 def _runs(entries: Sequence[LabelledRuns], folder: Path | None) -> Sheet:
     records = [_run_record(run, entry.label) for entry in entries for run in entry.runs]
+    given = [
+        item for item in (column("name", "given"), column("tags")) if any(record[item.fields[0]] for record in records)
+    ]
     columns = [
         column("configuration", "label"),
+        *given,
         column("seed", right=True),
         column("status"),
         column("test accuracy", "test", digits=4, right=True),
@@ -217,6 +221,8 @@ def _run_record(run: Run, label: str) -> dict[str, Any]:
     return {
         "name": run.folder.name,
         "label": label,
+        "given": run.fields.get("name"),
+        "tags": run.tags,
         "seed": run.fields.get("seed"),
         "status": run.status,
         "test": result.test["accuracy"] if result and result.test else None,

@@ -1,5 +1,7 @@
 """The runs below some folders as they lie on the disk, finished or not; damaged ones are named."""
 
+import contextlib
+import datetime
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +40,26 @@ class Run:
         """`completed`, else `running` while a process works on it, else `failed` or `interrupted`."""
         recorded = self.result.status if self.result is not None else Status.INTERRUPTED
         return Status.RUNNING if self.held and recorded != Status.COMPLETED else recorded
+
+    @property
+    def name(self) -> str:
+        """The name given (`name=…`), else that of the folder."""
+        return str(self.fields.get("name") or self.folder.name)
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """The tags given (`tags=[…]`)."""
+        return [str(tag) for tag in self.fields.get("tags") or ()]
+
+    @property
+    def changed(self) -> float:
+        """When it ended, or where it has not, was begun or last gone on with: seconds since 1970."""
+        return changed(self.folder)
+
+    @property
+    def date(self) -> str:
+        """`changed`, as one reads it."""
+        return f"{datetime.datetime.fromtimestamp(self.changed):%Y-%m-%d %H:%M}"
 
     @property
     def rows(self) -> Sequence[Mapping[str, float]]:
@@ -79,6 +101,20 @@ def _below(path: Path) -> Iterator[Path]:
             yield Path(folder)
         folders[:] = [name for name in folders if not name.startswith(".")]
     yield from closed
+
+
+def changed(folder: Path) -> float:
+    """When the run in a folder ended, or where it has not, was begun or last gone on with: seconds since 1970."""
+    times = [0.0]
+    for name in ("result.json", "config.yaml"):
+        with contextlib.suppress(OSError):
+            times.append((folder / name).stat().st_mtime)
+    return max(times)
+
+
+def newest(path: Path) -> Path | None:
+    """The run folder below `path` that changed last; None without any. The runs are not read."""
+    return max(find([path]), key=lambda folder: (changed(folder), folder), default=None) if path.is_dir() else None
 
 
 def read(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:

@@ -24,7 +24,7 @@ from dlrun.config.overrides import pair
 from dlrun.config.schema import Checkpoint, Config, Sweep
 from dlrun.verbs import VERBS
 from dlrun.verbs.help import typed_fields
-from dlrun.verbs.parser import Parser
+from dlrun.verbs.parser import LAST, Parser
 
 BASH = r"""# Completion of dlrun's verbs and overrides; made by: dlrun completion bash
 _dlrun() {
@@ -95,7 +95,7 @@ def _of_verb(verb: str, before: Sequence[str], current: str) -> list[str]:
     if not before and (actions := _actions(usage)):
         return actions
     if re.search(r"\bRUN\b", usage) and not [word for word in before if not word.startswith("-")]:
-        return []
+        return [LAST] if current else []
     known = [*(options("table") if "TABLE" in text else []), *(options("data") if verb == "data" else [])]
     takes_overrides = re.search("OVERRIDE|FIELD=VALUE", text.partition("positional arguments:")[0])
     return known + (_overrides(before, current) if takes_overrides else [])

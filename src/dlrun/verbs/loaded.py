@@ -2,12 +2,12 @@
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import ConfigError, UsageError, did_you_mean
 from dlrun.sweeps.points import parse
 from dlrun.training.started import refuse_ranks
+from dlrun.verbs.parser import run_folder
 
 if TYPE_CHECKING:
     from dlrun.runs.loading import Loaded
@@ -18,7 +18,7 @@ FIELDS = ("device", "threads", "trust")
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The arguments RUN and --best."""
-    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a run")
+    parser.add_argument("run", metavar="RUN", type=run_folder, help="folder of a run, or last")
     parser.add_argument("--best", action="store_true", help="the weights of the best epoch, not of the last one")
 
 

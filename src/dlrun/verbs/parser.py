@@ -1,11 +1,18 @@
 """What reads the words behind a verb: argparse, with its complaints in one line as all others of dlrun's."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 from dlrun.config.kinds import is_field
 from dlrun.errors import UsageError, did_you_mean
+from dlrun.text import visible
+
+OUTPUTS = Path("outputs")
+"""Where runs are looked for if no folder is named."""
+LAST = "last"
+"""The name of the newest run in `OUTPUTS`, wherever a run's folder is typed."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -77,3 +84,21 @@ def records_and_words(options: argparse.Namespace) -> tuple[list[Path], list[str
     named = record_files(Path(word) for word in options.records if word not in words)
     here = [path for path in own() if path not in named]
     return [*here, *named], words
+
+
+def run_folder(text: str) -> Path:
+    """What was typed for the folder of a run; `last` is the newest one in `outputs`, which is said.
+
+    Raises:
+        UsageError: `last`, and there is no run.
+    """
+    typed = Path(text)
+    if text != LAST or typed.exists():
+        return typed
+    from dlrun.store.scan import newest
+
+    found = newest(OUTPUTS)
+    if found is None:
+        raise UsageError(f"{LAST}: there is no run in {OUTPUTS} here")
+    print(visible(f"{LAST} is {found}"), file=sys.stderr)
+    return found

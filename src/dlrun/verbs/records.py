@@ -23,7 +23,7 @@ from dlrun.records.record import NotComplete, Record
 from dlrun.records.summary import summary
 from dlrun.store.scan import find
 from dlrun.text import visible
-from dlrun.verbs.parser import Parser
+from dlrun.verbs.parser import Parser, run_folder
 
 
 def main(arguments: list[str]) -> int:
@@ -47,7 +47,9 @@ def _parser() -> Parser:
     parser = Parser("dlrun records", description=__doc__, formatter_class=raw)
     actions = parser.add_subparsers(dest="action", required=True, metavar="pack|merge|show")
     pack = actions.add_parser("pack", help="the complete runs below folders", description=__doc__, formatter_class=raw)
-    pack.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders of runs, or folders above them")
+    pack.add_argument(
+        "paths", nargs="+", type=run_folder, metavar="PATH", help="folders of runs, or folders above them"
+    )
     merge = actions.add_parser("merge", help="files as one, each run once", description=__doc__, formatter_class=raw)
     show = actions.add_parser("show", help="what is in files", description=__doc__, formatter_class=raw)
     for action in (merge, show):

@@ -12,19 +12,17 @@ from dlrun.errors import UsageError
 from dlrun.output import Table, terminal_width, write
 from dlrun.report import leaderboard
 from dlrun.store import scan
+from dlrun.store.chosen import Chosen
 from dlrun.store.content import Contents
 from dlrun.store.status import Status
 from dlrun.text import visible
-from dlrun.verbs.parser import Parser, add_records, records_and_words
+from dlrun.verbs.parser import OUTPUTS, Parser, add_records, records_and_words, run_folder
 
 if TYPE_CHECKING:
     from dlrun.tables.compare import Comparison
     from dlrun.tables.overview import Overview
     from dlrun.tables.planned import Found
     from dlrun.tables.table import PublishedTable
-
-OUTPUTS = Path("outputs")
-"""What is reported where no folder is named."""
 
 
 def main(arguments: list[str]) -> int:
@@ -33,7 +31,10 @@ def main(arguments: list[str]) -> int:
     if options.table and options.tables:
         raise UsageError("--tables: all of them; --table NAME is one of them")
     if options.table or options.tables:
+        if options.tag or options.name:
+            raise UsageError("report: --tag and --name choose runs; a table takes those of its rows")
         return _report_tables(options) if options.tables else _report_table(options)
+    chosen = Chosen(tags=options.tag, name=options.name)
     if options.records:
         raise UsageError("report: --records goes with --table and --tables; dlrun records show lists what is in files")
     if not options.path and not OUTPUTS.is_dir():
@@ -45,6 +46,9 @@ def main(arguments: list[str]) -> int:
     if not found:
         print(visible(f"no runs below {' '.join(map(str, options.path))}"), file=sys.stderr)
         return 1 if damaged else 2
+    runs, found = found, chosen.of(found)
+    if not found:
+        raise UsageError(f"report: {chosen.missed(runs)}")
     table = leaderboard.leaderboard(found, options.sort, options.columns, options.only_changed, options.hide_failed)
     print(write(table, options.form, terminal_width()), end="")
     if options.form in ("csv", "json"):  # which have no place for notes
@@ -56,7 +60,7 @@ def main(arguments: list[str]) -> int:
         _print_failures(leaderboard.failures(found))
     if options.html or options.form == "text":
         _write_page(options.html or _beside(options.path), runs=found, damaged=damaged)
-    if options.form == "text" and len(options.path) == 1:
+    if options.form == "text" and len(options.path) == 1 and len(found) == len(runs):
         _average_seeds(found, options.path[0] / "aggregated")
     return 0
 
@@ -248,7 +252,7 @@ def _print_searches(paths: Sequence[Path]) -> None:
 def _parser() -> Parser:
     parser = Parser("dlrun report", description=__doc__)
     parser.add_argument(
-        "path", nargs="*", type=Path, help="folders of runs or sweeps, or folders above them (default: outputs)"
+        "path", nargs="*", type=run_folder, help="folders of runs or sweeps, or folders above them (default: outputs)"
     )
     parser.add_argument(
         "--table", metavar="NAME", help="compare the runs in PATH (default: outputs/runs) with a published table"
@@ -270,6 +274,10 @@ def _parser() -> Parser:
     )
     parser.add_argument("--only-changed", action="store_true", help="only columns that differ between rows")
     parser.add_argument("--hide-failed", action="store_true", help="leave out configurations that only failed")
+    parser.add_argument(
+        "--tag", action="append", default=[], help="only runs with this tag (several: with all of them)"
+    )
+    parser.add_argument("--name", metavar="PATTERN", help="only runs of this name, e.g. 'first*'")
     parser.add_argument("--html", type=Path, metavar="FILE", help="where the page goes (default: report.html in PATH)")
     form = parser.add_mutually_exclusive_group()
     for name, what in (("md", "Markdown"), ("csv", "CSV"), ("json", "JSON"), ("latex", "a LaTeX tabular")):

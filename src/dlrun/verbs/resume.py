@@ -25,14 +25,14 @@ from dlrun.store.standing import on_any_data, standing
 from dlrun.store.status import Status
 from dlrun.training.distributed import Ranks, joined
 from dlrun.training.started import ranks_started
-from dlrun.verbs.parser import Parser
+from dlrun.verbs.parser import Parser, run_folder
 from dlrun.verbs.train import train
 
 
 def main(arguments: list[str]) -> int:
     """`dlrun resume RUN [FIELD=VALUE …]`."""
     parser = Parser(prog="dlrun resume", description=__doc__)
-    parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    parser.add_argument("run", metavar="RUN", type=run_folder, help="folder of the run, or last")
     parser.add_argument(
         "changes",
         nargs="*",

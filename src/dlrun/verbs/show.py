@@ -25,7 +25,7 @@ from dlrun.store.result import Result, read_result
 from dlrun.store.scan import Run, flat
 from dlrun.store.status import Status
 from dlrun.text import typeable, visible
-from dlrun.verbs.parser import Parser
+from dlrun.verbs.parser import Parser, run_folder
 
 MOST_EPOCHS = 12
 """Rows of the table of epochs, beyond which its middle is left out."""
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser("dlrun show", description=__doc__)
-    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a run")
+    parser.add_argument("run", metavar="RUN", type=run_folder, help="the folder of a run, or last")
     return parser
 
 
