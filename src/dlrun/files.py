@@ -24,6 +24,19 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def check_place(path: Path) -> Path:
+    """The path itself, if a file of that name can be made; asked before the work whose outcome goes there.
+
+    Raises:
+        UsageError: It is a folder, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path}: a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: no such folder: {path.parent}")
+    return path
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` in the end, as `write_atomically`, which holds all in memory.

@@ -17,7 +17,8 @@ def outcome(classes: int, right: bool) -> Predictions:
     labels = torch.arange(4 * classes) % classes
     predicted = labels if right else (labels + (labels % 3 == 0)) % classes
     confidence = torch.linspace(0.2, 1, len(labels))
-    return Predictions(0.5, labels, predicted, confidence, torch.ones(len(labels), dtype=torch.bool), classes)
+    among_top = torch.ones(len(labels), dtype=torch.bool)
+    return Predictions(0.5, labels, predicted, confidence, among_top, torch.ones(len(labels), classes) / classes)
 
 
 def test_a_run_leaves_every_figure_in_both_forms(drawn_run: Path) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from dlrun.config.groups import ImageFolder
 from dlrun.data.decoded import Decoded, Pictures
-from dlrun.data.listing import held_out
+from dlrun.data.listing import Listing, held_out
 from dlrun.data.picture import picture as read_picture
 from dlrun.data.places import Source
 from dlrun.errors import DataError
@@ -46,22 +46,42 @@ def read(source: Source, config: ImageFolder) -> Decoded:
     pictures, failures = attempted(listing.pictures, lambda path: picture(path, config))
     if failures and config.damaged == "refuse":
         raise DataError(f"{few_sentences(failures, MOST_NAMED)}. Mend them, or leave them out: data.damaged=skip")
-    # What is left out counts for nothing: not in the order, nor in what is held out.
-    train, test, val = (
-        {name: [path for path in some if path in pictures] for name, some in split.items()} for split in listing
-    )
     classes = listing.classes
-    lost = [name for name in classes if not train[name]]
+    lost = [name for name in classes if not any(path in pictures for path in listing.train[name])]
     if lost:
         raise DataError(f"{where}: no picture is left to train on of {', '.join(lost)}")
+    divided = _divided(listing, config, pictures)
+    if not any(divided.test.values()):
+        raise DataError(f"{where}: one picture a class leaves none to test; give it more, or a test/ folder")
+    splits = [_split(split, classes, pictures) for split in divided]
+    damaged = tuple(str(failure) for failure in failures)
+    return Decoded(splits[0], splits[1], classes, splits[2] if len(splits[2].labels) else None, damaged)
+
+
+def files(source: Source, config: ImageFolder, damaged: Sequence[str]) -> dict[str, list[Path]]:
+    """The pictures of `train`, `test` and `val` in the order in which `read` has them.
+
+    Args:
+        damaged: As of `Decoded`: what was left out.
+    """
+    pictures = source.listing.pictures
+    # Each sentence begins with the path of its picture.
+    named = ([path for path in pictures if sentence.startswith(f"{path}: ")] for sentence in damaged)
+    lost = {max(paths, key=lambda path: len(str(path))) for paths in named if paths}
+    divided = _divided(source.listing, config, set(pictures) - lost)
+    return {name: in_turns(split, source.listing.classes)[0] for name, split in divided._asdict().items()}
+
+
+def _divided(listing: Listing, config: ImageFolder, there: Container[Path]) -> Listing:
+    """The pictures that are there; of those to train on a share is tested where there is no test set."""
+    # What is left out counts for nothing: not in the order, nor in what is held out.
+    train, test, val = (
+        {name: [path for path in some if path in there] for name, some in split.items()} for split in listing
+    )
     if not any(test.values()):
         test = {name: held_out(some, config.test_fraction) for name, some in train.items()}
         train = {name: sorted(set(some) - set(test[name])) for name, some in train.items()}
-    if not any(test.values()):
-        raise DataError(f"{where}: one picture a class leaves none to test; give it more, or a test/ folder")
-    splits = [_split(split, classes, pictures) for split in (train, test, val)]
-    damaged = tuple(str(failure) for failure in failures)
-    return Decoded(splits[0], splits[1], classes, splits[2] if len(splits[2].labels) else None, damaged)
+    return Listing(train, test, val)
 
 
 def _split(

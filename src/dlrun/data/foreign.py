@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dlrun.data.listing import SUFFIXES, below
+from dlrun.data.listing import SUFFIXES, below, composed, split_folders
 from dlrun.data.picture import picture
 from dlrun.data.rim import brightness_of_rims
 from dlrun.errors import DataError, UsageError
@@ -49,6 +49,34 @@ def listed(words: Iterable[str]) -> list[Path]:
             raise UsageError(f"{path}: no pictures in this folder ({' '.join(sorted(SUFFIXES))})")
         paths += inside
     return paths
+
+
+def class_folders(words: Iterable[str], paths: Iterable[Path]) -> dict[Path, str]:
+    """Of the pictures below the folders among `words` the name of the folder that would be their class.
+
+    It is the folder right below the one that is named, or right below its `train/`, `test/` or `val/`. Pictures that
+    lie in no such folder are left out.
+    """
+    folders = [Path(word) for word in words if Path(word).is_dir()]
+    splits = {split for folder in folders for split in _split_folders(folder)}
+    found = {}
+    for path in paths:
+        above = next((folder for folder in folders if path.is_relative_to(folder)), None)
+        if above is None:
+            continue
+        names = path.relative_to(above).parts[:-1]
+        if names and above / names[0] in splits:
+            names = names[1:]
+        if names:
+            found[path] = composed(names[0])
+    return found
+
+
+def _split_folders(folder: Path) -> list[Path]:
+    try:
+        return list(split_folders(folder).values())
+    except DataError:
+        return []  # two folders that could be one split are no splits to go by
 
 
 def fitted(path: Path, shape: Sequence[int], rim: Sequence[float], squeeze: bool) -> Fitted:

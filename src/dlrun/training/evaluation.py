@@ -32,7 +32,13 @@ class Predictions:
     """float32 (N,): the probability of the predicted class."""
     among_top: Tensor
     """bool (N,): whether the true class is among the five most probable."""
-    classes: int
+    probabilities: Tensor
+    """float32 (N, classes)."""
+
+    @property
+    def classes(self) -> int:
+        """How many the network tells apart."""
+        return self.probabilities.shape[1]
 
     @property
     def undefined(self) -> int:
@@ -154,15 +160,15 @@ def judged(batches: Sequence[Tensor], labels: Tensor) -> Predictions:
     if labels.device.type == "mps":  # has no float64
         losses = [loss.cpu() for loss in losses]
     parts = [_judged(logits.float(), true) for logits, true in pairs]
-    predicted, confidence, among_top = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
     loss = torch.stack(losses).double().sum().item() / len(labels)
-    return Predictions(loss, labels.cpu(), predicted, confidence, among_top, batches[0].shape[1])
+    return Predictions(loss, labels.cpu(), *(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
 
 
-def _judged(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    confidence, predicted = logits.softmax(1).max(1)
+def _judged(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    probabilities = logits.softmax(1)
+    confidence, predicted = probabilities.max(1)
     top = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
-    return predicted, confidence, (top == labels[:, None]).any(1)
+    return predicted, confidence, (top == labels[:, None]).any(1), probabilities
 
 
 def precision_and_recall(confusion: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,18 +9,28 @@ Size and colours of the pictures are those that the network takes. Of a folder t
 all pictures are tested, unless it holds the run's own data or data.test_fraction is given; each is read and fitted as
 `dlrun predict` does it.
 
-Shown are loss, accuracy, top-5, every class and the confusion matrix.
+Shown are loss, accuracy, top-5, balanced accuracy (the mean recall), every class with precision, recall, F1 and the
+area under its ROC curve (AUC, against all other classes), the confusion matrix, and the most confident mistakes. Means
+are over the classes that have pictures, each counting the same; a class that nothing is taken for counts with a
+precision of 0, as in scikit-learn.
+
+    dlrun evaluate RUN --csv answers.csv         a row a picture: file or index, truth, prediction, probabilities
+    dlrun evaluate RUN --sheet mistakes.png      a contact sheet of what it gets wrong, the most confident first
 """
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import ConfigError, RunFailed
-from dlrun.output import Column, Fields, Table, column, counted, finite, write
+from dlrun.files import check_place, write_atomically
+from dlrun.output import Column, Fields, Table, column, counted, finite, markdown, plain_text, write
 from dlrun.runs.trust import check_trust
 from dlrun.text import visible
+from dlrun.verbs.answers import answers
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
 from dlrun.verbs.parser import Parser
 from dlrun.verbs.tested import PARTS, Tested, tested
@@ -34,11 +44,17 @@ OWN_FIELDS = ("data", "split", "limit", "eval_batch_size")
 MOST_COLUMNS = 12
 """Classes up to which the whole confusion matrix is printed."""
 CONFUSIONS = 10
+MOST_WRONG = 10
+"""Wrong answers that are listed."""
+MOST_ON_SHEET = 400
+SCORES = ("precision", "recall", "f1", "auc")
 
 
 def main(arguments: list[str]) -> int:
     """Run `dlrun evaluate`; returns 0."""
     options = _parser().parse_intermixed_args(arguments)
+    for path in filter(None, (options.csv, options.sheet)):
+        check_place(path)
     typed = fields(options.fields, (*FIELDS, *OWN_FIELDS), ("data",))
     split = typed.pop("split", "test")
     if split not in PARTS:
@@ -49,9 +65,21 @@ def main(arguments: list[str]) -> int:
     if "data" not in about_data:
         check_trust(run.config, ("data",), run.config.trust)
     chosen = tested(run, about_data, split, _checked(run, limits))
-    numbers = _numbers(_examined(run, chosen), run.inputs.classes)
+    outcome = examined(run, chosen)
     about = {"run": str(options.run), "weights": run.weights, "data": chosen.name, "split": chosen.part}
-    print(_as_json(about, chosen.notes, numbers) if options.json else _as_text(about, chosen.notes, numbers), end="")
+    found = {
+        **about,
+        "notes": chosen.notes,
+        **_numbers(outcome, run.inputs.classes),
+        "wrong": _wrong(run, chosen, outcome),
+    }
+    form = "json" if options.json else "md" if options.md else "text"
+    print(_as_json(found) if form == "json" else _as_text(found, form), end="")
+    if options.csv:
+        write_atomically(options.csv, write(_answers(run, chosen, outcome), "csv"))
+        print(visible(f"{options.csv}: {counted(len(chosen.names), 'picture')}"), file=sys.stderr)
+    if options.sheet:
+        _write_sheet(run, chosen, outcome, options.sheet)
     return 0
 
 
@@ -61,7 +89,11 @@ def _parser() -> Parser:
     parser.add_argument(
         "fields", nargs="*", default=(), metavar="FIELD=VALUE", help=f"{', '.join((*OWN_FIELDS, *FIELDS))}, data.…"
     )
-    parser.add_argument("--json", action="store_true", help="everything as JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="everything as JSON, all wrong answers included")
+    form.add_argument("--md", action="store_true", help="write Markdown")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write a row a picture")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also write a contact sheet of the wrong ones")
     return parser
 
 
@@ -71,7 +103,13 @@ def _checked(run: "Loaded", limits: Mapping[str, Any]) -> dict[str, int | None]:
     return {"limit": parse({**plain(run.config), **limits}).limit} if limits else {}
 
 
-def _examined(run: "Loaded", chosen: Tested) -> "Predictions":
+def examined(run: "Loaded", chosen: Tested) -> "Predictions":
+    """What the network of a run says of these pictures, whose labels are those of its own classes.
+
+    Raises:
+        ConfigError: It does not know some of their classes.
+        RunFailed: It gives no numbers.
+    """
     from dlrun.data.dataset import Split
     from dlrun.training.evaluation import examine
 
@@ -102,39 +140,99 @@ def _relabelled(split: "Split", theirs: tuple[str, ...], ours: tuple[str, ...]) 
 
 
 def _numbers(outcome: "Predictions", classes: tuple[str, ...]) -> dict[str, Any]:
-    from dlrun.training.evaluation import precision_and_recall
+    from dlrun.training.scores import scores
 
-    confusion = outcome.confusion()
-    precision, recall = precision_and_recall(confusion)
-    rows = zip(classes, confusion.sum(1).tolist(), precision.tolist(), recall.tolist(), strict=True)
+    confusion, found = outcome.confusion(), scores(outcome)
+    columns = {name: map(finite, getattr(found, name).tolist()) for name in SCORES}
+    rows = zip(classes, confusion.sum(1).tolist(), *columns.values(), strict=True)
+    means = {name: finite(value) for name, value in found.means()}
     return {
         "pictures": len(outcome.labels),
-        "loss": outcome.loss,
+        "loss": finite(outcome.loss),
         "accuracy": outcome.accuracy,
+        "balanced_accuracy": means["recall"],
         "top5": outcome.top5,
-        "classes": [
-            {"class": name, "pictures": count, "precision": finite(right), "recall": finite(found)}
-            for name, count, right, found in rows
-        ],
+        "macro": means,
+        "classes": [dict(zip(("class", "pictures", *SCORES), row, strict=True)) for row in rows],
         "confusion": confusion.tolist(),
     }
 
 
-def _as_json(about: Mapping[str, Any], notes: Sequence[str], numbers: Mapping[str, Any]) -> str:
-    return json.dumps({**about, "notes": notes, **numbers, "loss": finite(numbers["loss"])}, indent=2) + "\n"
+def _wrong(run: "Loaded", chosen: Tested, outcome: "Predictions") -> list[dict[str, Any]]:
+    """Every wrong answer, the most confident first."""
+    names = run.inputs.classes
+    places = outcome.mistakes(len(outcome.labels))
+    columns = (places, outcome.labels[places], outcome.predicted[places], outcome.confidence[places])
+    return [
+        {
+            chosen.named_by: name if isinstance(name := chosen.names[place], int) else str(name),
+            "truth": names[label],
+            "prediction": names[predicted],
+            "probability": confidence,
+        }
+        for place, label, predicted, confidence in zip(*(column.tolist() for column in columns), strict=True)
+    ]
 
 
-def _as_text(about: Mapping[str, Any], notes: Sequence[str], numbers: Mapping[str, Any]) -> str:
-    top5 = "" if numbers["top5"] is None else f", top-5 {numbers['top5']:.4f}"
-    head = (
-        f"{about['run']}, {about['weights']}\n"
-        f"{about['data']} {about['split']}: {counted(numbers['pictures'], 'picture')}, "
-        f"accuracy {numbers['accuracy']:.4f}, loss {numbers['loss']:.4f}{top5}"
-    )
-    numeric = [column(name, digits=4, right=True) for name in ("pictures", "precision", "recall")]
-    classes = Table([column("class"), *numeric], numbers["classes"])
-    lines = "\n".join(map(visible, (*head.splitlines(), *notes)))
-    return f"{lines}\n\n{write(classes, 'text')}\n{write(_confusion(numbers), 'text')}"
+def _answers(run: "Loaded", chosen: Tested, outcome: "Predictions") -> Table:
+    classes = run.inputs.classes
+    truths = [classes[label] for label in outcome.labels.tolist()]
+    return answers(chosen.named_by, chosen.names, truths, classes, outcome.probabilities.numpy())
+
+
+def _write_sheet(run: "Loaded", chosen: Tested, outcome: "Predictions", path: Path) -> None:
+    from dlrun import drawing
+    from dlrun.sinks.mistakes import mistakes_sheet
+
+    page = mistakes_sheet(outcome, chosen.split, run.inputs.classes, MOST_ON_SHEET, tile=96)
+    if page is None:
+        print(visible(f"{path}: not written, as nothing is wrong"), file=sys.stderr)
+        return
+    write_atomically(path, drawing.png(page))
+    wrong = len(outcome.mistakes(len(outcome.labels)))
+    left_out = f" (the first {MOST_ON_SHEET} of {wrong:,} mistakes)" if wrong > MOST_ON_SHEET else ""
+    print(visible(f"{path}{left_out}"), file=sys.stderr)
+
+
+def _as_json(found: Mapping[str, Any]) -> str:
+    return json.dumps(found, indent=2) + "\n"
+
+
+def _as_text(found: Mapping[str, Any], form: str) -> str:
+    top5 = "" if found["top5"] is None else f", top-5 {found['top5']:.4f}"
+    head = [
+        f"{found['run']}, {found['weights']}",
+        f"{found['data']} {found['split']}: {counted(found['pictures'], 'picture')}, "
+        f"accuracy {found['accuracy']:.4f}, balanced accuracy {_score(found['balanced_accuracy'])}, "
+        f"loss {plain_text(found['loss'], 4)}{top5}",
+        *found["notes"],
+    ]
+    lines = "\n\n".join(map(markdown, head)) if form == "md" else "\n".join(map(visible, head))
+    tables = [_classes(found), _confusion(found), *([_listed(found)] if found["wrong"] else [])]
+    return lines + "\n\n" + "\n".join(write(table, form) for table in tables)
+
+
+def _classes(found: Mapping[str, Any]) -> Table:
+    numeric = [_score_column(name) for name in SCORES]
+    mean = {"class": "macro mean", "pictures": None, **found["macro"]}
+    return Table([column("class"), column("pictures", right=True), *numeric], [*found["classes"], mean])
+
+
+def _score_column(name: str) -> Column:
+    title = name.upper() if name in ("f1", "auc") else name
+    return Column(title, lambda record: _score(record[name]), (name,), right=True)
+
+
+def _score(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.4f}"
+
+
+def _listed(found: Mapping[str, Any]) -> Table:
+    """The most confident of the wrong answers."""
+    wrong = found["wrong"]
+    columns = [column(name) for name in wrong[0] if name != "probability"]
+    more = f", the {MOST_WRONG} most confident of {len(wrong):,}" if len(wrong) > MOST_WRONG else ""
+    return Table([*columns, column("probability", digits=4, right=True)], wrong[:MOST_WRONG], title=f"wrong{more}")
 
 
 def _confusion(numbers: Mapping[str, Any]) -> Table:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.config.groups import Data, ImageFolder, ImageTable, Synthetic, Target
 from dlrun.config.overrides import hydra_value
+from dlrun.config.schema import OWN
 from dlrun.errors import ConfigError, DataError
 from dlrun.output import counted
 from dlrun.store.content import incomparable, same_content
@@ -30,8 +31,16 @@ class Tested:
     """Of the data set."""
     part: str
     """`test`, `train`, `val`, or `all` of a folder that is not divided."""
+    names: tuple[Path | int, ...]
+    """Of each picture its file; where pictures have none of their own, its place in the data set's test or training
+    set (those that are held out are of the training set), counted from 0."""
     notes: tuple[str, ...] = ()
     """What a reader of the numbers must know of how the pictures were chosen and read."""
+
+    @property
+    def named_by(self) -> str:
+        """What `names` are: `file` or `index`."""
+        return "file" if isinstance(self.names[0], Path) else "index"
 
 
 def tested(run: "Loaded", changes: Mapping[str, Any], part: str, limits: Mapping[str, int | None]) -> Tested:
@@ -57,17 +66,18 @@ def tested(run: "Loaded", changes: Mapping[str, Any], part: str, limits: Mapping
     dataset = _own(run, config, changes)
     limit = limits.get("limit")
     if dataset is not None:
-        split = _part(run, dataset, part, limits)
-        found = Tested(split, dataset.classes, dataset.name, part, _changed(run, dataset))
+        split, names = _part(run, dataset, part, limits), _names(run, dataset, config, part, limits)
+        found = Tested(split, dataset.classes, dataset.name, part, names, _changed(run, dataset))
     elif part == "val":
         raise ConfigError("split=val: only the data that the run was trained on have pictures that it held out")
     elif isinstance(config, ImageFolder):
         return _of_folder(run, config, part, changes, limit)
     else:
         dataset = load(config)
-        found = Tested(dataset.train if part == "train" else dataset.test, dataset.classes, dataset.name, part)
+        split = dataset.train if part == "train" else dataset.test
+        found = Tested(split, dataset.classes, dataset.name, part, tuple(range(len(split))))
     _check_shape(run, found)
-    return replace(found, split=limited(found.split, limit))
+    return replace(found, split=limited(found.split, limit), names=found.names[:limit])
 
 
 def _config(run: "Loaded", changes: Mapping[str, Any]) -> Data | Target:
@@ -165,6 +175,31 @@ def _part(run: "Loaded", dataset: "Dataset", part: str, limits: Mapping[str, int
     return train if part == "train" or held_out is None else held_out
 
 
+def _names(
+    run: "Loaded", dataset: "Dataset", config: Data | Target, part: str, limits: Mapping[str, int | None]
+) -> tuple[Path | int, ...]:
+    """Of the pictures of `_part` their files or places, found by dividing places instead of pictures."""
+    import torch
+
+    from dlrun.data.dataset import Split
+    from dlrun.data.folder import files
+    from dlrun.data.places import locate
+
+    def numbered(split: "Split") -> "Split":
+        return Split(torch.arange(len(split)), split.labels)
+
+    val = None if dataset.val is None else numbered(dataset.val)
+    places = replace(dataset, train=numbered(dataset.train), test=numbered(dataset.test), val=val)
+    chosen: list[int] = _part(run, places, part, limits).images.tolist()
+    trained = run.config.data
+    if not isinstance(config, ImageFolder) or not isinstance(trained, ImageFolder):
+        return tuple(chosen)
+    own = _elsewhere(trained, config)
+    paths = files(locate(own), own, dataset.damaged)
+    among = paths["test" if part == "test" else "val" if part == "val" and run.config.validation == OWN else "train"]
+    return tuple(among[place] for place in chosen)
+
+
 def _of_folder(run: "Loaded", config: ImageFolder, part: str, changes: Mapping[str, Any], limit: int | None) -> Tested:
     import numpy as np
     import torch
@@ -184,7 +219,7 @@ def _of_folder(run: "Loaded", config: ImageFolder, part: str, changes: Mapping[s
     images = torch.from_numpy(np.stack([picture.pixels for picture in pictures]))
     split = Split(images, torch.tensor(labels[:limit]))
     notes = _notes(folder, which, [picture.found for picture in pictures if picture.inverted])
-    return Tested(split, classes, changes.get("data", config.name), which, notes)
+    return Tested(split, classes, changes.get("data", config.name), which, tuple(paths[:limit]), notes)
 
 
 def _listing(source: "Source", part: str, fraction: float | None) -> tuple["ByClass", str]:
