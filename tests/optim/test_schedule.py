@@ -85,3 +85,19 @@ def test_factors_stay_within_zero_and_one(
 ) -> None:
     step = data.draw(st.integers(0, steps_per_epoch * epochs - 1))
     assert 0 <= factor(scheduler, step, steps_per_epoch, steps_per_epoch * epochs) <= 1
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.floats(0, 3))
+def test_a_schedule_that_is_extended_keeps_its_last_rate_or_begins_anew(
+    first: int, second: int, third: int, warmup: float
+) -> None:
+    def rates(epochs: int, *extend: str) -> list[float]:
+        cosine = Cosine("cosine", warmup=warmup, final=0.1, extend=list(extend))
+        return [factor(cosine, step, 7, 7 * epochs) for step in range(7 * epochs)]
+
+    short, end = rates(first), first + second
+    assert rates(end, f"keep {first}") == short + [short[-1]] * (7 * second)
+    assert rates(end, f"restart {first}") == short + rates(second)
+    both = rates(end + third, f"restart {first}", f"keep {end}")
+    assert both == short + rates(second) + [rates(second)[-1]] * (7 * third)
+    assert rates(end + third, f"keep {first}", f"restart {end}") == rates(end, f"keep {first}") + rates(third)

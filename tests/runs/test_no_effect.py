@@ -116,7 +116,7 @@ def test_a_jump_of_the_rate_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main([*SMALL, "scheduler=cosine", "epochs=1", "hydra.run.dir=r"]) == 0
+    assert main([*SMALL, "scheduler=cosine", "epochs=1", "batch_size=4", "hydra.run.dir=r"]) == 0
     capsys.readouterr()
     assert main(["resume", "r", "epochs=2"]) == 0
-    assert "the rate goes from 2.5e-08 to 0.005." in capsys.readouterr().out
+    assert "the rate goes from 9.6e-05 to 0.005." in capsys.readouterr().out

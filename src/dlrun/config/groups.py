@@ -1,7 +1,9 @@
 """What the groups can hold: data, model, optimizer, scheduler and augment, with every field of theirs."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlrun.config.fields import option
 
@@ -197,12 +199,58 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 # --- schedulers -------------------------------------------------------------------------------------------
 
 
+EXTENSIONS = ("keep", "restart")
+"""How a schedule goes on beyond its end where it is not computed anew for the longer run."""
+
+
+class Extension(NamedTuple):
+    """An entry of `scheduler.extend`."""
+
+    way: str
+    """One of `EXTENSIONS`."""
+    after: int
+    """Epochs before it."""
+
+
+def extensions(texts: Sequence[str]) -> list[Extension]:
+    """What the entries of `scheduler.extend` say.
+
+    >>> extensions(["keep 10", "restart 20"])
+    [Extension(way='keep', after=10), Extension(way='restart', after=20)]
+
+    Raises:
+        ValueError: One of them is no extension, or they don't rise.
+    """
+    found: list[Extension] = []
+    for text in texts:
+        matched = re.fullmatch(rf"({'|'.join(EXTENSIONS)}) ([1-9][0-9]{{0,8}})", text)
+        if matched is None or (found and found[-1].after >= int(matched[2])):
+            raise ValueError(text)
+        found.append(Extension(matched[1], int(matched[2])))
+    return found
+
+
+def _are_extensions(texts: Any) -> bool:
+    try:
+        extensions(texts)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass
 class Scheduler:
     """Factor on the learning rate; `constant` has only the warm-up."""
 
     name: str = option("constant", "which schedule")
     warmup: float = option(0.0, "epochs of linear rise from 0 at the start", low=0)
+    extend: list[str] = option(
+        [],
+        "how the schedule of a shorter run goes on: [keep 10]: after 10 epochs the rate stays; [restart 10]: it begins "
+        "anew, warm-up and all, over the epochs added (dlrun resume RUN epochs=N scheduler.extend=keep|restart)",
+        fits=_are_extensions,
+        expected="[keep N] or [restart N], rising; keep or restart alone goes with dlrun resume RUN epochs=…",
+    )
 
 
 @dataclass

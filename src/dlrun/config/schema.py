@@ -10,7 +10,7 @@ import itertools
 import json
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlrun.config.fields import default_of, fields_of, fill, option
@@ -26,6 +26,7 @@ from dlrun.config.groups import (
     Optimizer,
     Scheduler,
     Target,
+    extensions,
 )
 from dlrun.errors import ConfigError, did_you_mean, nearest
 
@@ -182,7 +183,20 @@ def parse(values: Mapping[str, Any]) -> Config:
     }
     for key in given:
         _refuse_if_of_a_group(str(key), parts)
-    return typing.cast(Config, fill(Config, {**given, **parts}, ""))
+    config = typing.cast(Config, fill(Config, {**given, **parts}, ""))
+    _check_extensions(config)
+    return config
+
+
+def _check_extensions(config: Config) -> None:
+    scheduler = config.scheduler
+    if not scheduler.extend:
+        return
+    typed = f"scheduler.extend=[{', '.join(scheduler.extend)}]"
+    if scheduler.name == "constant" and not scheduler.warmup:
+        raise ConfigError(f"{typed}: the rate is constant, so that there is nothing to choose")
+    if extensions(scheduler.extend)[-1].after >= config.epochs:
+        raise ConfigError(f"{typed}: expected fewer epochs than the run has, {config.epochs}")
 
 
 def as_meant(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -289,13 +303,22 @@ def decisive(part: Any) -> dict[str, Any]:
     return values
 
 
+def of_length(config: Config, epochs: int) -> Config:
+    """The config of the shorter run that one with this config goes on from."""
+    scheduler = config.scheduler
+    before = [text for text in scheduler.extend if extensions([text])[0].after < epochs]
+    return replace(config, epochs=epochs, scheduler=replace(scheduler, extend=before))
+
+
 def contains_shorter(config: Config) -> bool:
     """Whether the first k epochs of this run are those of the run of k epochs, bit for bit.
 
     So it is where nothing in training knows the end: under a constant rate (its warm-up counts from the start), without
     early stopping and without an average of the weights.
     """
-    return config.scheduler.name == "constant" and config.early_stopping is None and config.average is None
+    scheduler = config.scheduler
+    steady = scheduler.name == "constant" and not scheduler.extend
+    return steady and config.early_stopping is None and config.average is None
 
 
 def _by_name(group: str, values: Mapping[str, Any], specs: Mapping[str, type]) -> Any:

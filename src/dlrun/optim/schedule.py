@@ -2,7 +2,7 @@
 
 import math
 
-from dlrun.config.groups import Cosine, Exponential, InverseTime, Linear, OneCycle, Scheduler, Step, Steps
+from dlrun.config.groups import Cosine, Exponential, InverseTime, Linear, OneCycle, Scheduler, Step, Steps, extensions
 
 
 def factor(scheduler: Scheduler, step: int, steps_per_epoch: int, total_steps: int) -> float:
@@ -12,6 +12,18 @@ def factor(scheduler: Scheduler, step: int, steps_per_epoch: int, total_steps: i
         step: Number of steps before it, from 0.
         total_steps: Of the whole run.
     """
+    if not scheduler.extend:
+        return _of_one_run(scheduler, step, steps_per_epoch, total_steps)
+    edges = [(way, after * steps_per_epoch) for way, after in extensions(scheduler.extend)]
+    way, start = next(((way, edge) for way, edge in reversed(edges) if edge <= step), ("restart", 0))
+    if way == "keep":
+        return factor(scheduler, start - 1, steps_per_epoch, total_steps)
+    end = next((edge for _, edge in edges if step < edge), total_steps)
+    return _of_one_run(scheduler, step - start, steps_per_epoch, end - start)
+
+
+def _of_one_run(scheduler: Scheduler, step: int, steps_per_epoch: int, total_steps: int) -> float:
+    """The factor where the schedule begins at step 0 and ends with `total_steps`."""
     rise = _warmed(scheduler, step, steps_per_epoch)
     if isinstance(scheduler, Cosine | Linear):
         # What ends with the run begins where the warm-up ends, so that the full rate is reached.

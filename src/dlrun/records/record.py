@@ -17,7 +17,7 @@ from typing import Any
 
 from dlrun.config.groups import Data, Scheduler
 from dlrun.config.naming import called
-from dlrun.config.schema import Config, as_meant, contains_shorter, decisive, parse
+from dlrun.config.schema import Config, as_meant, contains_shorter, decisive, of_length, parse
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.store.folders import outcome, read_config
@@ -212,7 +212,7 @@ class Record:
         settings = _typed(replace(self.config, seed=0, epochs=epochs))
         result = replace(
             self.result,
-            hash=settle(replace(self.config, epochs=epochs)).hash,
+            hash=settle(of_length(self.config, epochs)).hash,
             epochs=epochs,
             train={name: history[f"train_{name}"][-1] for name in ("loss", "accuracy")},
             test={name: history[f"test_{name}"][-1] for name in ("loss", "accuracy")},

@@ -3,13 +3,13 @@
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlrun.config.device import pick_device
 from dlrun.config.groups import Target
-from dlrun.config.schema import OWN, Config, earlier_identities
+from dlrun.config.schema import OWN, Config, earlier_identities, of_length
 from dlrun.config.settled import Settled
 from dlrun.environment import cpu
 from dlrun.errors import ConfigError, DataError, UsageError, is_out_of_memory
@@ -319,7 +319,7 @@ def _refuse_another(saved: Mapping[str, Any], parts: Parts, origin: Mapping[str,
     own = {parts.hash, *earlier}
     known = set(own)
     if origin is not None:
-        shorter = earlier_identities(replace(config, epochs=origin["epochs"]))
+        shorter = earlier_identities(of_length(config, origin["epochs"]))
         earlier |= shorter
         known |= {origin["hash"], *shorter}
     if changes := earlier.get(str(made)):

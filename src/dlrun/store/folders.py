@@ -6,7 +6,6 @@ import itertools
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import yaml
 from dlrun.config.fields import default_of, fields_of
 from dlrun.config.groups import GROUPS
 from dlrun.config.overrides import pair, typed_for
-from dlrun.config.schema import Config, as_meant, earlier_identities, parse, plain
+from dlrun.config.schema import Config, as_meant, earlier_identities, of_length, parse, plain
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, Damaged, UsageError
 from dlrun.files import read_regular, remove_drafts, sync_folder, write_atomically
@@ -242,9 +241,7 @@ def _is_of_a_shorter_run(result: Result, config: Config) -> bool:
     """Whether a result is that of the run that `config` extends; 0.1.0 left it as it was meanwhile."""
     typed = typed_for(result.overrides, "epochs")
     lengths = {result.epochs, default_of(fields_of(Config)["epochs"]), *(int(text) for text in typed if text.isdigit())}
-    return any(
-        is_of(result, settle(replace(config, epochs=length))) for length in lengths if 1 <= length < config.epochs
-    )
+    return any(is_of(result, settle(of_length(config, length))) for length in lengths if 1 <= length < config.epochs)
 
 
 def slug(overrides: Sequence[str]) -> str:

@@ -1,5 +1,12 @@
-"""Go on with a run that was stopped, or extend a finished one: dlrun resume RUN epochs=40."""
+"""Go on with a run that was stopped, or extend a finished one.
 
+dlrun resume RUN                                       go on
+dlrun resume RUN epochs=40                             extend; a schedule that ends with the run is computed anew
+dlrun resume RUN epochs=40 scheduler.extend=keep       the rate stays where the shorter schedule ended
+dlrun resume RUN epochs=40 scheduler.extend=restart    the schedule begins anew over the epochs added
+"""
+
+import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +19,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config.compose import sentence
-from dlrun.config.schema import Config, parse, plain
+from dlrun.config.groups import EXTENSIONS, Target
+from dlrun.config.overrides import hydra_value
+from dlrun.config.schema import Config, of_length, parse, plain
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.optim.schedule import factor
@@ -20,6 +29,7 @@ from dlrun.output import counted
 from dlrun.runs.check import check
 from dlrun.runs.trust import BUILT, check_trust
 from dlrun.store.folders import read_config, read_overrides
+from dlrun.store.history import history_of
 from dlrun.store.result import read_result
 from dlrun.store.standing import on_any_data, standing
 from dlrun.store.status import Status
@@ -31,7 +41,7 @@ from dlrun.verbs.train import train
 
 def main(arguments: list[str]) -> int:
     """`dlrun resume RUN [FIELD=VALUE …]`."""
-    parser = Parser(prog="dlrun resume", description=__doc__)
+    parser = Parser(prog="dlrun resume", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", metavar="RUN", type=run_folder, help="folder of the run, or last")
     parser.add_argument(
         "changes",
@@ -45,7 +55,7 @@ def main(arguments: list[str]) -> int:
     after = settle(changed(before.config, options.changes), ranks_started())
     check_trust(after.config, BUILT, after.config.trust)
     check(after.config)
-    overrides = [*read_overrides(options.run), *options.changes]
+    overrides = [*read_overrides(options.run), *(_written_out(text, after.config) for text in options.changes)]
     with joined(after.config.device) as ranks:
         _go_on(before, after, options.run, overrides, ranks)
     return 0
@@ -58,12 +68,30 @@ def _go_on(before: Settled, after: Settled, run_dir: Path, overrides: Sequence[s
         train(after, run_dir, overrides, ranks=ranks)
         return
     _check_extension(before, after, run_dir)
-    if getattr(after.config.scheduler, "name", "") in ("cosine", "linear", "one_cycle"):
-        length = counted(after.config.epochs, "epoch")
-        last, following = _rate(before.config, before.config), _rate(before.config, after.config)
-        jump = f": the rate goes from {last:.2g} to {following:.2g}" if math.isfinite(last) else ""
-        print(f"The schedule is recomputed for {length}; the steps so far followed the shorter one{jump}.")
+    if said := _what_becomes_of_the_rate(before.config, after.config, run_dir):
+        print(said)
     train(after, run_dir, overrides, {"hash": before.hash, "epochs": before.config.epochs}, ranks)
+
+
+def _what_becomes_of_the_rate(before: Config, after: Config, run_dir: Path) -> str:
+    """A sentence where the schedule of the longer run is not the shorter one's, gone on with."""
+    rows = history_of(run_dir)
+    last = rows[-1]["lr"] if len(rows) == before.epochs else _rate(before, before)
+    following = _rate(before, after)
+    jump = f": the rate goes from {last:.2g} to {following:.2g}" if math.isfinite(last) else ""
+    if after.scheduler.extend != before.scheduler.extend:
+        if after.scheduler.extend[-1].startswith("keep"):
+            return f"The rate stays{f' at {last:.2g}' if jump else ''}, where the schedule so far ended."
+        added = counted(after.epochs - before.epochs, "added epoch")
+        return f"The schedule begins anew over {added}{jump}."
+    ends_with_the_run = after.scheduler.name in ("cosine", "linear", "one_cycle")
+    if not ends_with_the_run or (after.scheduler.extend and after.scheduler.extend[-1].startswith("keep")):
+        return ""
+    length = counted(after.epochs, "epoch")
+    return (
+        f"The schedule is recomputed for {length}; the steps so far followed the shorter one{jump}. "
+        "scheduler.extend=keep or restart chooses otherwise."
+    )
 
 
 def changed(config: Config, changes: Sequence[str]) -> Config:
@@ -86,7 +114,28 @@ def changed(config: Config, changes: Sequence[str]) -> Config:
             inner[field] = _value(override)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(sentence(error)) from None
+    if isinstance(scheduler := values["scheduler"], dict):
+        scheduler["extend"] = _extended(config, scheduler["extend"], values["epochs"])
     return parse(values)
+
+
+def _extended(config: Config, typed: Any, epochs: Any) -> Any:
+    """`scheduler.extend` of the longer run, where only the way was typed."""
+    so_far = config.scheduler.extend
+    if typed not in EXTENSIONS:
+        return typed
+    if isinstance(epochs, int) and epochs > config.epochs:
+        return [*so_far, f"{typed} {config.epochs}"]
+    if epochs == config.epochs and so_far and so_far[-1].startswith(typed):
+        return so_far  # the same command again, after an interruption
+    raise ConfigError(f"scheduler.extend={typed}: goes with more epochs than the run has; epochs={config.epochs} here")
+
+
+def _written_out(text: str, config: Config) -> str:
+    """A change as it would be typed for a new run."""
+    if text.partition("=")[0] == "scheduler.extend":
+        return f"scheduler.extend={hydra_value(config.scheduler.extend)}"
+    return text
 
 
 def _value(override: Any) -> Any:
@@ -100,10 +149,10 @@ def _value(override: Any) -> Any:
 def _check_extension(before: Settled, after: Settled, run_dir: Path) -> None:
     """Only the number of epochs and the patience may change the numbers, and only upwards."""
     old, new = before.config, after.config
-    if settle(replace(new, epochs=old.epochs, early_stopping=old.early_stopping)).hash != before.hash:
+    if settle(replace(of_length(new, old.epochs), early_stopping=old.early_stopping)).hash != before.hash:
         raise UsageError(
-            f"{run_dir}: resume can change epochs, early_stopping and fields that leave the results alone; "
-            "start a new run for the rest"
+            f"{run_dir}: resume can change epochs, early_stopping, scheduler.extend and fields that leave the results "
+            "alone; start a new run for the rest"
         )
     if old.early_stopping != new.early_stopping and (new.early_stopping or math.inf) < (old.early_stopping or math.inf):
         raise UsageError(f"early_stopping={new.early_stopping}: an extension needs {_patience(old)}")
@@ -139,5 +188,8 @@ def _rate(done: Config, schedule: Config) -> float:
     """The learning rate of the first step after a run, as it would be under the schedule of another length."""
     fine = 1000  # steps an epoch: the shapes depend on shares of the run alone
     at = done.epochs * fine - (done is schedule)
-    rate: float = getattr(done.optimizer, "lr", math.nan)
+    optimizer = done.optimizer
+    rate = optimizer.arguments.get("lr") if isinstance(optimizer, Target) else optimizer.lr
+    if not isinstance(rate, int | float):
+        return math.nan
     return rate * factor(schedule.scheduler, at, fine, schedule.epochs * fine)
