@@ -33,8 +33,21 @@ from dlrun.errors import ConfigError, did_you_mean, nearest
 NUMERICS = 1
 """Raised when a change of the code changes every run's results: part of every hash; for other changes see `revised`."""
 
+OBJECTIVES = ("accuracy", "loss", "parameters", "seconds")
+"""What a search can look for; accuracy is to be high, all else low."""
+PRUNERS = ("median", "percentile", "successive_halving", "hyperband", "none")
+
 OWN = "own"
 """The value of `validation` that takes the images which the data set brings for it."""
+
+
+def objectives(value: str | list[str]) -> list[str]:
+    """`sweep.objective` as a list; what is named twice counts once.
+
+    >>> objectives("loss"), objectives(["accuracy", "seconds"])
+    (['loss'], ['accuracy', 'seconds'])
+    """
+    return [value] if isinstance(value, str) else list(dict.fromkeys(value))
 
 
 def _is_share(value: Any) -> bool:
@@ -73,7 +86,21 @@ class Sweep:
     )
     trials: int = option(20, "points that hydra/sweeper=search tries", low=1, hashed=False)
     sampler: str = option("tpe", "how a search picks points", choices=("tpe", "random"), hashed=False)
+    objective: str | list[str] = option(
+        "accuracy",
+        "what a search looks for: the highest accuracy, or the least loss, parameters or seconds of training; "
+        "of several, as [accuracy,parameters], the points that none beats in all",
+        fits=lambda value: bool(objectives(value)) and set(objectives(value)) <= set(OBJECTIVES),
+        expected=f"one of {', '.join(OBJECTIVES)}, or a list of several",
+        hashed=False,
+    )
+    first: list[str] = option(
+        [],
+        "points that a search tries first, e.g. ['optimizer.lr=0.01 batch_size=32']; it draws what they leave out",
+        hashed=False,
+    )
     prune: bool = option(True, "let a search stop runs that fall behind", hashed=False)
+    pruner: str = option("median", "by what rule of Optuna's a search stops runs", choices=PRUNERS, hashed=False)
 
 
 @dataclass

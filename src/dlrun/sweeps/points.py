@@ -197,6 +197,23 @@ def _interval(key: str, value: IntervalSweep) -> Interval:
     return Interval(key, low, high, log, isinstance(low, int) and isinstance(high, int))
 
 
+def overrides_in(field: str, text: str) -> Overrides:
+    """The overrides of one point, as `field` has it in a text.
+
+    Raises:
+        ConfigError: It can't be read, or has several values.
+    """
+    for one in (words := _words(field, text)):
+        if _is_swept(one):
+            raise ConfigError(f"{field}: {one.input_line}: a point has one value of each field")
+    return tuple(_plain(one) for one in words)
+
+
+def value_of(override: str) -> object:
+    """What an override sets, as Hydra reads it: `0.10` is `1e-1`."""
+    return _parsed(override).value()
+
+
 def _words(field: str, text: str) -> list[Override]:
     try:
         return parse(_split(text))

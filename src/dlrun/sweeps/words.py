@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlrun.config.fields import default_of, fields_of
+from dlrun.config.overrides import hydra_value
 from dlrun.config.schema import Sweep
+from dlrun.errors import ConfigError
 from dlrun.store.content import Contents
 from dlrun.sweeps.folder import jobs_of, sweep_dir, typed_folder
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.points import expand, settings_of
+
+OF_SEARCH = ("trials", "sampler", "objective", "first", "prune", "pruner")
+"""The fields of `sweep` that a search alone reads."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,15 @@ def typed_sweep(words: Sequence[str], contents: Contents, folder: Path | None = 
         folder: Where it lies, if that is known already; else `hydra.sweep.dir` says it, or its name.
 
     Raises:
-        UsageError: The words can't be read, or a point of them can't be run.
+        UsageError: The words can't be read, a point of them can't be run, or a field is one of searches alone.
     """
     settings = settings_of(words)
+    _refuse_of_search(settings)
     folder = folder or typed_folder(words) or sweep_dir(words, settings)
     return TypedSweep(folder, settings, jobs_of(expand(words), folder, contents))
+
+
+def _refuse_of_search(settings: Sweep) -> None:
+    for name in OF_SEARCH:
+        if (value := getattr(settings, name)) != default_of(fields_of(Sweep)[name]):
+            raise ConfigError(f"sweep.{name}={hydra_value(value)}: has no effect without hydra/sweeper=search")

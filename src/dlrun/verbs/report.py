@@ -243,7 +243,7 @@ def _print_searches(paths: Sequence[Path]) -> None:
     """What searches left in these folders: the best point and what mattered."""
     for path in paths:
         if (path / "search.json").is_file():
-            from dlrun.sweeps.search import read_summary, sentences
+            from dlrun.sweeps.found import read_summary, sentences
 
             for sentence in sentences(read_summary(path)):
                 print(visible(sentence))

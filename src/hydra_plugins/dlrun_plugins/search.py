@@ -24,8 +24,9 @@ class SearchSweeper(PointSweeper):
         """
         from dlrun.sweeps.fingerprints import reading_data
         from dlrun.sweeps.folder import note_typed
+        from dlrun.sweeps.found import sentences
         from dlrun.sweeps.points import settings_of
-        from dlrun.sweeps.search import open_search, sentences
+        from dlrun.sweeps.search import open_search
         from dlrun.sweeps.session import demand_success
 
         assert self.config is not None
