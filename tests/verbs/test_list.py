@@ -1,44 +1,14 @@
 """`dlrun list`, `last` for the newest run, and tags and names in reports: on run folders as training leaves them."""
 
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from helpers import heard, result_of_a_run, said
+from helpers import heard, said
 
-from dlrun.config.compose import compose
-from dlrun.config.schema import identity
-from dlrun.store.folders import hold, write_config
+from dlrun.store.folders import hold
 from dlrun.verbs.completion import candidates
-
-HOUR = 3600
-
-
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Lays a run into `outputs/FOLDER` of an empty working directory, so many hours old."""
-    monkeypatch.chdir(tmp_path)
-    now = 1_790_000_000
-
-    def make(folder: str, *words: str, hours: int = 0, status: str | None = "completed", accuracy: float = 0.9) -> Path:
-        path = Path("outputs") / folder
-        path.mkdir(parents=True)
-        config = compose(["precision=float32", *words])
-        write_config(path, config, words)
-        if status is not None:
-            error = {"type": "Killed", "message": "killed"} if status == "failed" else None
-            result_of_a_run(
-                hash=identity(config), name=config.name or path.name, seed=config.seed, overrides=list(words),
-                status=status, error=error, test={"loss": 0.1, "accuracy": accuracy},
-            ).write(path)  # fmt: skip
-        for file in path.iterdir():
-            os.utime(file, (now - hours * HOUR,) * 2)
-        return path
-
-    return make
 
 
 def listed(*words: str) -> list[str]:

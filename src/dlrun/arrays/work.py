@@ -16,8 +16,9 @@ from dlrun.locks import is_locked
 from dlrun.runs.trust import BUILT, check_trust
 from dlrun.store.content import unread
 from dlrun.store.folders import hold
+from dlrun.store.result import was_killed
 from dlrun.sweeps.endings import Running
-from dlrun.sweeps.jobs import Job, Outcome, standing_of, was_killed
+from dlrun.sweeps.jobs import Job, Outcome, standing_of
 from dlrun.sweeps.launch import launch
 from dlrun.sweeps.slots import gpus_for
 from dlrun.text import visible

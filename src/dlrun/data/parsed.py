@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import mmap
+import re
 import shutil
 import tempfile
 import zlib
@@ -18,7 +19,7 @@ from dlrun.config.groups import Data, ImageFolder
 from dlrun.data.decoded import Decoded, Pictures
 from dlrun.data.places import Source
 from dlrun.files import cache_home
-from dlrun.locks import locked
+from dlrun.locks import Lock, locked
 
 log = logging.getLogger("dlrun")
 
@@ -47,7 +48,7 @@ def cached(config: Data, source: Source, build: Callable[[], Parsed]) -> Parsed:
     The arrays are views of the cache's files, copied on write. Of several processes one builds. A cache
     that can't be written costs time on every start and is no error.
     """
-    place = cache_home() / "parsed" / f"{config.name}-{_digest(_question(config, source))}"
+    place = _parsed_home() / f"{config.name}-{_digest(_question(config, source))}"
     state = _digest(_state(config, source))
     found = _open(place, state, config.verify)
     if found is not None:
@@ -66,6 +67,46 @@ def cached(config: Data, source: Source, build: Callable[[], Parsed]) -> Parsed:
     except OSError as error:
         log.info("parsed data are not cached in %s: %s", place.parent, error)
         return build()
+
+
+def cached_names() -> list[str]:
+    """The names of what is in the cache, or was begun to be put there."""
+    found = set()
+    for path in _folders():
+        hidden = re.fullmatch(r"\.(.+)-[^-]+", path.name)
+        found.add(hidden[1] if hidden else path.name)
+    return sorted(found)
+
+
+def cache_folders(name: str) -> list[Path]:
+    """The folders of an entry of the cache: the data set, and what killed processes had begun."""
+    return [path for path in _folders() if path.name == name or path.name.startswith(f".{name}-")]
+
+
+def drop(name: str) -> bool:
+    """Delete an entry of the cache; False if a process is writing it. Who has it mapped keeps what it has.
+
+    Raises:
+        OSError: It can't be deleted.
+    """
+    lock = Lock(_parsed_home() / f"{name}.lock")
+    if not lock.take():
+        return False
+    try:
+        for path in cache_folders(name):
+            shutil.rmtree(path)
+    finally:
+        lock.release()
+    return True
+
+
+def _parsed_home() -> Path:
+    return cache_home() / "parsed"
+
+
+def _folders() -> list[Path]:
+    there = _parsed_home()
+    return [path for path in there.iterdir() if path.is_dir() and not path.is_symlink()] if there.is_dir() else []
 
 
 def _digest(value: Any) -> str:

@@ -15,9 +15,9 @@ from dlrun.slurm.queue import Queue, ended, queue
 from dlrun.slurm.refusals import about, waits_in_vain
 from dlrun.slurm.settings import FIELD
 from dlrun.store.history import history_of
-from dlrun.store.result import Result
+from dlrun.store.result import Result, was_killed
 from dlrun.store.status import Status
-from dlrun.sweeps.jobs import reason_of, was_killed
+from dlrun.sweeps.jobs import reason_of
 
 STATUSES = (Status.DONE, Status.RUNNING, Status.PREEMPTED, Status.QUEUED, Status.FAILED, Status.LOST)
 """In the order in which they are counted."""

@@ -21,9 +21,10 @@ from dlrun.slurm.settings import SlurmSettings
 from dlrun.slurm.work import work
 from dlrun.store.content import Contents, unread
 from dlrun.store.folders import hold
+from dlrun.store.result import was_killed
 from dlrun.store.status import Status
 from dlrun.sweeps.fingerprints import reading_data
-from dlrun.sweeps.jobs import Job, standing_of, was_killed
+from dlrun.sweeps.jobs import Job, standing_of
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor

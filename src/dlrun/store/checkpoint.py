@@ -97,6 +97,15 @@ def load_last(folder: Path, device: str = "cpu") -> dict[str, Any] | None:
     return None
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is as it was written, by its checksum."""
+    try:
+        _proven(path)
+    except CheckpointError:
+        return False
+    return True
+
+
 def _sealed(content: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)

@@ -192,3 +192,8 @@ def read_result(run_dir: Path) -> Result | None:
         return Result.read(run_dir)
     except UsageError:
         return None
+
+
+def was_killed(result: Result) -> bool:
+    """Whether the run's process was killed, which says nothing against its configuration."""
+    return result.status == Status.FAILED and (result.error or {}).get("type") == "Killed"

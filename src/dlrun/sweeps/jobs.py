@@ -78,11 +78,6 @@ def reason_of(result: Result) -> str:
     return str(error.get("message") or error.get("type") or "unknown reason").splitlines()[0]
 
 
-def was_killed(result: Result) -> bool:
-    """Whether the run's process was killed, which says nothing against its configuration."""
-    return result.status == Status.FAILED and (result.error or {}).get("type") == "Killed"
-
-
 def record_failure(job: Job, kind: str, message: str) -> None:
     """Write a failed result for a run whose process could not write one itself; what it has stays.
 

@@ -10,6 +10,7 @@ VERBS = {
     "predict": "RUN IMAGE …: classify pictures",
     "export": "RUN: write an ONNX or torch.export file",
     "data": "list | fetch | verify | show: the data sets",
+    "clean": "PATH …: delete failed runs, previous checkpoints of finished runs, caches; says what and asks",
     "records": "pack | merge | show: results as lines of text, to commit, mail and merge",
     "plan": "-m OVERRIDE … | TABLE: what would run, and how long it would take",
     "slurm": "submit | status | collect | cancel: Slurm, without waiting",
