@@ -89,16 +89,16 @@ def write_idx(folder: Path) -> str:
 
 def add_optimizer(house: House, _folder: Path) -> None:
     fields = (
-        '@dataclass\nclass Nadam(Optimizer):\n    """Adam with Nesterov\'s momentum."""\n\n'
-        '    decay: float = option(0.004, "decay of the momentum", low=0)\n\n\n'
+        '@dataclass\nclass Asgd(Optimizer):\n    """An average of the weights."""\n\n'
+        '    decay: float = option(0.0001, "decay of the weights", low=0)\n\n\n'
     )
     house.add("config/groups.py", fields, before="OPTIMIZERS: ")
-    house.add("config/groups.py", '    "nadam": Nadam,\n', before='    "rmsprop": Rmsprop')
-    house.add("configs/optimizer/nadam.yaml", "name: nadam\nlr: 0.002\n")
-    house.add("optim/build.py", "from dlrun.config.groups import Nadam\n", before="from dlrun.config.targets")
+    house.add("config/groups.py", '    "asgd": Asgd,\n', before='    "rmsprop": Rmsprop')
+    house.add("configs/optimizer/asgd.yaml", "name: asgd\nlr: 0.002\n")
+    house.add("optim/build.py", "from dlrun.config.groups import Asgd\n", before="from dlrun.config.targets")
     case = (
-        "        case Nadam():\n            return torch.optim.NAdam(\n                trained, optimizer.lr, "
-        "weight_decay=optimizer.weight_decay, momentum_decay=optimizer.decay\n            )\n"
+        "        case Asgd():\n            return torch.optim.ASGD(\n                trained, optimizer.lr, "
+        "weight_decay=optimizer.weight_decay, lambd=optimizer.decay\n            )\n"
     )
     house.add("optim/build.py", case, before="        case Adadelta():")
 
@@ -160,14 +160,14 @@ def test_five_things_are_added_where_the_page_says_and_stand_in_the_help(grown: 
     house, folder = grown
     greeting, known, *_ = house.run(["greet", "Ada"], ["--help"], cwd=folder)
     assert greeting == "hello Ada\n"
-    for text in ("greet", "nadam", "hardswish", "dots", "how often each batch is trained on"):
+    for text in ("greet", "asgd", "hardswish", "dots", "how often each batch is trained on"):
         assert text in known
 
 
 @pytest.mark.slow
 def test_what_was_added_trains_and_goes_on(grown: tuple[House, Path]) -> None:
     house, folder = grown
-    small = ["model=fc_64", "model.activation=hardswish", "data=dots", "optimizer=nadam", "threads=1", "device=cpu"]
+    small = ["model=fc_64", "model.activation=hardswish", "data=dots", "optimizer=asgd", "threads=1", "device=cpu"]
     small += ["batch_size=8", "epochs=2", "tensorboard=off"]
     house.run(
         [*small, "hydra.run.dir=once"],

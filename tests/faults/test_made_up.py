@@ -29,6 +29,9 @@ OPTIMIZERS = {
     "adamw": ["optimizer=adamw", "average=0.9"],
     "rmsprop": ["optimizer=rmsprop", "optimizer.momentum=0.9"],
     "adadelta": ["optimizer=adadelta"],
+    "nadam": ["optimizer=nadam"],
+    "adamax": ["optimizer=adamax"],
+    "adagrad": ["optimizer=adagrad", "optimizer.definition=torch"],
 }
 TARGETS = {"AdamW": {"fused": True}, "SGD": {"lr": 0.1, "momentum": 0.9, "fused": True}}
 EVERY = [*OPTIMIZERS, *TARGETS]
@@ -38,6 +41,7 @@ BUFFER = {
     "nesterov": "momentum_buffer",
     "rmsprop": "momentum_buffer",
     "adadelta": "acc_delta",
+    "adagrad": "sum",
 }
 
 

@@ -82,6 +82,9 @@ OPTIMIZERS = {
     "rmsprop": lambda: keras.optimizers.RMSprop(),
     "rmsprop_momentum": lambda: keras.optimizers.RMSprop(momentum=0.9),
     "adadelta": lambda: keras.optimizers.Adadelta(1.0, rho=0.9, epsilon=1e-6),
+    "nadam_exact": lambda: keras.optimizers.Nadam(**EXACT),
+    "adamax_exact": lambda: keras.optimizers.Adamax(**EXACT),
+    "adagrad_exact": lambda: keras.optimizers.Adagrad(0.01, initial_accumulator_value=0.125),
 }
 
 

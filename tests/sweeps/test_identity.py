@@ -79,9 +79,7 @@ def two_values(item: dataclasses.Field, kind: object) -> tuple[str, str]:
 def every_field() -> Iterator[tuple[str, str, str, list[str]]]:
     parts = [("", Config, []), ("checkpoint.", Checkpoint, []), ("sweep.", Sweep, []), ("augment.", Augment, [])]
     parts += [("data.", DATA[name], [f"data={name}"]) for name in ("synthetic", "image_folder", "cifar100")]
-    parts += [
-        ("optimizer.", OPTIMIZERS[name], [f"optimizer={name}"]) for name in ("sgd", "adam", "rmsprop", "adadelta")
-    ]
+    parts += [("optimizer.", OPTIMIZERS[name], [f"optimizer={name}"]) for name in OPTIMIZERS if name != "adamw"]
     parts += [("scheduler.", SCHEDULERS[name], [f"scheduler={name}"]) for name in ("step", "cosine", "one_cycle")]
     parts += [("model.", Layers, [])]
     for prefix, spec, words in parts:

@@ -188,12 +188,61 @@ class Adadelta(Optimizer):
     eps: float = option(1e-6, "term that keeps the division finite", above=0)
 
 
+@dataclass
+class Defined(Optimizer):
+    """Fields of the optimizers that Keras and PyTorch compute in two ways."""
+
+    lr: float = option(0.001, "learning rate", above=0)
+    definition: str = option(
+        "keras", "whose formula and constants: keras or torch (the rate is what lr says)", choices=("keras", "torch")
+    )
+
+
+@dataclass
+class Nadam(Defined):
+    """Adam with Nesterov's momentum (Dozat 2016)."""
+
+    beta1: float = option(0.9, "decay of the first moment", low=0, below=1)
+    beta2: float = option(0.999, "decay of the second moment", low=0, below=1)
+    momentum_decay: float | None = option(
+        None, "how fast the momentum rises to beta1 (null: Keras' 1, PyTorch's 0.004)", low=0
+    )
+    eps: float | None = option(None, "added to the root (null: Keras' 1e-7, PyTorch's 1e-8)", above=0)
+
+
+@dataclass
+class Adamax(Defined):
+    """Adam with the largest gradient in place of the second moment (Kingma & Ba, section 7.1)."""
+
+    beta1: float = option(0.9, "decay of the first moment", low=0, below=1)
+    beta2: float = option(0.999, "decay of the largest gradient", low=0, below=1)
+    eps: float | None = option(
+        None,
+        "added to the largest gradient (Keras), or to every gradient before the largest is taken (PyTorch) "
+        "(null: 1e-7, PyTorch's 1e-8)",
+        above=0,
+    )
+
+
+@dataclass
+class Adagrad(Defined):
+    """The rate falls with the sum of squared gradients (Duchi et al. 2011)."""
+
+    initial: float | None = option(None, "the sum at the start (null: Keras' 0.1, PyTorch's 0)", low=0)
+    eps: float | None = option(
+        None, "added below the root (Keras) or to it (PyTorch) (null: 1e-7, PyTorch's 1e-10)", above=0
+    )
+
+
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": Sgd,
     "adam": AdamOrAdamW,
     "adamw": AdamOrAdamW,
     "rmsprop": Rmsprop,
     "adadelta": Adadelta,
+    "nadam": Nadam,
+    "adamax": Adamax,
+    "adagrad": Adagrad,
 }
 
 # --- schedulers -------------------------------------------------------------------------------------------

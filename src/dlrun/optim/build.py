@@ -6,7 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlrun.config.groups import Adadelta, AdamOrAdamW, Optimizer, Rmsprop, Sgd, Target
+from dlrun.config.groups import (
+    Adadelta,
+    Adagrad,
+    Adamax,
+    AdamOrAdamW,
+    Nadam,
+    Optimizer,
+    Rmsprop,
+    Sgd,
+    Target,
+)
 from dlrun.config.targets import explained, imported
 from dlrun.errors import ConfigError
 from dlrun.optim import keras
@@ -54,7 +64,46 @@ def build_optimizer(optimizer: Optimizer | Target, parameters: Iterable[Tensor])
                 # Only then may a CUDA graph hold the step.
                 capturable=trained[0].is_cuda,
             )
+        case Nadam() | Adamax() | Adagrad():
+            return _defined(optimizer, trained)
     raise AssertionError(f"no optimizer for {optimizer}")
+
+
+def _defined(optimizer: Nadam | Adamax | Adagrad, parameters: list[Tensor]) -> torch.optim.Optimizer:
+    """With the constants of the definition asked for, where the config names none."""
+    torchs = optimizer.definition == "torch"
+
+    def constant(given: float | None, of_keras: float, of_torch: float) -> float:
+        return given if given is not None else of_torch if torchs else of_keras
+
+    match optimizer:
+        case Nadam():
+            return keras.NAdam(
+                parameters,
+                optimizer.lr,
+                (optimizer.beta1, optimizer.beta2),
+                constant(optimizer.eps, 1e-7, 1e-8),
+                constant(optimizer.momentum_decay, 1.0, 0.004),
+                optimizer.weight_decay,
+            )
+        case Adamax():
+            return keras.AdaMax(
+                parameters,
+                optimizer.lr,
+                (optimizer.beta1, optimizer.beta2),
+                constant(optimizer.eps, 1e-7, 1e-8),
+                torchs,
+                optimizer.weight_decay,
+            )
+        case Adagrad():
+            return keras.AdaGrad(
+                parameters,
+                optimizer.lr,
+                constant(optimizer.initial, 0.1, 0.0),
+                constant(optimizer.eps, 1e-7, 1e-10),
+                torchs,
+                optimizer.weight_decay,
+            )
 
 
 def _sgd(optimizer: Sgd, parameters: list[Tensor]) -> torch.optim.Optimizer:

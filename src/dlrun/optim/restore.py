@@ -14,13 +14,17 @@ KEPT: Mapping[type, tuple[set[str], set[str]]] = {
     keras.SGD: ({"momentum_buffer"}, set()),
     keras.Adam: ({"exp_avg", "exp_avg_sq"}, {"step"}),
     keras.RMSprop: ({"square_avg"}, {"momentum_buffer"}),
+    keras.NAdam: ({"exp_avg", "exp_avg_sq"}, {"step", "lacking"}),
+    keras.AdaMax: ({"exp_avg", "exp_inf"}, {"step"}),
+    keras.AdaGrad: ({"sum"}, set()),
     torch.optim.Adadelta: ({"square_avg", "acc_delta", "step"}, set()),
     torch.optim.Adagrad: ({"sum", "step"}, set()),
     torch.optim.Adam: ({"exp_avg", "exp_avg_sq", "step"}, {"max_exp_avg_sq"}),
     torch.optim.AdamW: ({"exp_avg", "exp_avg_sq", "step"}, {"max_exp_avg_sq"}),
     torch.optim.SGD: ({"momentum_buffer"}, set()),
 }
-"""What each keeps of a parameter, if anything: what must be there, what may. `step` has no dimensions."""
+"""What each keeps of a parameter, if anything: what must be there, what may. What is of `NUMBERS` has no dimensions."""
+NUMBERS = ("step", "lacking")
 OF_THE_DEVICE = ("capturable", "foreach", "fused")
 """Fields of a group that say how it is computed, here and now."""
 
@@ -89,7 +93,7 @@ def _state(optimizer: torch.optim.Optimizer, state: Any, parameter: Tensor) -> d
     if state and not needed <= state.keys() <= needed | possible:
         raise Wrong(f"optimizer.state: {', '.join(sorted(map(str, state)))} in place of {', '.join(sorted(needed))}")
     return {
-        name: check.scalar(value, name) if name == "step" else check.like(value, parameter, f"optimizer.{name}")
+        name: check.scalar(value, name) if name in NUMBERS else check.like(value, parameter, f"optimizer.{name}")
         for name, value in state.items()
     }
 

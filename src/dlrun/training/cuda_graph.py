@@ -41,7 +41,7 @@ def why_not_replayed(state: State, settings: LoopSettings, ranks: Ranks) -> str:
 
     A profile counts the calls of the optimizer's step (`sinks/profile.py`), so then every step is taken.
     """
-    kinds = keras.SGD | keras.Adam | keras.RMSprop | torch.optim.Adadelta
+    kinds = (*keras.OPTIMIZERS, torch.optim.Adadelta)
     scaled = state.scaler.is_enabled() and not hasattr(state.optimizer, "_step_supports_amp_scaling")
     reasons = {
         f"the device is {state.device.type}": state.device.type != "cuda",
