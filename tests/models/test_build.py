@@ -243,6 +243,18 @@ def test_a_target_that_does_not_work_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_layer_can_have_weights_of_its_own_kind() -> None:
+    layers = ["conv 4 zeros none", "flatten", "dense 200 relu he_normal", "dense 100 torch"]
+    network = build_network(Layers(layers, init="normal", init_std=0.001), (1, 28, 28), 10)
+    inputs = 4 * 26 * 26
+    assert not network.conv1.weight.any()
+    assert network.dense1.weight.std().item() == pytest.approx((2 / inputs) ** 0.5, rel=0.02)
+    assert not network.dense1.bias.any()
+    assert 0.99 * 200**-0.5 < network.dense2.weight.abs().max().item() <= 200**-0.5
+    assert network.dense2.bias.any()
+    assert network.dense3.weight.std().item() == pytest.approx(0.001, rel=0.1)
+
+
 def test_batch_norm_stands_before_or_after_the_activation_as_written() -> None:
     before = build_network(Layers(["conv 4 nobias none", "bn", "relu", "flatten"], init="torch"), (1, 8, 8), 3).eval()
     after = build_network(Layers(["conv 4 nobias", "bn", "flatten"], init="torch"), (1, 8, 8), 3).eval()

@@ -114,6 +114,8 @@ def test_normalizations_and_their_numbers() -> None:
     [
         (["conv 8 nobias nobias"], "nobias and nobias exclude each other"),
         (["conv 8 nobais"], "'nobais' is not understood; did you mean nobias?"),
+        (["conv 8 he_norml"], "'he_norml' is not understood; did you mean he_normal?"),
+        (["conv 8 he_normal zeros"], "he_normal and zeros exclude each other"),
         (["bn 1"], "expected the share of the old average that is kept, a number from 0 to below 1, found 1"),
         (["conv 8", "groupnorm 3"], "8 channels can't be put into 3 groups of one size"),
         (["flatten", "globalpool"], "needs channels, height and width, but a flatten stands before it"),

@@ -93,9 +93,10 @@ def _from_phrases(phrases: Sequence[Phrase], model: Layers) -> nn.Sequential:
     for kind, module in _modules(phrases, model):
         numbers[kind] += 1
         network.add_module(f"{kind}{numbers[kind]}", module)
-    for module in network:
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            _initialise(module, model)
+    weighted = [phrase for phrase in phrases if isinstance(phrase, ConvPhrase | DensePhrase)]
+    modules = [module for module in network if isinstance(module, nn.Conv2d | nn.Linear)]
+    for phrase, module in zip(weighted, modules, strict=True):
+        _initialise(module, phrase.init or model.init, model)
     # Convolution and pooling are faster in channels_last, and Flatten then copies nothing: a step of
     # cnn_dropout takes 11.0 ms instead of 14.4 ms. The first convolution's weights hand the layout on.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -201,11 +202,11 @@ def _batch_norm(bn: BatchNormPhrase, as_in_keras: bool) -> nn.Module:
     return kind(channels, momentum=0.1 if bn.momentum is None else 1 - bn.momentum)
 
 
-def _initialise(module: nn.Conv2d | nn.Linear, model: Layers) -> None:
+def _initialise(module: nn.Conv2d | nn.Linear, init: str, model: Layers) -> None:
     """First weights and biases. PyTorch has drawn its own already: `torch` leaves them as they are."""
-    biases = model.bias_init or ("torch" if model.init == "torch" else "zeros")
-    if model.init != "torch":
-        own.draw_weights(module.weight, model.init, model.init_std)
+    biases = model.bias_init or ("torch" if init == "torch" else "zeros")
+    if init != "torch":
+        own.draw_weights(module.weight, init, model.init_std)
     if module.bias is not None and biases != "torch":
         nn.init.zeros_(module.bias) if biases == "zeros" else nn.init.normal_(module.bias, std=model.init_std)
 

@@ -1,13 +1,14 @@
 """Layer phrases such as `conv 32 5x5 same`: grammar, shapes and numbers of parameters, without PyTorch.
 
-conv N [KxK] [stride S] [same|valid] [nobias] [activation]     dense N [nobias] [activation]
+conv N [KxK] [stride S] [same|valid] [nobias] [activation] [init]     dense N [nobias] [activation] [init]
 pool N [stride S] [same]        largest of a window            flatten
 avgpool N [stride S] [same]     mean of a window               globalpool      mean of each channel, flat
 bn [M]        batch norm; M: share of the old average kept     dropout P       dropout2d P
 groupnorm G   normalizes G groups of channels                  layernorm       normalizes all values of a picture
 relu, sigmoid, tanh, elu, gelu, leaky_relu [SLOPE], silu, softplus, mish: an activation as a layer of its own
 
-`conv 64 nobias none`, `bn`, `relu` puts batch norm before the activation.
+`conv 64 nobias none`, `bn`, `relu` puts batch norm before the activation. `init`, he_normal for one, is one of those
+that model.init takes, for the weights of this layer.
 """
 
 import re
@@ -22,6 +23,7 @@ Shape = tuple[int, ...]
 """Of one picture: (channels, height, width), or (units,) once it is flat."""
 
 ACTIVATIONS: tuple[str, ...] = fields_of(Layers)["activation"].metadata["choices"]
+INITIALISATIONS: tuple[str, ...] = fields_of(Layers)["init"].metadata["choices"]
 LARGEST = 2**20
 
 
@@ -53,6 +55,8 @@ class ConvPhrase(Phrase):
     padding: tuple[int, int, int, int]
     activation: str
     bias: bool = True
+    init: str = ""
+    """Of its weights, where not that of the network."""
 
     @property
     def parameters(self) -> int:
@@ -147,6 +151,8 @@ class DensePhrase(Phrase):
 
     activation: str
     bias: bool = True
+    init: str = ""
+    """Of its weights, where not that of the network."""
 
     @property
     def parameters(self) -> int:
@@ -289,9 +295,10 @@ def _conv(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     padding = words.one_of(("same", "valid"), layers.padding)
     bias = not words.flag("nobias")
     activation = words.one_of(ACTIVATIONS, layers.activation)
+    init = words.one_of(INITIALISATIONS, "")
     _, *size = words.picture(shape)
     after, sides = words.fit(size, kernel, stride, padding)
-    return ConvPhrase(text, shape, (filters, *after), kernel, stride, _four(sides), activation, bias)
+    return ConvPhrase(text, shape, (filters, *after), kernel, stride, _four(sides), activation, bias, init)
 
 
 def _pool(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
@@ -357,9 +364,10 @@ def _dense(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     units = words.whole("the number of units")
     bias = not words.flag("nobias")
     activation = words.one_of(ACTIVATIONS, layers.activation)
+    init = words.one_of(INITIALISATIONS, "")
     if len(shape) != 1:
         raise words.fail(f"its input has the shape {_shown(shape)}; write flatten before it")
-    return DensePhrase(text, shape, (units,), activation, bias)
+    return DensePhrase(text, shape, (units,), activation, bias, init)
 
 
 READERS: dict[str, Callable[[str, _Words, Layers, Shape], Phrase]] = {
