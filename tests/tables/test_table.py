@@ -28,6 +28,15 @@ COUNTS = {
     "pytorch_mnist_example": 1,
     "lowres_kmnist_fashion": 30,
     "lowres_shortened": 1,
+    "rasbt_mnist": 8,
+    "rasbt_cifar10": 1,
+    "d2l_berkeley": 5,
+    "geron_optimizers": 9,
+    "geron_networks": 1,
+    "keras_examples": 4,
+    "kmnist_benchmark": 2,
+    "mnist_fast": 1,
+    "chollet_mnist": 2,
 }
 
 MINE = """
@@ -305,7 +314,7 @@ def test_wrong_parameters_are_found_before_anything_trains(mine, capsys):
 def test_unknown_table_names_those_there_are(mine):
     mine()
     with pytest.raises(
-        UsageError, match="nope: no such table; there are: lowres_kmnist_fashion, lowres_shortened, mine,"
+        UsageError, match="nope: no such table; there are: chollet_mnist, d2l_berkeley, "
     ):
         tables.load("nope")
 
