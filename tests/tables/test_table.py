@@ -313,9 +313,7 @@ def test_wrong_parameters_are_found_before_anything_trains(mine, capsys):
 
 def test_unknown_table_names_those_there_are(mine):
     mine()
-    with pytest.raises(
-        UsageError, match="nope: no such table; there are: chollet_mnist, d2l_berkeley, "
-    ):
+    with pytest.raises(UsageError, match="nope: no such table; there are: chollet_mnist, d2l_berkeley, "):
         tables.load("nope")
 
 
