@@ -24,6 +24,8 @@ from dlrun.store.history import read_history
 from dlrun.store.result import Result
 from dlrun.sweeps.jobs import Job, record_failure
 
+pytestmark = pytest.mark.alone
+
 TINY = ["data=synthetic", "data.train_images=64", "data.test_images=32", "model=fc_64", "epochs=1", "threads=1"]
 TINY += ["device=cpu", "tensorboard=off"]
 FIVE = ["array", "prepare", "-m", *TINY, "seed=0,1,2,3,4", "sweep.name=five"]

@@ -20,6 +20,8 @@ from dlrun.arrays.task import SCHEDULERS
 from dlrun.config.schema import Sweep
 from dlrun.store.result import Result
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts" / "clusters"
 TINY = ["data=synthetic", "data.train_images=64", "data.test_images=32", "model=fc_64", "epochs=1", "threads=1"]

@@ -17,6 +17,8 @@ from helpers import wait_for
 from dlrun.store import checkpoint
 from dlrun.store.result import Result
 
+pytestmark = pytest.mark.alone
+
 DYING = """
 import os, signal, sys
 from dlrun.cli import main

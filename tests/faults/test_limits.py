@@ -18,6 +18,8 @@ from helpers import wait_for
 from dlrun.store.history import read_history
 from dlrun.store.result import Result
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:

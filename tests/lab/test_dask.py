@@ -22,6 +22,8 @@ from dlrun.locks import Lock
 from dlrun.sweeps.child import Task
 from dlrun.verbs import doctor
 
+pytestmark = pytest.mark.alone
+
 DASK = [sys.executable, "-P", "-m", "dask"]
 RUN = ("model=fc_64", "data=synthetic", "limit=64", "device=cpu", "threads=1", "tensorboard=off")
 LAUNCHER = "hydra/launcher=dask"

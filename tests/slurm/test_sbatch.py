@@ -23,6 +23,8 @@ from dlrun.store.status import Status
 from dlrun.sweeps.folder import jobs_of
 from dlrun.sweeps.points import expand
 
+pytestmark = pytest.mark.alone
+
 SWEEP = ["-m", "data=synthetic", "model=fc_64", "seed=0,1,2", "sweep.name=three"]
 GOLDEN = Path(__file__).parent / "golden"
 

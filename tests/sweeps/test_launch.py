@@ -19,6 +19,8 @@ from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.launch import launch
 from dlrun.sweeps.processes import Fresh, Processes
 
+pytestmark = pytest.mark.alone
+
 Quick = Callable[..., list[Outcome]]
 Start = Callable[..., subprocess.Popen[str]]
 Run = Callable[..., subprocess.CompletedProcess[str]]

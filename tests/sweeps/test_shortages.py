@@ -12,7 +12,10 @@ import pytest
 from dlrun.store.result import Result
 from dlrun.sweeps.jobs import Outcome
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits on the size of files")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="limits on the size of files"),
+]
 
 WORDS = ["data=synthetic", "data.train_images=128", "data.test_images=64", "model=fc_64", "epochs=2", "threads=1"]
 WORDS += ["device=cpu", "tensorboard=off", "seed=range(0,6)", "sweep.slots=1"]

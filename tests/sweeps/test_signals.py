@@ -22,7 +22,10 @@ from dlrun.sweeps.jobs import Outcome
 from dlrun.sweeps.points import expand
 from dlrun.sweeps.processes import Forks, Process, Processes
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc; elsewhere there is no server")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc; elsewhere there is no server"),
+]
 
 Start = Callable[..., "subprocess.Popen[str]"]
 LONG = ("data=small", "model=saboteur", "epochs=100000", "tensorboard=off", "device=cpu", "threads=1")

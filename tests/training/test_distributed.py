@@ -15,6 +15,8 @@ from dlrun.store.history import read_history
 from dlrun.store.result import Result
 from dlrun.training.distributed import ALONE, Ranks, joined
 
+pytestmark = pytest.mark.alone
+
 # 500 images in batches of 33: the last batch has 5, so that two ranks get 3 and 2; 101 test images don't halve.
 DATA = ["data=synthetic", "data.train_images=500", "data.test_images=101", "eval_batch_size=50"]
 COMMON = [*DATA, "batch_size=33", "epochs=3", "threads=1", "tensorboard=off", "device=cpu"]

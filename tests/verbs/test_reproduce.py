@@ -16,6 +16,8 @@ from dlrun.config.compose import compose
 from dlrun.config.schema import identity
 from dlrun.store.result import Result
 
+pytestmark = pytest.mark.alone
+
 TABLE = """
 title: Mine
 source: {document: A paper, heading: Table 1}
