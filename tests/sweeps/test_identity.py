@@ -58,6 +58,8 @@ def fingerprints(folder: Path) -> dict[str, str]:
 
 def two_values(item: dataclasses.Field, kind: object) -> tuple[str, str]:
     """Two values that a field can take."""
+    if item.name == "class_weights":
+        return "balanced", "[0.5,1]"
     limits = item.metadata
     kinds = [one for one in typing.get_args(kind) or (kind,) if one is not type(None)]
     if limits.get("choices"):

@@ -62,6 +62,8 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
         (["model=fc_64"], 3, 1e-6),
         # Without the kinks of ReLU, rounding errors stay what they are.
         (["model=cnn_2layer", "model.activation=tanh", "optimizer.lr=0.001"], 3, 1e-6),
+        # Steps of 99 images, and one of 5, of which a rank has 2.
+        (["model=fc_64", "accumulate=3", "data.class_weights=[1,2,3,4,5,6,7,8,9,10]"], 2, 1e-6),
         pytest.param(["model=cnn_2layer", "data=mnist", "limit=2000"], 1, 1e-5, marks=pytest.mark.real_data),
     ],
 )

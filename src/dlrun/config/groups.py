@@ -1,5 +1,6 @@
 """What the groups can hold: data, model, optimizer, scheduler and augment, with every field of theirs."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +22,39 @@ class Target:
 # --- data -------------------------------------------------------------------------------------------------
 
 
+def _are_weights(value: Any) -> bool:
+    if isinstance(value, list):
+        return len(value) > 1 and all(math.isfinite(one) and one > 0 for one in value)
+    return bool(value == "balanced")
+
+
 @dataclass
-class Data:
-    """Fields of every data set."""
+class Balance:
+    """How training deals with classes of different sizes, whatever the data set."""
+
+    class_weights: str | list[float] | None = option(
+        None,
+        "weight of each class in the training loss, relative to each other; balanced: the inverse of its number of "
+        "training images (null: all alike)",
+        fits=_are_weights,
+        expected="balanced, a list with a number above 0 for each class, or null",
+    )
+    sampling: str = option(
+        "once",
+        "once: every training image once an epoch; balanced: as many, drawn with replacement so that all classes are "
+        "equally likely",
+        choices=("once", "balanced"),
+    )
+
+
+@dataclass
+class DataTarget(Balance, Target):
+    """A data set of the user's own, with what is not its function's to know."""
+
+
+@dataclass
+class StoredData:
+    """Where a data set lies, and how its pictures are read."""
 
     name: str = option("", "which data set")
     root: str | None = option(
@@ -38,6 +69,11 @@ class Data:
     )
     std: list[float] | None = option(None, "what `standard` divides by, likewise")
     size: int | None = option(None, "resize pictures to size x size pixels (null: as they are)", low=1, high=1024)
+
+
+@dataclass
+class Data(Balance, StoredData):
+    """Fields of every data set."""
 
 
 @dataclass
@@ -149,6 +185,9 @@ class Optimizer:
     name: str = option("", "which optimizer")
     lr: float = option(0.01, "learning rate", above=0)
     weight_decay: float = option(0.0, "L2 penalty (adamw: decoupled decay)", low=0)
+    decay_on: str = option(
+        "all", "what decays: all, or weights: neither biases nor what norms have", choices=("all", "weights")
+    )
 
 
 @dataclass

@@ -22,6 +22,7 @@ from dlrun.config.groups import (
     Augment,
     Cosine,
     Data,
+    DataTarget,
     Layers,
     Optimizer,
     Scheduler,
@@ -39,6 +40,10 @@ PRUNERS = ("median", "percentile", "successive_halving", "hyperband", "none")
 
 OWN = "own"
 """The value of `validation` that takes the images which the data set brings for it."""
+
+
+OF_EVERY_TARGET = tuple(fields_of(Target))
+"""Fields of a part of the user's own that are not typed by their names."""
 
 
 def objectives(value: str | list[str]) -> list[str]:
@@ -107,13 +112,16 @@ class Sweep:
 class Config:
     """Everything one run is: the fields typed flat on the command line, and the groups."""
 
-    data: Data | Target
+    data: Data | DataTarget
     model: Layers | Target
     optimizer: Optimizer | Target
     scheduler: Scheduler
     augment: Augment
     epochs: int = option(10, "passes over the training set", low=1)
     batch_size: int = option(32, "images per training step", low=1)
+    accumulate: int = option(
+        1, "batches in a step: their gradients are averaged for one update, as that of one large batch", low=1
+    )
     eval_batch_size: int = option(1000, "images per evaluation step", low=1)
     seed: int = option(0, "seed of every random number", low=0, high=2**63 - 1)
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps", hashed=False)
@@ -200,7 +208,7 @@ def parse(values: Mapping[str, Any]) -> Config:
         if not isinstance(given.get(group, {}), Mapping):
             raise ConfigError(f"{group}: expected a group of fields, got {given[group]!r}")
     parts: dict[str, Any] = {
-        "data": _by_name("data", given.pop("data", {}), DATA),
+        "data": _data(given.pop("data", {})),
         "model": _model(given.pop("model", {})),
         "optimizer": _by_name("optimizer", given.pop("optimizer", {}), OPTIMIZERS),
         "scheduler": _scheduler(given.pop("scheduler", {"name": "constant"})),
@@ -251,8 +259,14 @@ def plain(config: Config) -> dict[str, Any]:
     for group in GROUPS:
         part = getattr(config, group)
         if isinstance(part, Target):
-            values[group] = {"_target_": part.target, **part.arguments}
+            values[group] = {"_target_": part.target, **part.arguments, **_own_fields(part)}
     return values
+
+
+def _own_fields(part: Target) -> dict[str, Any]:
+    """What a part of the user's own has besides its arguments, where it is not at its default."""
+    own = {name: item for name, item in fields_of(type(part)).items() if name not in OF_EVERY_TARGET}
+    return {name: getattr(part, name) for name, item in own.items() if getattr(part, name) != default_of(item)}
 
 
 def identity(config: Config) -> str:
@@ -311,16 +325,16 @@ def revised(config: Config) -> dict[str, int]:
 
 def decisive(part: Any) -> dict[str, Any]:
     """The fields of a config, or of a part, that can change the numbers: not at their defaults, or as `tells` says."""
-    if isinstance(part, Target):
-        return {"_target_": part.target, **part.arguments}
-    values = {}
+    own = isinstance(part, Target)
+    values = {"_target_": part.target, **part.arguments} if own else {}
     for name, item in fields_of(type(part)).items():
-        if not item.metadata.get("hashed", True):
+        if not item.metadata.get("hashed", True) or (own and name in OF_EVERY_TARGET):
             continue
         value = getattr(part, name)
         if name == "data" and isinstance(value, Target):
             # Where data lie is no part of what they are; their content has a fingerprint.
-            value = Target(value.target, {key: given for key, given in value.arguments.items() if key != "root"})
+            kept = {key: given for key, given in value.arguments.items() if key != "root"}
+            value = dataclasses.replace(value, arguments=kept)
         if dataclasses.is_dataclass(value):
             value = decisive(value)
         tells = item.metadata.get("tells")
@@ -348,9 +362,14 @@ def contains_shorter(config: Config) -> bool:
     return steady and config.early_stopping is None and config.average is None
 
 
+def _data(values: Mapping[str, Any]) -> Data | DataTarget:
+    found = _target("data", values, DataTarget) if "_target_" in values else _by_name("data", values, DATA)
+    return typing.cast(Data | DataTarget, found)
+
+
 def _by_name(group: str, values: Mapping[str, Any], specs: Mapping[str, type]) -> Any:
     if "_target_" in values:
-        return _target(values)
+        return _target(group, values)
     name = values.get("name")
     if not isinstance(name, str) or name not in specs:
         raise ConfigError(f"{group}.name: {name!r} is unknown{did_you_mean(str(name), specs)}")
@@ -364,16 +383,20 @@ def _scheduler(values: Mapping[str, Any]) -> Scheduler:
     return typing.cast(Scheduler, _by_name("scheduler", values, SCHEDULERS))
 
 
-def _target(values: Mapping[str, Any]) -> Target:
-    arguments = {key: value for key, value in values.items() if key != "_target_"}
+def _target(group: str, values: Mapping[str, Any], spec: type[Target] = Target) -> Target:
+    """The part that `_target_` names: its arguments, and the fields that `spec` has besides."""
     if not isinstance(values["_target_"], str):
         raise ConfigError(f"_target_: expected the dotted name of a class or function, got {values['_target_']!r}")
-    return Target(values["_target_"], arguments)
+    typed = [name for name in fields_of(spec) if name not in OF_EVERY_TARGET]
+    own = {name: values[name] for name in typed if name in values}
+    arguments = {key: value for key, value in values.items() if key not in ("_target_", *own)}
+    filled = fill(spec, {"target": values["_target_"], "arguments": arguments, **own}, f"{group}.")
+    return typing.cast(Target, filled)
 
 
 def _model(values: Mapping[str, Any]) -> Layers | Target:
     if "_target_" in values:
-        return _target(values)
+        return _target("model", values)
     known = fields_of(Layers)
     named = {key: value for key, value in values.items() if key not in known}
     for key, value in named.items():

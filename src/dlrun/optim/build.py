@@ -31,14 +31,15 @@ def build_optimizer(optimizer: Optimizer | Target, parameters: Iterable[Tensor])
     trained = [p for p in parameters if p.requires_grad]
     if not trained:
         raise ConfigError("optimizer: the model has no trainable parameters")
+    if isinstance(optimizer, Target):
+        return _called(optimizer, trained)
+    groups = trained if optimizer.decay_on == "all" else _by_decay(trained)
     match optimizer:
-        case Target():
-            return _called(optimizer, trained)
         case Sgd():
-            return _sgd(optimizer, trained)
+            return _sgd(optimizer, groups)
         case AdamOrAdamW():
             return keras.Adam(
-                trained,
+                groups,
                 lr=optimizer.lr,
                 betas=(optimizer.beta1, optimizer.beta2),
                 eps=optimizer.eps,
@@ -47,7 +48,7 @@ def build_optimizer(optimizer: Optimizer | Target, parameters: Iterable[Tensor])
             )
         case Rmsprop():
             return keras.RMSprop(
-                trained,
+                groups,
                 optimizer.lr,
                 optimizer.rho,
                 optimizer.momentum,
@@ -56,7 +57,7 @@ def build_optimizer(optimizer: Optimizer | Target, parameters: Iterable[Tensor])
             )
         case Adadelta():
             return torch.optim.Adadelta(
-                trained,
+                groups,
                 lr=optimizer.lr,
                 rho=optimizer.rho,
                 eps=optimizer.eps,
@@ -65,11 +66,11 @@ def build_optimizer(optimizer: Optimizer | Target, parameters: Iterable[Tensor])
                 capturable=trained[0].is_cuda,
             )
         case Nadam() | Adamax() | Adagrad():
-            return _defined(optimizer, trained)
+            return _defined(optimizer, groups)
     raise AssertionError(f"no optimizer for {optimizer}")
 
 
-def _defined(optimizer: Nadam | Adamax | Adagrad, parameters: list[Tensor]) -> torch.optim.Optimizer:
+def _defined(optimizer: Nadam | Adamax | Adagrad, parameters: Any) -> torch.optim.Optimizer:
     """With the constants of the definition asked for, where the config names none."""
     torchs = optimizer.definition == "torch"
 
@@ -106,7 +107,17 @@ def _defined(optimizer: Nadam | Adamax | Adagrad, parameters: list[Tensor]) -> t
             )
 
 
-def _sgd(optimizer: Sgd, parameters: list[Tensor]) -> torch.optim.Optimizer:
+def _by_decay(parameters: list[Tensor]) -> list[dict[str, Any]]:
+    """Groups of what decays and of what does not: biases, and the scales and shifts of norms, have one dimension."""
+    kept = [p for p in parameters if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1]},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _sgd(optimizer: Sgd, parameters: Any) -> torch.optim.Optimizer:
     if optimizer.nesterov and not optimizer.momentum:
         raise ConfigError("optimizer.nesterov=true needs momentum; set optimizer.momentum=0.9")
     return keras.SGD(parameters, optimizer.lr, optimizer.momentum, optimizer.nesterov, optimizer.weight_decay)

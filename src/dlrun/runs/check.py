@@ -8,7 +8,7 @@ from typing import Any
 from dlrun.config.groups import ImageFolder, Layers, Target
 from dlrun.config.schema import Config, earlier_identities
 from dlrun.config.settled import Settled, settle
-from dlrun.errors import UsageError
+from dlrun.errors import ConfigError, UsageError
 from dlrun.store.content import incomparable, same_data
 from dlrun.store.folders import read_config
 from dlrun.store.result import Result, read_result
@@ -24,17 +24,21 @@ def check(config: Config) -> None:
     Raises:
         ConfigError, DataError: The first mistake found.
     """
+    from dlrun.data.balance import refuse_weights
     from dlrun.data.facts import facts
     from dlrun.data.places import locate
     from dlrun.data.strays import refuse_lost_classes
     from dlrun.models.phrases import plan
 
+    if config.data.sampling == "balanced" and not config.shuffle:
+        raise ConfigError("shuffle=false: data.sampling=balanced draws the images of an epoch at random; choose one")
     if isinstance(config.data, Target):
         return
     source = locate(config.data)
     if isinstance(config.data, ImageFolder):
         refuse_lost_classes(source)
     known = facts(config.data)
+    refuse_weights(config.data, known.classes)
     if isinstance(config.model, Layers):
         plan(config.model, known.shape, len(known.classes))
 

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator
 
-from dlrun.config.groups import OneCycle, Step, Steps, Synthetic, Target
+from dlrun.config.groups import OneCycle, Optimizer, Step, Steps, Synthetic, Target
 from dlrun.config.schema import Config
 from dlrun.data.facts import images_in
 from dlrun.output import counted
@@ -28,7 +28,7 @@ def say_without_effect(configs: Iterable[Config]) -> None:
 
 def without_effect(config: Config) -> list[str]:
     """What in a config can't do what it says, a sentence each; see `dlrun help` for the fields."""
-    return [*_of_rate(config), *_of_length(config)]
+    return [*_of_rate(config), *_of_length(config), *_of_balance(config)]
 
 
 def _of_rate(config: Config) -> Iterator[str]:
@@ -58,6 +58,14 @@ def _of_length(config: Config) -> Iterator[str]:
         )
 
 
+def _of_balance(config: Config) -> Iterator[str]:
+    optimizer = config.optimizer
+    if isinstance(optimizer, Optimizer) and optimizer.decay_on != "all" and not optimizer.weight_decay:
+        yield f"optimizer.decay_on={optimizer.decay_on}: nothing decays, as optimizer.weight_decay is 0"
+    if config.data.class_weights == "balanced" and config.data.sampling == "balanced":
+        yield "data.class_weights=balanced, data.sampling=balanced: rare classes count twice; either would balance them"
+
+
 def _steps(config: Config) -> int | None:
     """The steps of a run as far as they are known without reading the data; validation is left out of account."""
     data = config.data
@@ -65,4 +73,4 @@ def _steps(config: Config) -> int | None:
         return None
     drawn = data.train_images if isinstance(data, Synthetic) else None
     images = images_in("train", data.name, config.train_limit or config.limit, drawn)
-    return None if images is None else math.ceil(images / config.batch_size) * config.epochs
+    return None if images is None else math.ceil(images / (config.batch_size * config.accumulate)) * config.epochs

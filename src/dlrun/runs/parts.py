@@ -1,7 +1,6 @@
 """What a run is made of: built from its config and seed, or put back as a checkpoint holds it."""
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +92,7 @@ class Parts:
     @property
     def steps_per_epoch(self) -> int:
         """The last, smaller batch counted, unless it is left out."""
-        return math.ceil(self.settings.images_per_epoch(len(self.train)) / self.config.batch_size)
+        return self.settings.steps_per_epoch(len(self.train))
 
     def factor(self, step: int) -> float:
         """The schedule: factor on the learning rate of a step, by the number of steps before it."""
@@ -109,6 +108,7 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     """
     import torch
 
+    from dlrun.data.balance import class_weights
     from dlrun.data.dataset import limited
     from dlrun.data.heldout import left_out, split_off
     from dlrun.data.inputs import Inputs
@@ -137,6 +137,9 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     if held_out is not None and ranks.first:
         for sentence in left_out(config, train, held_out, dataset.classes):
             log.warning("%s", sentence)
+    weights = class_weights(config.data, train.labels, dataset.classes)
+    if weights is not None and bool((weights == weights[0]).all()) and ranks.first:
+        log.warning("data.class_weights: all classes have the same weight, which changes nothing")
     precision = Precision(config.precision, device.type)
     torch.manual_seed(config.seed)
     state = _state(config, tuple(train.images.shape[1:]), len(dataset.classes), device, precision)
@@ -155,7 +158,7 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
         prepare=prepare_for(dataset.mean, dataset.std, config.data, device, config.augment),
         prepare_evaluated=prepare_for(dataset.mean, dataset.std, config.data, device),
         state=state,
-        settings=_settings(config, precision),
+        settings=_settings(config, precision, None if weights is None else weights.to(device)),
         threads=threads,
         parameters=count_parameters(state.model),
         ranks=ranks,
@@ -170,9 +173,7 @@ def _refuse_one_over(
     Raises:
         ConfigError: The network can't take it.
     """
-    over = images % config.batch_size
-    sizes = {config.batch_size, *([over] if over and not config.drop_last else [])}
-    if not any(1 in (size // ranks.count, -(-size // ranks.count)) for size in sizes):
+    if 1 not in _sizes_at_once(config, images, ranks.count):
         return
     import copy
 
@@ -192,6 +193,15 @@ def _refuse_one_over(
                 f"{batches} leave one over, which batch normalization can't take; "
                 f"{'' if config.batch_size == 1 else 'drop_last=true, or '}batch_size={config.batch_size + 1}"
             ) from None
+
+
+def _sizes_at_once(config: Config, images: int, ranks: int) -> set[int]:
+    """How many of a step's images a rank may take at once, over an epoch."""
+    step = config.batch_size * config.accumulate
+    images -= images % config.batch_size if config.drop_last else 0
+    whole = -(-config.batch_size // ranks)
+    shares = {share for size in (min(step, images), images % step) for share in (size // ranks, -(-size // ranks))}
+    return {part for share in shares for part in (min(share, whole), share % whole)}
 
 
 def _state(
@@ -216,7 +226,7 @@ def _state(
     return State(model, optimizer, precision.scaler(), average, Totals.zero(device))
 
 
-def _settings(config: Config, precision: Precision) -> "LoopSettings":
+def _settings(config: Config, precision: Precision, class_weights: "torch.Tensor | None") -> "LoopSettings":
     from dlrun.training.step import LoopSettings
 
     return LoopSettings(
@@ -226,6 +236,9 @@ def _settings(config: Config, precision: Precision) -> "LoopSettings":
         seed=config.seed,
         precision=precision,
         no_graph=no_graph(config),
+        accumulate=config.accumulate,
+        balanced=config.data.sampling == "balanced",
+        class_weights=class_weights,
         label_smoothing=config.label_smoothing,
         clip_norm=config.clip_norm,
         early_stopping=config.early_stopping,

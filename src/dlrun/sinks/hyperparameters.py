@@ -47,6 +47,7 @@ def hyperparameters(config: Config, parameters: int, held_out: int = 0) -> dict[
         "warmup": _number(scheduler, "warmup"),
         "augment": _augment(config.augment),
         "batch_size": float(config.batch_size),
+        "accumulate": float(config.accumulate),
         "epochs": float(config.epochs),
         "seed": float(config.seed),
         "normalize": str(getattr(config.data, "normalize", "")),

@@ -1,7 +1,6 @@
 """TensorBoard, figures and profile: what shows a run to people, and must never stop it."""
 
 import contextlib
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,7 +110,7 @@ class PictureSink:
     def _rates(self) -> list[tuple[float, float]]:
         """Time in epochs and learning rate."""
         steps = self.state.step
-        per_epoch = math.ceil(self.settings.images_per_epoch(len(self.subject.train)) / self.settings.batch_size)
+        per_epoch = self.settings.steps_per_epoch(len(self.subject.train))
         base = self.state.optimizer.param_groups[0]["initial_lr"]
         chosen = range(0, steps, max(1, steps // RATES))
         return [(step / per_epoch, float(base * self.factor(step))) for step in (*chosen, steps - 1)]

@@ -61,7 +61,7 @@ class ReplayedStep(TrainingStep):
 
     def __call__(self, images: Tensor, labels: Tensor, all_images: int) -> None:
         """One step; arguments as of `Step`. A last, smaller batch is a plain step."""
-        full = len(labels) == self.settings.batch_size
+        full = len(labels) == self.settings.images_per_step
         if full and self.graph is None and not self.failed:
             with torch.cuda.device(self.state.device):
                 self._record(images, labels)
@@ -117,7 +117,7 @@ class ReplayedStep(TrainingStep):
 
     def _whole(self) -> None:
         """The step with all that it counts, on the recorded tensors."""
-        logits = self.learn(self.images, self.labels, len(self.labels))
+        logits = self.learn(self.images, self.labels, len(self.labels), len(self.labels))
         self.state.totals.correct.add_((logits.argmax(1) == self.labels).sum())
 
     def _moved_by(self, step: Callable[[], None]) -> Tensor:

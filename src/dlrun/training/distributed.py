@@ -59,6 +59,16 @@ class Ranks:
             for one in sums:
                 distributed.all_reduce(one)
 
+    def total(self, weight: "Tensor") -> "Tensor":
+        """The sum of the ranks' tensors."""
+        summed = weight.clone()
+        self.add(summed)
+        return summed
+
+    def unsynchronised(self, model: "nn.Module") -> contextlib.AbstractContextManager[object]:
+        """While backward passes of what `wrapped` gave add to the gradients of this rank alone."""
+        return contextlib.nullcontext() if self.count == 1 else model.no_sync()  # type: ignore[operator]
+
     def align(self, model: "nn.Module") -> None:
         """Give every rank the first one's buffers (running statistics of batch norm)."""
         if self.count > 1:

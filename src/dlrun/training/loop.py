@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from dlrun.data.balance import evenly_drawn
 from dlrun.data.dataset import Split
 from dlrun.data.prepare import Prepare
 from dlrun.errors import RunFailed
@@ -22,19 +23,27 @@ from dlrun.training.state import Best, State
 from dlrun.training.step import LoopSettings, TrainingStep, batches, set_rate
 
 
-def order_of(available: int, settings: LoopSettings, epoch: int) -> Tensor:
-    """The images of an epoch in their order, int64 (n,): a function of the settings and the epoch alone."""
-    order = shuffled(available, settings.seed, epoch) if settings.shuffle else torch.arange(available)
+def order_of(available: int, settings: LoopSettings, epoch: int, labels: Tensor | None = None) -> Tensor:
+    """The images of an epoch in their order, int64 (n,): a function of the settings, the epoch and the labels alone.
+
+    Args:
+        labels: int64 (available,); needed where classes are to be balanced.
+    """
+    if settings.balanced and labels is not None:
+        order = evenly_drawn(labels.cpu(), _generator(settings.seed, epoch))
+    else:
+        order = shuffled(available, settings.seed, epoch) if settings.shuffle else torch.arange(available)
     return order[: settings.images_per_epoch(available)]
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:
-    """The order of the images in an epoch, int64 (count,); a function of seed and epoch alone.
+    """The order of the images in an epoch, int64 (count,); a function of seed and epoch alone."""
+    return torch.randperm(count, generator=_generator(seed, epoch))
 
-    It has a generator of its own, so an epoch that was interrupted finds its order again.
-    """
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
-    return torch.randperm(count, generator=generator)
+
+def _generator(seed: int, epoch: int) -> torch.Generator:
+    """An epoch's own, so that one that was interrupted finds its order again."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
 
 
 def train(
@@ -90,10 +99,10 @@ def _train_epoch(
 ) -> Iterator[Event]:
     state, settings = step.state, step.settings
     state.model.train()
-    order = order_of(len(data), settings, state.epoch).to(data.images.device)
-    steps = math.ceil(len(order) / settings.batch_size)
-    rest = order[state.steps_done * settings.batch_size :]
-    for batch in batches(data, rest, settings.batch_size, prepare, step.ranks):
+    order = order_of(len(data), settings, state.epoch, data.labels).to(data.images.device)
+    steps = settings.steps_per_epoch(len(data))
+    rest = order[state.steps_done * settings.images_per_step :]
+    for batch in batches(data, rest, settings.images_per_step, prepare, step.ranks):
         set_rate(state, factor(state.step))
         step(*batch)
         state.step += 1

@@ -4,8 +4,11 @@ Images stay on the device as uint8; a batch is made there by indexing, scaled an
 accuracy accumulate on the device, so that no step waits for it.
 """
 
+import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +27,16 @@ class LoopSettings:
 
     epochs: int
     batch_size: int
+    """Images that go through the network at once, of all ranks together."""
     eval_batch_size: int
     seed: int
     precision: Precision
+    accumulate: int = 1
+    """Batches in a step."""
+    balanced: bool = False
+    """Whether the images of an epoch are drawn such that all classes are equally likely."""
+    class_weights: Tensor | None = None
+    """float32 (classes,) on the device: weights in the loss of training."""
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     early_stopping: int | None = None
@@ -38,6 +48,15 @@ class LoopSettings:
     """Why the config rules out that the step is replayed as a CUDA graph; empty where it may be."""
     split: str = "test"
     """Name of the images evaluated every epoch: `test`, or `val` where images are held out."""
+
+    @property
+    def images_per_step(self) -> int:
+        """How many images an update is made of, less in the last one of an epoch."""
+        return self.batch_size * self.accumulate
+
+    def steps_per_epoch(self, available: int) -> int:
+        """Updates in an epoch on so many training images; the last, smaller one counts."""
+        return math.ceil(self.images_per_epoch(available) / self.images_per_step)
 
     def images_per_epoch(self, available: int) -> int:
         """How many of the `available` training images an epoch takes."""
@@ -95,12 +114,13 @@ class TrainingStep:
         self.model = ranks.wrapped(state.model)
         self.parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
         self.uncounted: list[tuple[Tensor, Tensor]] = []
+        # What weighs the images of a step is known in all its parts and ranks together only.
+        self.in_parts = settings.accumulate > 1 or (settings.class_weights is not None and ranks.count > 1)
 
     def __call__(self, images: Tensor, labels: Tensor, all_images: int) -> None:
         """Train on what `batches` gives."""
         count = self.ranks.share_of(all_images)
-        # Ranks average their gradients; the weight makes that the mean over images when shares differ.
-        logits = self.learn(images, labels, count, count * self.ranks.count / all_images)
+        logits = self.learn(images, labels, count, all_images)
         self.state.totals.images += count
         if count < len(labels):  # A rank without a share was given an image that must not count.
             logits, labels = logits[:count], labels[:count]
@@ -108,21 +128,57 @@ class TrainingStep:
         if len(self.uncounted) == COUNT_EVERY:
             self.count()
 
-    def learn(self, images: Tensor, labels: Tensor, count: int, weight: float = 1.0) -> Tensor:
+    def learn(self, images: Tensor, labels: Tensor, count: int, all_images: int) -> Tensor:
         """Update the weights and the sum of losses, and return the logits, (N, classes).
 
         Args:
             count: How many of the images count: all of them, or none.
-            weight: Factor on the loss.
+            all_images: How many images all ranks have.
         """
+        if self.in_parts:
+            return self._learn_in_parts(images, labels, count, all_images)
         state, settings = self.state, self.settings
         images = self.prepare(images) if self.prepare.draws else images
         with settings.precision.autocast():
             logits = self.model(images)
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
-        self._update(loss if weight == 1 else loss * weight)
+            loss = F.cross_entropy(
+                logits.float(), labels, settings.class_weights, label_smoothing=settings.label_smoothing
+            )
+        # Ranks average their gradients; the weight makes that the mean over images when shares differ.
+        weight = count * self.ranks.count / all_images
+        self._forget_gradients()
+        state.scaler.scale(loss if weight == 1 else loss * weight).backward()
+        self._update()
         state.totals.loss.add_(loss.detach(), alpha=count)
         return logits.detach()
+
+    def _learn_in_parts(self, images: Tensor, labels: Tensor, count: int, all_images: int) -> Tensor:
+        """`learn`, batch by batch: gradients of sums are added up, and divided by all that they are sums of."""
+        state, settings = self.state, self.settings
+        size = -(-settings.batch_size // self.ranks.count)
+        parts = list(zip(images.split(size), labels.split(size), strict=True))
+        logits, losses, totals = [], [], []
+        self._forget_gradients()
+        for number, (some, true) in enumerate(parts, start=1):
+            some = self.prepare(some) if self.prepare.draws else some
+            # Ranks exchange their gradients with the last part; the number of parts may differ between them.
+            alone = contextlib.nullcontext() if number == len(parts) else self.ranks.unsynchronised(self.model)
+            with alone:
+                with settings.precision.autocast():
+                    said = self.model(some)
+                    loss = self._summed_loss(said.float(), true)
+                # A sum over a batch, as long as it is not divided, is kept at the size of a mean.
+                state.scaler.scale(loss * (min(count, 1) / settings.batch_size)).backward()
+            logits.append(said.detach())
+            losses.append(loss.detach())
+            totals.append(self._weight_of(true))
+        weight = sum(totals) if count else 0 * totals[0]
+        total = all_images if settings.class_weights is None else self.ranks.total(weight)
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        torch._foreach_mul_(gradients, settings.batch_size * self.ranks.count / total)
+        self._update()
+        state.totals.loss.add_(sum(losses) / sum(totals), alpha=count)
+        return torch.cat(logits)
 
     def count(self) -> None:
         """Bring the number of correct predictions up to date."""
@@ -131,11 +187,21 @@ class TrainingStep:
             self.state.totals.correct.add_((logits.argmax(1) == labels).sum())
             self.uncounted.clear()
 
-    def _update(self, loss: Tensor) -> None:
-        state, settings = self.state, self.settings
+    def _summed_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        weights, smoothing = self.settings.class_weights, self.settings.label_smoothing
+        return F.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
+
+    def _weight_of(self, labels: Tensor) -> Any:
+        """What the sum of losses of these images is to be divided by for their mean: a number, or a tensor ()."""
+        weights = self.settings.class_weights
+        return len(labels) if weights is None else weights[labels].sum()
+
+    def _forget_gradients(self) -> None:
         for parameter in self.parameters:  # As the optimizer's zero_grad does, at a tenth of its time.
             parameter.grad = None
-        state.scaler.scale(loss).backward()
+
+    def _update(self) -> None:
+        state, settings = self.state, self.settings
         if settings.clip_norm is not None:
             state.scaler.unscale_(state.optimizer)
             nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)

@@ -109,10 +109,14 @@ def _facts(parts: Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, s
         "model": f"{called(config, 'model')}, {parts.parameters['total']:,} parameters",
         "data": f"{data.name}, {parts.counts()}, {shape}, {len(data.classes)} classes{unverified}",
         "training": f"{called(config, 'optimizer')}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
-        f"batch {config.batch_size}, {counted(config.epochs, 'epoch')}, seed {config.seed}{_changing(config)}",
+        f"batch {_batch(config)}, {counted(config.epochs, 'epoch')}, seed {config.seed}{_changing(config)}",
         "device": f"{device_name(parts.state.device)}, {config.precision}, {counted(parts.threads, 'thread')}",
         "folder": str(run_dir),
     }
+
+
+def _batch(config: Config) -> str:
+    return f"{config.batch_size} x {config.accumulate}" if config.accumulate > 1 else str(config.batch_size)
 
 
 def _changing(config: Config) -> str:
@@ -120,5 +124,7 @@ def _changing(config: Config) -> str:
     scheduler = config.scheduler
     parts = [scheduler.name] if scheduler.name != "constant" else []
     parts += [f"warm-up of {scheduler.warmup:g} epochs"] if scheduler.warmup else []
+    parts += ["class weights"] if config.data.class_weights else []
+    parts += [f"{config.data.sampling} sampling"] if config.data.sampling != "once" else []
     parts += [f"augment {config.choices.get('augment', 'as typed')}"] if config.augment != Augment() else []
     return "".join(f", {part}" for part in parts)
