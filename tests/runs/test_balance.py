@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from dlrun.config.compose import compose
-from dlrun.config.groups import OPTIMIZERS
 from dlrun.config.settled import settle
 from dlrun.data.balance import class_weights, evenly_drawn
 from dlrun.errors import ConfigError
