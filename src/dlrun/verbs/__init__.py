@@ -4,6 +4,7 @@ VERBS = {
     "reproduce": "TABLE: run the missing rows of a published table, then compare",
     "report": "PATH …: leaderboard, comparison, figures and page from what is on disk",
     "list": "WORD …: the runs there are, the newest first; --tag, --since, --json",
+    "watch": "FOLDER …: the runs that go on there, drawn anew until Ctrl-C",
     "resume": "RUN: go on with a run, or extend it (epochs=…)",
     "show": "RUN: what a run was and how it went",
     "evaluate": "RUN: test a finished run again",
