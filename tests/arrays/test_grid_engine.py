@@ -93,7 +93,7 @@ def gone_on(sweep: Path) -> int:
 
 def test_twelve_runs_are_killed_at_random_and_end_once_each_with_the_same_bits(dlrun, cell, prepared):
     words = [f"epochs={EPOCHS}", "seed=0,1,2,3,4,5,6,7,8,9,10,11"]
-    assert dlrun("-m", *LONG, *words, "sweep.name=undisturbed", timeout=900).returncode == 0
+    assert dlrun("-m", *LONG, *words, "hydra.sweep.dir=undisturbed", timeout=900).returncode == 0
     manifest = prepared(*words, "sweep.name=disturbed", "--tasks", "4")
     sweep = Path("outputs/sweeps/disturbed")
     dice = random.Random(0)
@@ -124,7 +124,7 @@ def test_twelve_runs_are_killed_at_random_and_end_once_each_with_the_same_bits(d
     assert [Result.read(folder).status for folder in folders] == ["completed"] * 12, logs()
     for folder in folders:
         assert [row["epoch"] for row in read_history(folder)] == list(range(1, EPOCHS + 1))
-        assert same_bits(folder, Path("outputs/sweeps/undisturbed") / folder.name), folder
+        assert same_bits(folder, Path("undisturbed") / folder.name), folder
     print(f"{len(killed)} killed; {gone_on(sweep)} times a run went on from a checkpoint", *killed, sep="\n")
     assert len(killed) >= 6
     assert gone_on(sweep)

@@ -227,7 +227,7 @@ def test_a_worker_is_killed_and_every_run_is_done_once_to_the_same_bits(
     cluster: Cluster, start: Words, tmp_path: Path
 ) -> None:
     words = ("seed=range(0,12)", "epochs=40")
-    status, _, err = finished(start(*words, "sweep.name=whole"))
+    status, _, err = finished(start(*words, "hydra.sweep.dir=whole"))
     assert status == 0, err
     doomed, _ = cluster.worker("--no-nanny"), cluster.worker("--no-nanny")
     folder = tmp_path / "outputs/sweeps/lab"
@@ -240,7 +240,7 @@ def test_a_worker_is_killed_and_every_run_is_done_once_to_the_same_bits(
     assert out.count("goes on elsewhere") == 1
     assert out.count("  completed  ") == 12
     assert len(ended(folder)) == 12
-    assert bits(folder) == bits(tmp_path / "outputs/sweeps/whole")
+    assert bits(folder) == bits(tmp_path / "whole")
     assert not list(folder.glob(".workers-*"))
     status, out, err = finished(start(*words, "sweep.name=lab", LAUNCHER, address))
     assert (status, "12 of 12 were complete already" in out) == (0, True), out + err

@@ -103,11 +103,11 @@ def test_srun_does_not_train_twice(tmp_path):
 
 def test_twelve_runs_under_random_kills_end_once_each_and_with_the_same_bits(dlrun, cluster, tmp_path, capsys):
     words = ["-m", *FAST, "optimizer=adam", "augment=noise", "epochs=4", "seed=range(0,6)", "optimizer.lr=0.01,0.001"]
-    done = dlrun(*words, "sweep.name=undisturbed", "sweep.slots=2", timeout=600)
+    done = dlrun(*words, "hydra.sweep.dir=undisturbed", "sweep.slots=2", timeout=600)
     assert done.returncode == 0, done.stderr
     submit = ["slurm", "submit", *words, "sweep.name=killed", *JOB]
     chance, kills = random.Random(0), 0
-    folder, whole = (tmp_path / "outputs" / "sweeps" / name for name in ("killed", "undisturbed"))
+    folder, whole = tmp_path / "outputs" / "sweeps" / "killed", tmp_path / "undisturbed"
     deadline = time.monotonic() + 900
     while True:
         assert time.monotonic() < deadline

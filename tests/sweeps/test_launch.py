@@ -52,7 +52,7 @@ def test_killed_parent_leaves_no_process_and_its_sweep_goes_on(
     forks: bool, workplace: Path, start: Start, sweep: Run
 ) -> None:
     words = (SMALL, "seed=range(0,6)", "epochs=20", "sweep.slots=2")
-    undisturbed = sweep(*words, "sweep.name=whole")
+    undisturbed = sweep(*words, "hydra.sweep.dir=whole")
     assert undisturbed.returncode == 0, undisturbed.stderr
     folder = workplace / "outputs/sweeps/cut"
     parent = start(*words, "sweep.name=cut", forks=forks)
@@ -64,7 +64,7 @@ def test_killed_parent_leaves_no_process_and_its_sweep_goes_on(
     assert len(done) < 6
     assert sweep(*words, "sweep.name=cut", forks=forks).returncode == 0
     assert {path: (path / "result.json").stat().st_mtime_ns for path in done} == done
-    assert bits(folder) == bits(workplace / "outputs/sweeps/whole")
+    assert bits(folder) == bits(workplace / "whole")
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_interrupt_saves_and_starts_nothing_more(forks: bool, workplace: Path, s
 @both_ways
 def test_an_interrupted_sweep_goes_on_to_the_same_bits(forks: bool, workplace: Path, start: Start, sweep: Run) -> None:
     words = (SMALL, "seed=0,1", "epochs=60", "sweep.slots=1", "threads=1")
-    assert sweep(*words, "sweep.name=whole", forks=forks).returncode == 0
+    assert sweep(*words, "hydra.sweep.dir=whole", forks=forks).returncode == 0
     folder = workplace / "outputs/sweeps/cut"
     parent = start(*words, "sweep.name=cut", forks=forks)
     wait_for(lambda: any(len(rows) > 2 for rows in bits(folder).values()))
@@ -104,7 +104,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_bits(forks: bool, workplace: P
     (stopped,) = ended(folder, "interrupted")
     assert sweep(*words, "sweep.name=cut", forks=forks).returncode == 0
     assert "going on after epoch" in (stopped / "run.log").read_text()
-    assert bits(folder) == bits(workplace / "outputs/sweeps/whole")
+    assert bits(folder) == bits(workplace / "whole")
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from dlrun.config.schema import as_meant, earlier_identities, parse
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.store.folders import is_held, outcome, read_yaml
+from dlrun.store.follows import FOLLOWS, followed_runs
 from dlrun.store.history import history_of, read_history
 from dlrun.store.result import Result
 from dlrun.store.status import Status
@@ -75,7 +76,7 @@ class Run:
 
 
 def find(paths: Iterable[Path]) -> list[Path]:
-    """Every run folder at or below the paths, each once, in order of their names.
+    """Every run folder at or below the paths, and those that sweeps there follow: each once, in order of their names.
 
     A folder that may not be listed could be one, and is among them: whoever reads it says why that fails.
 
@@ -99,6 +100,8 @@ def _below(path: Path) -> Iterator[Path]:
         if "result.json" in files or {"config.yaml", "overrides.yaml"} <= set(files):
             folders.clear()
             yield Path(folder)
+        elif FOLLOWS in files:
+            yield from followed_runs(Path(folder))
         folders[:] = [name for name in folders if not name.startswith(".")]
     yield from closed
 

@@ -26,8 +26,10 @@ from dlrun.runs.check import check
 from dlrun.runs.no_effect import say_without_effect
 from dlrun.store.content import Contents, unread
 from dlrun.store.folders import numbered, slug
+from dlrun.store.follows import FOLLOWS
 from dlrun.store.scan import flat
 from dlrun.store.shelf import Shelf
+from dlrun.sweeps.following import Following, note_followed
 from dlrun.sweeps.jobs import Job
 from dlrun.sweeps.points import Point, parse, settings_of
 
@@ -92,27 +94,29 @@ def typed_folder(words: Sequence[str]) -> Path | None:
     return folder_of("hydra.sweep.dir", typed[-1], {}) if typed else None
 
 
-def note_typed(folder: Path, arguments: Sequence[str]) -> None:
-    """Keep what was typed as `sweep.yaml`."""
+def note_typed(folder: Path, arguments: Sequence[str], jobs: Sequence[Job] = ()) -> None:
+    """Keep what was typed as `sweep.yaml`, and which of the jobs are runs of other sweeps as `follows.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     typed = [bare(text) for text in arguments]
     write_atomically(folder / "sweep.yaml", yaml.safe_dump({"typed": typed}, allow_unicode=True))
+    note_followed(folder, [job.run_dir for job in jobs])
 
 
 @contextlib.contextmanager
-def noted(folder: Path, arguments: Sequence[str]) -> Iterator[None]:
+def noted(folder: Path, arguments: Sequence[str], jobs: Sequence[Job]) -> Iterator[None]:
     """`note_typed` for what is started inside; a mistake, with which nothing was started, leaves all as it was."""
-    path = folder / "sweep.yaml"
-    before = path.read_bytes() if path.exists() else None
+    paths = [folder / "sweep.yaml", folder / FOLLOWS]
+    before = {path: path.read_bytes() for path in paths if path.exists()}
     made = [one for one in (folder, *folder.parents) if not one.exists()]
-    note_typed(folder, arguments)
+    note_typed(folder, arguments, jobs)
     try:
         yield
     except UsageError:
-        if before is not None:
-            write_atomically(path, before.decode())
-        elif list(folder.iterdir()) == [path]:
-            path.unlink()
+        for path, content in before.items():
+            write_atomically(path, content)
+        if not before and set(folder.iterdir()) <= set(paths):
+            for path in paths:
+                path.unlink(missing_ok=True)
         for one in made:
             with contextlib.suppress(OSError):  # there is something in it
                 one.rmdir()
@@ -124,6 +128,7 @@ def jobs_of(
     folder: Path,
     contents: Contents = unread,
     say: Callable[[str], object] = print,
+    follow: bool = False,
 ) -> list[Job]:
     """The points as jobs, each composed and checked; points that are equal are one job, and that is said.
 
@@ -131,6 +136,7 @@ def jobs_of(
 
     Args:
         contents: Tells whether data that lie elsewhere now are those of a run in the folder.
+        follow: Take complete runs of other sweeps instead of training them again; their folders are then the jobs'.
 
     Raises:
         UsageError: A point that can't be run (all that are wrong are named, the first few with reasons), or several
@@ -139,7 +145,7 @@ def jobs_of(
     jobs: dict[Any, list[Job]] = {}
     wrong: list[str] = []
     checked: set[str] = set()
-    shelf = Shelf(folder, contents)
+    shelf, following = Shelf(folder, contents), Following(folder, contents, say) if follow else None
     for number, point in enumerate(points, start=1):
         try:
             settled = _settled(point, checked)
@@ -147,7 +153,7 @@ def jobs_of(
             wrong.append(f"point {number} of {len(points)} ({' '.join(point.varied or point.overrides)}): {error}")
             continue
         key = (settled.hash, settled.place, settled.config.threads, settled.config.device)
-        run_dir = jobs[key][0].run_dir if key in jobs else _run_dir(point, settled, shelf)
+        run_dir = jobs[key][0].run_dir if key in jobs else _run_dir(point, settled, shelf, following)
         jobs.setdefault(key, []).append(Job(point.overrides, run_dir, settled, varied=point.varied))
     if wrong:
         more = f"\n… and {len(wrong) - 3} more" if len(wrong) > 3 else ""
@@ -158,16 +164,21 @@ def jobs_of(
         say(f"one run, since these are equal: {' = '.join(_told(several))}")
     if len(equal) > 3:
         say(f"… and so on: {len(points)} points are {counted(len(jobs), 'run')}")
+    if following is not None:
+        following.tell(len(jobs))
     say_without_effect(several[0].config for several in jobs.values())
     return [several[0] for several in jobs.values()]
 
 
-def _run_dir(point: Point, settled: Settled, shelf: Shelf) -> Path:
+def _run_dir(point: Point, settled: Settled, shelf: Shelf, following: Following | None) -> Path:
     computed = [text for text in point.varied if key_of(text) in COMPUTED]
     others = [text for text in point.varied if key_of(text) not in (*COMPUTED, *([PATH] if settled.place else []))]
     words = [slug(others)] if others or not (computed or settled.place) else []
     words += [re.sub(r"[^A-Za-z0-9]+", "", text) for text in computed]
-    return shelf.folder(settled, "-".join(words), exact=bool(computed))
+    own = shelf.folder(settled, "-".join(words), exact=bool(computed))
+    # Who compares how runs are computed wants each run so.
+    followed = following.run_dir(settled) if following is not None and not computed and not own.exists() else None
+    return followed or own
 
 
 def _told(several: Sequence[Job]) -> list[str]:

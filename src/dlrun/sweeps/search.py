@@ -22,6 +22,7 @@ from dlrun.store.history import history_of
 from dlrun.store.status import Status
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.folder import jobs_of
+from dlrun.sweeps.following import note_followed
 from dlrun.sweeps.found import BY_EPOCH, STARTUP, SUMMARY, summary
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.points import Overrides, Point, dimensions_of
@@ -71,7 +72,9 @@ class Search:
 
         varied = chosen(self.space, trial)
         try:
-            (job,) = jobs_of([Point(self.fixed + varied, varied)], self.folder, self.contents)
+            point = Point(self.fixed + varied, varied)
+            (job,) = jobs_of([point], self.folder, self.contents, follow=not self.settings.fresh)
+            note_followed(self.folder, [job.run_dir])
         except UsageError as error:
             print(f"trial {trial.number}: {str(error).splitlines()[0]}", flush=True)
             self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)

@@ -39,7 +39,7 @@ def typed_sweep(words: Sequence[str], contents: Contents, folder: Path | None = 
     settings = settings_of(words)
     _refuse_of_search(settings)
     folder = folder or typed_folder(words) or sweep_dir(words, settings)
-    return TypedSweep(folder, settings, jobs_of(expand(words), folder, contents))
+    return TypedSweep(folder, settings, jobs_of(expand(words), folder, contents, follow=not settings.fresh))
 
 
 def _refuse_of_search(settings: Sweep) -> None:

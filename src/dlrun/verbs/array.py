@@ -113,7 +113,7 @@ def _sweep(typed: Sequence[str]) -> tuple[str, list["Job"], Sweep, str]:
             raise UsageError(f"{word}: of Hydra's fields array prepare knows hydra.sweep.dir only")
     with reading_data() as data:
         sweep = typed_sweep(typed, data.now)
-    note_typed(sweep.folder, [word for word in typed if not word.startswith("hydra.")])
+    note_typed(sweep.folder, [word for word in typed if not word.startswith("hydra.")], sweep.jobs)
     return sweep.folder.name, sweep.jobs, sweep.settings, f"dlrun report {typeable(sweep.folder)}"
 
 

@@ -5,8 +5,8 @@
     dlrun clean --failed --yes      only failed runs, without a question
 
 Without --failed, --previous or --cache all three are meant. Where nobody can be asked, nothing is deleted unless --yes
-is typed. Runs that a process works on, interrupted ones and results stay; so does a failed run whose process was
-killed, if it has a checkpoint to go on from.
+is typed. Runs that a process works on, interrupted ones, results and runs that another sweep follows stay; so does a
+failed run whose process was killed, if it has a checkpoint to go on from.
 
 What it costs: without checkpoints/previous.pt nothing can stand in for a last.pt that is damaged later. A sweep that is
 repeated trains again what failed. What was in the cache is parsed anew at the next start.
@@ -21,6 +21,7 @@ from pathlib import Path
 from dlrun.errors import UsageError
 from dlrun.output import Table, column, counted, few, write
 from dlrun.store import leftovers, scan
+from dlrun.store.follows import FOLLOWS, read_follows
 from dlrun.store.scan import Run
 from dlrun.text import typeable, visible
 from dlrun.verbs.parser import OUTPUTS, Parser, run_folder
@@ -81,6 +82,8 @@ def _kinds(options: argparse.Namespace) -> list[Kind]:
         found, damaged = scan.read(scan.find(paths))
         for sentence in damaged:
             print(visible(f"left as it is: {sentence}"), file=sys.stderr)
+    spared = _followed([*paths, OUTPUTS])
+    found = [run for run in found if run.folder.resolve() not in spared]
     kinds = []
     if options.failed or everything:
         failed = [run.folder for run in found if leftovers.is_failed(run)]
@@ -93,6 +96,12 @@ def _kinds(options: argparse.Namespace) -> list[Kind]:
     if options.cache or (everything and not options.path):
         kinds.append(_cache())
     return kinds
+
+
+def _followed(paths: Sequence[Path]) -> set[Path]:
+    """The runs that sweeps at or below these folders follow: they are not only of the sweep in which they lie."""
+    lists = (listed for path in paths for listed in path.rglob(FOLLOWS))
+    return {one.run_dir.resolve() for listed in lists for one in read_follows(listed.parent)}
 
 
 def _of_paths(name: str, paths: Sequence[Path], remove: Callable[[str], bool]) -> Kind:

@@ -79,7 +79,7 @@ def _submit_sweep(typed: Sequence[str], settings: SlurmSettings, words: list[str
         sweep = typed_sweep(typed, data.now)
     of = f"sweep {sweep.folder.resolve()}"
     status = _send(sweep.folder.name, of, words, sweep.jobs, settings, sweep.settings)
-    note_typed(sweep.folder, [word for word in typed if not word.startswith(HYDRA_FIELDS)])
+    note_typed(sweep.folder, [word for word in typed if not word.startswith(HYDRA_FIELDS)], sweep.jobs)
     return status
 
 

@@ -46,7 +46,7 @@ class PointSweeper(Sweeper):
         assert self.config is not None
         with reading_data() as data:
             sweep = typed_sweep(arguments, data.now, Path(self.config.hydra.sweep.dir))
-        with noted(sweep.folder, arguments):
+        with noted(sweep.folder, arguments, sweep.jobs):
             if not isinstance(self.launcher, LocalLauncher):
                 return self._launch_elsewhere(sweep.jobs, sweep.folder)
             demand_success(self.launcher.run(sweep.jobs, sweep.settings, sweep.folder), sweep.folder)
