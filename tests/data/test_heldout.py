@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from helpers import heard, said
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from dlrun.config.schema import Config, identity, parse
 from dlrun.config.settled import Settled, settle
@@ -229,3 +231,74 @@ def test_data_without_images_of_their_own_and_a_run_of_0_1_0(
     assert len(whole) == 3
     assert whole == parts
     assert Result.read(folders[0]).hash == Result.read(folders[1]).hash
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.integers(2, 7))
+def test_folds_partition_the_training_set_and_each_has_its_share_of_every_class(sizes: list[int], folds: int) -> None:
+    labels = [name for name, size in enumerate(sizes) for _ in range(size)]
+    if len(labels) < folds:
+        with pytest.raises(ConfigError, match=f"expected no more than the {len(labels)} training images"):
+            how_many(config(folds=folds, fold=0), len(labels))
+        return
+    parts = [drawn(labels, folds=folds, fold=fold, seed=fold) for fold in range(folds)]
+    assert sorted(place for part in parts for place in part) == list(range(len(labels)))
+    assert [how_many(config(folds=folds, fold=fold), len(labels)) for fold in range(folds)] == list(map(len, parts))
+    for name in range(len(sizes)):
+        counts = [sum(labels[place] == name for place in part) for part in parts]
+        assert max(counts) - min(counts) <= 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"fold": 1}, "fold=1: of how many? folds=5, say"),
+        ({"folds": 5}, "folds=5: which is held out? All in turn: -m fold='range(0,5)'"),
+        ({"folds": 5, "fold": 5}, "fold=5: expected 0 to 4, as folds=5"),
+        ({"folds": 5, "fold": 0, "validation": 0.1}, "validation=0.1: the fold is what is held out; leave out one"),
+        ({"folds": 5, "fold": 0, "validation": "own"}, "validation=own: the fold is what is held out"),
+        ({"folds": 5, "fold": 0, "validation_by": "last"}, "validation_by=last: folds are drawn by class"),
+    ],
+)
+def test_folds_that_contradict_something_are_refused(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        config(**fields)
+    assert len({identity(config(folds=count, fold=fold)) for count in (3, 4) for fold in (0, 1)}) == 4
+
+
+def test_folds_are_validated_compared_and_averaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two configurations of three folds each, through the commands; the third class has two pictures."""
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "test"):
+        for name, count in (("cats", 9), ("dogs", 7), ("owls", 2)):
+            Path("pictures", split, name).mkdir(parents=True)
+            for number in range(count):
+                Image.new("L", (8, 8), 10 * number + count).save(f"pictures/{split}/{name}/{number}.png")
+    words = ["data=image_folder", "data.root=pictures", "data.size=8", "data.color=grey", "model=fc_64", "epochs=2"]
+    words += ["threads=1", "device=cpu", "tensorboard=off", "folds=3"]
+    for lr in (0.1, 0.001):
+        for fold in range(3):
+            status, printed = said(*words, f"fold={fold}", f"optimizer.lr={lr}", f"hydra.run.dir=runs/{lr}-{fold}")
+            assert (status, "12 train + 6 held out + 18 test" in printed) == (0, True), printed
+            last = re.search(r"last epoch 2: val accuracy (\S+), test accuracy (\S+),", printed)
+            assert last is not None
+            assert float(last[1]) == round(read_history(Path("runs", f"{lr}-{fold}"))[-1]["val_accuracy"], 4)
+            lacking = "fold=0 folds=3: no image held out of owls (2 to train on)"
+            assert (lacking in Path("runs", f"{lr}-{fold}", "run.log").read_text()) == (fold == 0)
+    status, shown = said("show", "runs/0.1-1")
+    assert "last      epoch 2: val accuracy " in shown
+    assert "folds=3 fold=1" in shown
+    status, printed, _ = heard("report", "runs", "--json")
+    rows = json.loads(printed)
+    assert [row["n"] for row in rows] == [3, 3]
+    assert rows[0]["val_accuracy"] >= rows[1]["val_accuracy"]
+    values = [read_history(Path("runs", f"{rows[0]['optimizer.lr']}-{fold}"))[-1]["val_accuracy"] for fold in range(3)]
+    assert rows[0]["val_accuracy"] == pytest.approx(sum(values) / 3)
+    status, printed = said("report", "runs")
+    assert "n counts folds" in printed
+    assert len(list(Path("runs/aggregated").glob("*, 3 folds/mean/val/events*"))) == 2
+    page = Path("runs/report.html").read_text()
+    assert "best val accuracy" in page
+    assert "its test accuracy" in page
+    evaluated = json.loads(heard("evaluate", "runs/0.1-1", "split=val", "--json")[1])
+    assert evaluated["pictures"] == 6
+    assert evaluated["accuracy"] == pytest.approx(read_history(Path("runs/0.1-1"))[-1]["val_accuracy"])

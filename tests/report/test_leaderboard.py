@@ -228,3 +228,55 @@ def _json(result: Result) -> str:
     import json
 
     return json.dumps(dataclasses.asdict(result))
+
+
+def validated(folder: Path, val: float, test: float) -> None:
+    """Give a run the history of one that held images out, whose last epoch had these accuracies."""
+    names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+    rows = [[1, 1, 0.5, 1, 0.1, 0.01, 1, 1], [2, 1, 0.5, 1 - val, val, 0.01, 1, 1]]
+    lines = [",".join(map(str, row)) for row in (["epoch", *names, "lr", "seconds", "images_per_second"], *rows)]
+    (folder / "history.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_held_out_images_decide_and_the_test_accuracy_stands_beside(run: Make, tmp_path: Path) -> None:
+    best = {"epoch": 2, "accuracy": 0.8, "selected_on": "val"}
+    for batch, val, test in ((32, 0.7, 0.99), (64, 0.8, 0.5), (128, 0.8, 0.6)):
+        for seed in (0, 1, 2):
+            words = (f"batch_size={batch}", f"seed={seed}", "validation=1000")
+            validated(run(*words, accuracy=test, best=best), val + seed / 100, test)
+    found = table(tmp_path)
+    assert titles(found)[:4] == ["batch_size", "val accuracy", "test accuracy", "n"]
+    assert shown(found, "batch_size") == ["64", "128", "32"]
+    assert shown(found, "val accuracy") == ["0.8100 ± 0.0100", "≈ 0.8100 ± 0.0100", "0.7100 ± 0.0100"]
+    assert [text[:6] for text in shown(found, "test accuracy")] == ["0.5000", "0.6000", "0.9900"]
+    assert not any("flatters" in note for note in found.notes)
+    assert shown(table(tmp_path, sort="test_accuracy"), "batch_size") == ["32", "128", "64"]
+
+    run("batch_size=256", accuracy=0.7)
+    found = table(tmp_path)
+    assert shown(found, "batch_size") == ["32", "256", "128", "64"]
+    assert "Not all configurations hold images out, so they are sorted and compared by test accuracy." in found.notes
+
+
+def test_folds_are_the_repeats_of_one_configuration(run: Make, tmp_path: Path) -> None:
+    for batch in (32, 64):
+        for fold in range(3):
+            if (batch, fold) != (64, 1):
+                folder = run(f"batch_size={batch}", "folds=3", f"fold={fold}")
+                validated(folder, batch / 100 + fold / 100, 0.9)
+    found = table(tmp_path)
+    assert shown(found, "n") == ["2", "3"]
+    assert shown(found, "val accuracy")[1] == "0.3300 ± 0.0100"
+    assert titles(found)[0] == "batch_size"
+    assert "fold" not in titles(found)
+    assert any(note.startswith("n counts folds") for note in found.notes)
+    assert any("not over the whole training set: 1 of run-" in note for note in found.notes)
+    assert shown(table(tmp_path, columns=["folds_done"]), "folds") == ["0, 2", "0, 1, 2"]
+
+
+def test_runs_of_an_earlier_dlrun_are_of_the_same_configuration(run: Make, tmp_path: Path) -> None:
+    folder = run("seed=0")
+    run("seed=1")
+    lines = (folder / "config.yaml").read_text().splitlines()[1:-1]
+    (folder / "config.yaml").write_text("\n".join(line for line in lines if not line.startswith("fold")) + "\n")
+    assert shown(table(tmp_path), "n") == ["2"]

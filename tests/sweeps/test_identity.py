@@ -112,7 +112,11 @@ def _try_field(name: str, one: str, other: str, words: list[str], folder: Path) 
         one, other, fixed = "float32", "bfloat16", fixed[:1]
     if name == "scheduler.extend":
         one, other = "[keep 1]", "[restart 1]"
-    extra = {"optimizer.nesterov": ["optimizer.momentum=0.5"]}.get(name, [])
+    extra = {
+        "optimizer.nesterov": ["optimizer.momentum=0.5"],
+        "folds": ["fold=0"],
+        "fold": ["folds=5"],
+    }.get(name, [])
     said: list[str] = []
     refused = ""
     jobs: list[Job] = []

@@ -87,7 +87,7 @@ class Sweep:
     zip: list[str] = option([], "lists that go in step, e.g. ['optimizer.lr=0.1,0.01 batch_size=128,32']", hashed=False)
     exclude: list[str] = option([], "points left out: those with all of a text's overrides", hashed=False)
     random: int | None = option(
-        None, "draw so many points instead of taking all, each with every seed", low=1, hashed=False
+        None, "draw so many points instead of taking all, each with every seed and fold", low=1, hashed=False
     )
     trials: int = option(20, "points that hydra/sweeper=search tries", low=1, hashed=False)
     sampler: str = option("tpe", "how a search picks points", choices=("tpe", "random"), hashed=False)
@@ -151,6 +151,13 @@ class Config:
         # Until 0.1.0 there was no other way than at random.
         tells=lambda config: config.validation not in (0, OWN) and config.validation_by != "random",
     )
+    folds: int | None = option(
+        None,
+        "divide the training set into so many folds, each with its share of every class, and hold out one of them "
+        "(fold), instead of validation: -m fold='range(0,5)' folds=5",
+        low=2,
+    )
+    fold: int | None = option(None, "which of the folds is held out, counted from 0", low=0)
     limit: int | None = option(None, "use only the first so many images of train and of test", low=1)
     train_limit: int | None = option(
         None, "train on only the first so many images that are not held out; the test set stays whole", low=1
@@ -220,7 +227,28 @@ def parse(values: Mapping[str, Any]) -> Config:
         _refuse_if_of_a_group(str(key), parts)
     config = typing.cast(Config, fill(Config, {**given, **parts}, ""))
     _check_extensions(config)
+    _check_folds(config)
     return config
+
+
+def evaluated_on(config: Config) -> str:
+    """What is evaluated after every epoch: `val` where images are held out, else `test`."""
+    return "val" if config.validation or config.folds else "test"
+
+
+def _check_folds(config: Config) -> None:
+    if config.folds is None and config.fold is None:
+        return
+    if config.folds is None:
+        raise ConfigError(f"fold={config.fold}: of how many? folds=5, say; all of them: -m fold='range(0,5)' folds=5")
+    if config.fold is None:
+        raise ConfigError(f"folds={config.folds}: which is held out? All in turn: -m fold='range(0,{config.folds})'")
+    if config.fold >= config.folds:
+        raise ConfigError(f"fold={config.fold}: expected 0 to {config.folds - 1}, as folds={config.folds}")
+    if config.validation:
+        raise ConfigError(f"validation={config.validation}: the fold is what is held out; leave out one of the two")
+    if config.validation_by != "class":
+        raise ConfigError(f"validation_by={config.validation_by}: folds are drawn by class; it goes with validation")
 
 
 def _check_extensions(config: Config) -> None:

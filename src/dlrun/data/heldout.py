@@ -1,4 +1,4 @@
-"""Which training images are held out, to be evaluated instead of the test set: by class, at random, first, last.
+"""Which training images are held out, to be evaluated instead of the test set: by class, at random, first, last, folds.
 
 What is drawn does not depend on a run's seed, so that runs with different seeds are compared on the same images.
 """
@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from dlrun.config.schema import OWN, Config
+from dlrun.config.schema import OWN, Config, evaluated_on
 from dlrun.errors import ConfigError
 from dlrun.output import few
 
@@ -34,6 +34,10 @@ def how_many(config: Config, images: int) -> int:
         ConfigError: Nothing would be left to train on.
     """
     value = config.validation
+    if config.folds is not None and config.fold is not None:
+        if images < config.folds:
+            raise ConfigError(f"folds={config.folds}: expected no more than the {images} training images")
+        return len(range(config.fold, images, config.folds))
     if isinstance(value, str) or not value:
         return 0
     count = images - math.floor(images * (1 - value)) if isinstance(value, float) else value
@@ -61,6 +65,11 @@ def divide(config: Config, labels: "Tensor") -> Division:
     if config.validation_by == "last":
         return Division(places[: total - count], places[total - count :])
     order = torch.randperm(total, generator=torch.Generator().manual_seed(0))
+    if config.folds is not None:
+        # Dealt class by class, without a break between two classes: the folds differ by one image at most.
+        dealt = order[labels[order].argsort(stable=True)]
+        held_out = torch.zeros(total, dtype=torch.bool).index_fill_(0, dealt[config.fold :: config.folds], True)
+        return Division(places[~held_out], places[held_out])
     chosen = order[:count] if config.validation_by == "random" else _of_each_class(labels[order], count, order)
     held_out = torch.zeros(total, dtype=torch.bool).index_fill_(0, chosen, True)
     return Division(places[~held_out], places[held_out])
@@ -121,7 +130,7 @@ def split_off(config: Config, dataset: "Dataset") -> tuple["Split", "Split | Non
                 "hold out some of the training set: validation=0.1, validation=1000"
             )
         return limited(train, config.train_limit), limited(dataset.val, config.limit)
-    if not config.validation:
+    if evaluated_on(config) == "test":
         return limited(train, config.train_limit), None
     division = divide(config, train.labels)
     return train.at(division.train[: config.train_limit]), train.at(division.held_out)
@@ -134,13 +143,12 @@ def left_out(config: Config, train: "Split", held_out: "Split", classes: Sequenc
     none = [f"{name} ({trained} to train on)" for name, trained, held in counts if trained and not held]
     every = [f"{name} ({held} held out)" for name, trained, held in counts if held and not trained]
     found = (("held out", none), ("to train on", every))
-    return [
-        f"validation={config.validation} ({_way(config)}): no image {what} of {few(names, MOST_NAMES)}"
-        for what, names in found
-        if names
-    ]
+    return [f"{_way(config)}: no image {what} of {few(names, MOST_NAMES)}" for what, names in found if names]
 
 
 def _way(config: Config) -> str:
+    if config.folds is not None:
+        return f"fold={config.fold} folds={config.folds}"
     own = config.validation == OWN
-    return "the data set's own" if own else f"validation_by={config.validation_by}"
+    way = "the data set's own" if own else f"validation_by={config.validation_by}"
+    return f"validation={config.validation} ({way})"

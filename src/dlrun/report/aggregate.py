@@ -1,9 +1,9 @@
-"""Runs that differ only in their seed as one curve for TensorBoard: their mean, and mean ± standard deviation."""
+"""Runs that differ only in seed or fold as one curve for TensorBoard: their mean, and mean ± standard deviation."""
 
 import contextlib
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from dlrun.sinks.event_file import EventFile
@@ -15,7 +15,7 @@ CURVES = {"mean": 0.0, "mean+std": 1.0, "mean-std": -1.0}
 SPLITS, METRICS = ("train", "val", "test"), ("loss", "accuracy")
 
 
-def aggregate(groups: Mapping[str, Sequence[Path]], folder: Path) -> list[Path]:
+def aggregate(groups: Mapping[str, Sequence[Path]], folder: Path, divided: Collection[str] = ()) -> list[Path]:
     """Write event files for every group of two or more runs; those of an earlier call go.
 
     They have the tags of single runs (`accuracy/epoch`), so they share their charts.
@@ -23,6 +23,7 @@ def aggregate(groups: Mapping[str, Sequence[Path]], folder: Path) -> list[Path]:
     Args:
         groups: Run folders by a label of what they have in common.
         folder: Where the event files go: `<label>, <n> seeds/<curve>/<split>/` each.
+        divided: The labels of groups whose runs are folds: `<label>, <n> folds/…`.
 
     Returns:
         The groups' folders.
@@ -35,11 +36,11 @@ def aggregate(groups: Mapping[str, Sequence[Path]], folder: Path) -> list[Path]:
     for label, runs in groups.items():
         histories = [rows for run in runs if (rows := read_history(run))]
         if len(histories) > 1:
-            place = folder / f"{_safe(label)}, {len(histories)} seeds"
+            place = folder / f"{_safe(label)}, {len(histories)} {'folds' if label in divided else 'seeds'}"
             _write_group(histories, place)
             written.append(place)
-    for earlier in folder.glob("*, * seeds"):
-        if re.fullmatch(r".+, \d+ seeds", earlier.name) and earlier not in written:
+    for earlier in folder.glob("*, * *s"):
+        if re.fullmatch(r".+, \d+ (seeds|folds)", earlier.name) and earlier not in written:
             _remove(earlier)
     return written
 

@@ -1,4 +1,4 @@
-"""The leaderboard: runs grouped over seeds, the varying fields as columns, the best on top, ties marked."""
+"""The leaderboard: runs grouped over seeds and folds, the varying fields as columns, the best on top, ties marked."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import Any
 
 from dlrun.config.fields import fields_of
 from dlrun.config.groups import DATA
-from dlrun.config.schema import Checkpoint, Config, Sweep
+from dlrun.config.schema import OWN, Checkpoint, Config, Sweep
 from dlrun.data.facts import images_in
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.output import Column, Fields, Table, column, duration, few, plain_text
@@ -20,7 +20,8 @@ from dlrun.store.status import WRITTEN, Status
 CHOICES = ("data", "optimizer", "scheduler")
 """Groups, besides the model, whose chosen option is a field of its own."""
 
-DEFAULT_SORT = "test_accuracy"
+REPEATED = ("seed", "fold")
+"""Fields in which the runs of one configuration differ."""
 MOST_REPEATS = 5
 """Runs that count elsewhere and are named."""
 
@@ -46,29 +47,35 @@ UNHASHED = _unhashed()
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one configuration, whatever their seeds; `fields` include the labels of the choices."""
+    """The runs of one configuration, whatever their seeds and folds; `fields` include the labels of the choices."""
 
     fields: Mapping[str, Any]
     runs: Sequence[Run]
     accuracy: SeedMean | None
     """Test accuracy after the last epoch over the completed runs."""
+    val: SeedMean | None = None
+    """The same on the images held out; None where a completed run held none out."""
     others: Sequence[tuple[Run, Run]] = ()
-    """Runs that do not count, each with the one of its seed that does."""
+    """Runs that do not count, each with the one of its seed and fold that does."""
 
     def completed(self) -> list[Run]:
         """The runs with results."""
         return [run for run in self.runs if run.status == Status.COMPLETED]
 
+    def mean_of(self, split: str) -> SeedMean | None:
+        """Accuracy after the last epoch, on `val` or `test`."""
+        return self.val if split == "val" else self.accuracy
+
 
 def grouped(runs: Iterable[Run]) -> list[Group]:
-    """Runs of equal configuration and data, less the seed; of two runs with one seed the later one counts."""
+    """Runs of equal configuration and data, less seed and fold; of two runs with the same ones the later one counts."""
     known = list(runs)
     changed = _of_changed_data(known)
     sets: dict[str, dict[Any, list[Run]]] = {}
     for run in sorted(known, key=_age):
         fields = _telling(run, changed)
-        seed = fields.pop("seed", None)
-        sets.setdefault(_key(fields), {}).setdefault(seed, []).append(run)
+        repeat = tuple(fields.pop(name, None) for name in REPEATED)
+        sets.setdefault(_key(fields), {}).setdefault(repeat, []).append(run)
     return [_group(list(found.values()), changed) for found in sets.values()]
 
 
@@ -85,7 +92,8 @@ def _of_changed_data(runs: Iterable[Run]) -> set[str]:
     found: dict[str, set[str]] = {}
     for run in runs:
         fields = _telling(run)
-        fields.pop("seed", None)
+        for name in REPEATED:
+            fields.pop(name, None)
         found.setdefault(_key(fields), set()).update({_fingerprint(run)} - {""})
     return {one for several in found.values() if len(several) > 1 for one in several}
 
@@ -96,7 +104,7 @@ def _age(run: Run) -> float:
 
 
 def _counting(repeats: Sequence[Run]) -> Run:
-    """Of runs of one configuration and seed, the oldest first, the one that counts.
+    """Of runs of one configuration, seed and fold, the oldest first, the one that counts.
 
     A repeat that is still going, or was killed, must not hide the result that is there.
     """
@@ -115,16 +123,30 @@ def _telling(run: Run, changed: Collection[str] = ()) -> dict[str, Any]:
     return fields
 
 
-def _group(by_seed: Sequence[Sequence[Run]], changed: Collection[str]) -> Group:
-    runs = [_counting(repeats) for repeats in by_seed]
-    others = [(run, one) for one, repeats in zip(runs, by_seed, strict=True) for run in repeats if run is not one]
+def _group(by_repeat: Sequence[Sequence[Run]], changed: Collection[str]) -> Group:
+    runs = [_counting(repeats) for repeats in by_repeat]
+    others = [(run, one) for one, repeats in zip(runs, by_repeat, strict=True) for run in repeats if run is not one]
     fields = _telling(runs[-1], changed)
-    fields.pop("seed", None)
-    for group in CHOICES:
-        fields.pop(f"{group}.name", None)
+    for name in (*REPEATED, *(f"{group}.name" for group in CHOICES)):
+        fields.pop(name, None)
     fields |= runs[-1].names
-    results = [run.result for run in runs if run.result and run.status == Status.COMPLETED]
-    return Group(fields, runs, SeedMean.of([one.test["accuracy"] for one in results if one.test]), others)
+    done = [run for run in runs if run.status == Status.COMPLETED]
+    held_out = accuracies(done, "val")
+    val = SeedMean.of(held_out) if len(held_out) == len(done) else None
+    return Group(fields, runs, SeedMean.of(accuracies(done, "test")), val, others)
+
+
+def accuracies(runs: Iterable[Run], split: str) -> list[float]:
+    """Accuracies after the last epoch of the runs that were completed, on `val` or `test`."""
+    completed = [run for run in runs if run.result and run.status == Status.COMPLETED]
+    measured = (run.val if split == "val" else run.result and run.result.test for run in completed)
+    return [metrics["accuracy"] for metrics in measured if metrics]
+
+
+def chosen_by(groups: Iterable[Group]) -> str:
+    """What configurations are sorted and compared by: `val`, if all that have results hold images out, else `test`."""
+    done = [group for group in groups if group.accuracy]
+    return "val" if done and all(group.val for group in done) else "test"
 
 
 def varying(groups: Sequence[Group]) -> list[str]:
@@ -150,7 +172,7 @@ def _differs(groups: Sequence[Group], name: str) -> bool:
 # --- records ----------------------------------------------------------------------------------------------
 
 
-def _record(group: Group, tied: bool) -> dict[str, Any]:
+def _record(group: Group, tied: bool, split: str) -> dict[str, Any]:
     done = [run.result for run in group.completed() if run.result is not None]
     bests = [result.best for result in done if result.best]
     top = SeedMean.of([one["accuracy"] for one in bests])
@@ -160,6 +182,10 @@ def _record(group: Group, tied: bool) -> dict[str, Any]:
         "seeds": sorted(result.seed for result in done),
         "name": ", ".join(dict.fromkeys(str(run.fields["name"]) for run in group.runs if run.fields.get("name"))),
         "tags": list(dict.fromkeys(tag for run in group.runs for tag in run.tags)),
+        "folds_done": sorted({run.fields["fold"] for run in group.completed() if run.fields.get("fold") is not None}),
+        "chosen_by": split,
+        "val_accuracy": group.val.mean if group.val else None,
+        "val_accuracy_std": group.val.std if group.val else None,
         "test_accuracy": group.accuracy.mean if group.accuracy else None,
         "test_accuracy_std": group.accuracy.std if group.accuracy else None,
         "tied_with_best": tied,
@@ -176,25 +202,38 @@ def _record(group: Group, tied: bool) -> dict[str, Any]:
     }
 
 
-def _against(group: Group, best: Measured | None) -> Pair | None:
+def _against(group: Group, best: Measured | None, split: str) -> Pair | None:
     """The two compared, if anything can be said (Welch's test on moderated variances)."""
-    if best is None or group.accuracy is None:
+    if best is None or group.mean_of(split) is None:
         return None
-    own = _measured(group)
+    own = _measured(group, split)
     # Single runs on a test set of unknown size say nothing of their spread.
     known = any(math.isfinite(one.spread.variance) for one in (own, best))
     return pair(own, best) if known else None
 
 
-def _measured(group: Group) -> Measured:
+def _measured(group: Group, split: str) -> Measured:
     done = [run for run in group.completed() if run.result and run.result.test]
-    fields = done[0].fields
-    values = tuple(run.result.test["accuracy"] for run in done if run.result and run.result.test)
-    images = images_in("test", fields.get("data.name"), fields.get("limit"), fields.get("data.test_images"))
-    curves = [[epoch["test_accuracy"] for epoch in run.rows if "test_accuracy" in epoch] for run in done]
+    values = tuple(accuracies(done, split))
+    curves = [[epoch[f"{split}_accuracy"] for epoch in run.rows if f"{split}_accuracy" in epoch] for run in done]
     losses = {run.result.test["loss"] for run in done if run.result and run.result.test}
-    runs = Runs(values, images, jitter(curves), same=len(done) > 1 and len(losses) == len(set(values)) == 1)
+    same = len(done) > 1 and len(losses) == len(set(values)) == 1
+    runs = Runs(values, _images(done[0].fields, split), jitter(curves), same)
     return Measured(runs, spread(runs))
+
+
+def _images(fields: Mapping[str, Any], split: str) -> int | None:
+    """How many images each accuracy is of, where that is known without reading the data."""
+    name, limit = fields.get("data.name"), fields.get("limit")
+    if split == "test":
+        return images_in("test", name, limit, fields.get("data.test_images"))
+    training = images_in("train", name, limit, fields.get("data.train_images"))
+    validation, folds = fields.get("validation"), fields.get("folds")
+    if training is None or validation == OWN:
+        return None
+    if folds:
+        return training // int(folds)
+    return int(validation * training) if isinstance(validation, float) else validation
 
 
 def _mean(values: Iterable[float]) -> float | None:
@@ -220,17 +259,21 @@ def _with_spread(record: Fields, name: str) -> str:
     return SeedMean(record["n"], record[name], record[f"{name}_std"]).text(4)
 
 
-def _accuracy(record: Fields) -> str:
-    return ("≈ " if record["tied_with_best"] else "") + _with_spread(record, "test_accuracy")
+def _accuracy(split: str) -> Column:
+    def show(record: Fields) -> str:
+        tied = record["tied_with_best"] and record["chosen_by"] == split
+        return ("≈ " if tied else "") + _with_spread(record, name)
+
+    name = f"{split}_accuracy"
+    return Column(f"{split} accuracy", show, (name, f"{name}_std", "tied_with_best"), right=True)
 
 
 GIVEN = ("name", "tags")
 """What runs were given to find them by; columns where any has it."""
 METRICS = {
     **{name: column(name) for name in GIVEN},
-    "test_accuracy": Column(
-        "test accuracy", _accuracy, ("test_accuracy", "test_accuracy_std", "tied_with_best"), right=True
-    ),
+    "val_accuracy": _accuracy("val"),
+    "test_accuracy": _accuracy("test"),
     "n": column("n", right=True),
     "best_accuracy": Column(
         "best epoch's",
@@ -250,10 +293,14 @@ METRICS = {
     "seconds": Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True),
     "status": column("status"),
     "seeds": column("seeds"),
+    "folds_done": column("folds", "folds_done"),
     "folders": column("folders"),
 }
-SHOWN = ("test_accuracy", "n", "best_accuracy", "best_epoch", "last_epoch", "parameters", "seconds", "status")
-LARGEST_FIRST = ("test_accuracy", "best_accuracy", "train_accuracy", "n")
+SHOWN = (
+    *("val_accuracy", "test_accuracy", "n", "best_accuracy", "best_epoch", "last_epoch", "parameters", "seconds"),
+    "status",
+)
+LARGEST_FIRST = ("val_accuracy", "test_accuracy", "best_accuracy", "train_accuracy", "n")
 
 
 def _titles(names: Sequence[str], known: Iterable[str]) -> dict[str, str]:
@@ -264,7 +311,7 @@ def _titles(names: Sequence[str], known: Iterable[str]) -> dict[str, str]:
 
 def leaderboard(
     runs: Sequence[Run],
-    sort: str = DEFAULT_SORT,
+    sort: str | None = None,
     columns: Sequence[str] = (),
     only_changed: bool = False,
     hide_failed: bool = False,
@@ -272,7 +319,8 @@ def leaderboard(
     """The table of the runs' configurations.
 
     Args:
-        sort: Field to sort by; accuracies the largest first, all else the smallest; `-` turns it round.
+        sort: Field to sort by; accuracies the largest first, all else the smallest; `-` turns it round. Default: the
+            accuracy that `chosen_by` says.
         columns: The columns wanted; default: varying fields and the usual metrics.
         only_changed: Leave out metrics, too, that are the same in every row.
         hide_failed: Leave out configurations without any completed or running run.
@@ -281,23 +329,30 @@ def leaderboard(
         UsageError: `sort` or `columns` name no field.
     """
     groups = [group for group in grouped(runs) if not (hide_failed and _is_lost(group))]
-    best = max((group for group in groups if group.accuracy), key=_mean_accuracy, default=None)
-    against = _measured(best) if best and best.accuracy else None
-    pairs = [None if group is best else _against(group, against) for group in groups]
-    records = [_record(group, one is not None and one.p > LEVEL) for group, one in zip(groups, pairs, strict=True)]
+    split = chosen_by(groups)
+    best = max(
+        (group for group in groups if group.mean_of(split)), key=lambda group: _mean_of(group, split), default=None
+    )
+    against = _measured(best, split) if best else None
+    pairs = [None if group is best else _against(group, against, split) for group in groups]
+    records = [
+        _record(group, one is not None and one.p > LEVEL, split) for group, one in zip(groups, pairs, strict=True)
+    ]
     known = list(dict.fromkeys(name for group in groups for name in group.fields))
     chosen = [_named(name, known) for name in columns] or _usual(varying(groups), records)
     if only_changed:
         chosen = [name for name in chosen if len({json.dumps(record.get(name)) for record in records}) > 1]
-    return Table(_columns(chosen, known), _sorted(records, sort, known), notes=_notes(records, groups, pairs))
+    ordered = _sorted(records, sort or f"{split}_accuracy", known)
+    return Table(_columns(chosen, known), ordered, notes=_notes(records, groups, pairs))
 
 
 def _is_lost(group: Group) -> bool:
     return not any(run.status in (Status.COMPLETED, Status.RUNNING) for run in group.runs)
 
 
-def _mean_accuracy(group: Group) -> float:
-    return group.accuracy.mean if group.accuracy else 0.0
+def _mean_of(group: Group, split: str) -> float:
+    found = group.mean_of(split)
+    return found.mean if found else 0.0
 
 
 def _named(name: str, known: Sequence[str]) -> str:
@@ -315,7 +370,11 @@ def _named(name: str, known: Sequence[str]) -> str:
 def _usual(fields: list[str], records: Sequence[Fields]) -> list[str]:
     settled = all(set(record["status"].split()) == {str(record["n"]), Status.COMPLETED} for record in records)
     given = [name for name in GIVEN if any(record[name] for record in records)]
-    return fields + given + [name for name in SHOWN if not (settled and name == "status")]
+    unused = {
+        "status" if settled else "",
+        "val_accuracy" if all(one["val_accuracy"] is None for one in records) else "",
+    }
+    return fields + given + [name for name in SHOWN if name not in unused]
 
 
 def _columns(chosen: Iterable[str], known: Sequence[str]) -> list[Column]:
@@ -350,7 +409,27 @@ def _notes(records: Sequence[Fields], groups: Sequence[Group], pairs: Sequence[P
         )
     if any(record["selected_on"] == "test" for record in records):
         notes.append("The best epoch was picked on the test set, so its accuracy flatters.")
-    return notes + repeated(groups)
+    if len(groups) > 1 and any(group.val for group in groups) and chosen_by(groups) == "test":
+        notes.append("Not all configurations hold images out, so they are sorted and compared by test accuracy.")
+    return notes + _of_folds(groups) + repeated(groups)
+
+
+def _of_folds(groups: Iterable[Group]) -> list[str]:
+    """What a mean over folds is of, and where folds are missing."""
+    divided = [group for group in groups if group.fields.get("folds")]
+    lacking = [group for group in divided if _missing_folds(group)]
+    notes = []
+    if divided:
+        notes.append("n counts folds: each run is validated on the part of the training set that it holds out.")
+    if lacking:
+        texts = [f"{', '.join(map(str, _missing_folds(group)))} of {group.runs[0].folder.name}" for group in lacking]
+        notes.append(f"Folds without a result, so that the mean is not over the whole training set: {few(texts, 3)}")
+    return notes
+
+
+def _missing_folds(group: Group) -> list[int]:
+    done = {run.fields.get("fold") for run in group.completed()}
+    return [fold for fold in range(int(group.fields["folds"])) if fold not in done]
 
 
 def repeated(groups: Iterable[Group]) -> list[str]:

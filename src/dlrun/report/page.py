@@ -26,7 +26,7 @@ from dlrun.report.dots import Dots
 from dlrun.report.embedded import pictures
 from dlrun.report.page_tables import Sheet, sheet_of
 from dlrun.report.published import compared, further
-from dlrun.report.tiles import LabelledRuns, accuracies, tiles
+from dlrun.report.tiles import LabelledRuns, tiles
 from dlrun.statistics import SeedMean
 from dlrun.store.scan import Run
 from dlrun.tables.compare import Comparison
@@ -73,7 +73,7 @@ def page(
         title=title or _title(runs),
         source=rows_table(comparison).notes[0] if comparison else "",
         warning=comparison.warning if comparison else "",
-        tiles=tiles(runs, entries, comparison),
+        tiles=tiles(runs, entries, comparison, _chosen_by(board)),
         main=compared(comparison) if comparison else _board(board, entries),
         further=further(comparison) if comparison else [],
         curves=Markup(_json(_curves(entries[:CURVES], _printed_curves(comparison)))),
@@ -180,16 +180,21 @@ def _board(board: Table, entries: Sequence[LabelledRuns]) -> Sheet:
     records = [{**record, "label": entry.label} for record, entry in zip(board.records, entries, strict=True)]
     if columns[0].fields[0] in leaderboard.METRICS:
         columns.insert(0, column("run", "label"))
-    dots = [_dots_of(entry) for entry in entries]
-    place = next(number for number, item in enumerate(columns) if item.fields[0] == "test_accuracy")
+    split = _chosen_by(board)
+    dots = [_dots_of(entry, split) for entry in entries]
+    place = next(number for number, item in enumerate(columns) if item.fields[0] == f"{split}_accuracy")
     table = Table(columns, records, notes=board.notes)
     if len(entries) == 1:
         return sheet_of("board", "Result", table)
     return sheet_of("board", "Leaderboard", table, dots, place, key="mean over seeds, 95 % interval")
 
 
-def _dots_of(entry: LabelledRuns) -> Dots:
-    values = accuracies(entry.runs)
+def _chosen_by(board: Table) -> str:
+    return str(board.records[0]["chosen_by"]) if board.records else "test"
+
+
+def _dots_of(entry: LabelledRuns, split: str) -> Dots:
+    values = leaderboard.accuracies(entry.runs, split)
     spread = SeedMean.of(values)
     return Dots(spread.mean, spread.half_width, values) if spread else Dots()
 
@@ -203,7 +208,9 @@ def _runs(entries: Sequence[LabelledRuns], folder: Path | None) -> Sheet:
         column("configuration", "label"),
         *given,
         column("seed", right=True),
+        *([column("fold", right=True)] if any(record["fold"] is not None for record in records) else []),
         column("status"),
+        *([column("val accuracy", "val", digits=4, right=True)] if any(record["val"] for record in records) else []),
         column("test accuracy", "test", digits=4, right=True),
         Column("best epoch's", _best, ("best", "selected_on"), right=True),
         column("epochs", right=True),
@@ -224,7 +231,9 @@ def _run_record(run: Run, label: str) -> dict[str, Any]:
         "given": run.fields.get("name"),
         "tags": run.tags,
         "seed": run.fields.get("seed"),
+        "fold": run.fields.get("fold"),
         "status": run.status,
+        "val": run.val["accuracy"] if result and run.val else None,
         "test": result.test["accuracy"] if result and result.test else None,
         "best": best.get("accuracy"),
         "best_epoch": best.get("epoch"),

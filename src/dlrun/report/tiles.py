@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlrun.output import counted, duration
+from dlrun.report.leaderboard import accuracies
 from dlrun.statistics import SeedMean
 from dlrun.store.scan import Run
 from dlrun.store.status import Status
@@ -19,12 +20,6 @@ class LabelledRuns:
     runs: Sequence[Run]
 
 
-def accuracies(runs: Sequence[Run]) -> list[float]:
-    """Test accuracies after the last epoch of the runs that were completed."""
-    completed = [run.result for run in runs if run.result and run.status == Status.COMPLETED]
-    return [result.test["accuracy"] for result in completed if result.test]
-
-
 @dataclass(frozen=True)
 class Tile:
     """One number that the page opens with."""
@@ -34,9 +29,11 @@ class Tile:
     note: str = ""
 
 
-def tiles(runs: Sequence[Run], entries: Sequence[LabelledRuns], comparison: Comparison | None) -> list[Tile]:
-    """The numbers at the top: how good, how many, how large, how long."""
-    first = _verdict_tiles(comparison) if comparison else _accuracy_tiles(entries)
+def tiles(
+    runs: Sequence[Run], entries: Sequence[LabelledRuns], comparison: Comparison | None, split: str = "test"
+) -> list[Tile]:
+    """The numbers at the top: how good (on `split`, by which the best is chosen), how many, how large, how long."""
+    first = _verdict_tiles(comparison) if comparison else _accuracy_tiles(entries, split)
     counts = Counter(run.status for run in runs)
     others = ", ".join(f"{number} {status}" for status, number in counts.items() if status != Status.COMPLETED)
     seconds = sum(run.result.seconds.get("total", 0.0) for run in runs if run.result)
@@ -74,16 +71,19 @@ def _verdict_tiles(comparison: Comparison) -> list[Tile]:
     return tiles
 
 
-def _accuracy_tiles(entries: Sequence[LabelledRuns]) -> list[Tile]:
-    best = max(entries, key=lambda entry: _mean(entry.runs), default=None)
-    spread = SeedMean.of(accuracies(best.runs)) if best else None
+def _accuracy_tiles(entries: Sequence[LabelledRuns], split: str) -> list[Tile]:
+    best = max(entries, key=lambda entry: _mean(entry.runs, split), default=None)
+    spread = SeedMean.of(accuracies(best.runs, split)) if best else None
     if best is None or spread is None:
         return []
-    if len(entries) == 1:
-        return [Tile("test accuracy", spread.text(4), "after the last epoch")]
-    return [Tile("best test accuracy", spread.text(4), best.label)]
+    note = "after the last epoch" if len(entries) == 1 else best.label
+    found = [Tile(f"{'' if len(entries) == 1 else 'best '}{split} accuracy", spread.text(4), note)]
+    tested = SeedMean.of(accuracies(best.runs, "test"))
+    if split == "val" and tested is not None:
+        found.append(Tile("its test accuracy", tested.text(4), "no part of the choice"))
+    return found
 
 
-def _mean(runs: Sequence[Run]) -> float:
-    spread = SeedMean.of(accuracies(runs))
+def _mean(runs: Sequence[Run], split: str) -> float:
+    spread = SeedMean.of(accuracies(runs, split))
     return spread.mean if spread else -1.0

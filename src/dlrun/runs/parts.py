@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.config.device import pick_device
 from dlrun.config.groups import Target
-from dlrun.config.schema import OWN, Config, earlier_identities, of_length
+from dlrun.config.schema import OWN, Config, earlier_identities, evaluated_on, of_length
 from dlrun.config.settled import Settled
 from dlrun.environment import cpu
 from dlrun.errors import ConfigError, DataError, UsageError, is_out_of_memory
@@ -246,7 +246,7 @@ def _settings(config: Config, precision: Precision, class_weights: "torch.Tensor
         drop_last=config.drop_last,
         log_every=config.log_every,
         save_every=config.checkpoint.every_steps,
-        split="val" if config.validation else "test",
+        split=evaluated_on(config),
     )
 
 

@@ -106,8 +106,10 @@ def _bar(console: Console) -> Progress:
 def summary(console: Console, result: Result, run_dir: Path) -> None:
     """The closing lines: last and best epoch, where everything lies, what to type next."""
     if result.test and result.train:
+        rows = read_history(run_dir)
+        held_out = f"val accuracy {rows[-1]['val_accuracy']:.4f}, " if rows and "val_accuracy" in rows[-1] else ""
         console.print(
-            f"last epoch {result.epochs}: test accuracy {result.test['accuracy']:.4f}, "
+            f"last epoch {result.epochs}: {held_out}test accuracy {result.test['accuracy']:.4f}, "
             f"loss {result.test['loss']:.4f}; train accuracy {result.train['accuracy']:.4f}",
             markup=False,
         )

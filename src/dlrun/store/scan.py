@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlrun.config.naming import called
-from dlrun.config.schema import as_meant, earlier_identities, parse
+from dlrun.config.schema import as_meant, earlier_identities, parse, plain
 from dlrun.config.settled import settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.store.folders import is_held, outcome, read_yaml
@@ -17,6 +18,8 @@ from dlrun.store.follows import FOLLOWS, followed_runs
 from dlrun.store.history import history_of, read_history
 from dlrun.store.result import Result
 from dlrun.store.status import Status
+
+METRICS = ("loss", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,17 @@ class Run:
     def rows(self) -> Sequence[Mapping[str, float]]:
         """All its epochs, read now where there is a result; none of a damaged history."""
         return self.history if self.result is None or self.source else history_of(self.folder)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether it evaluates images held out of the training set after every epoch."""
+        return bool(self.fields.get("validation") or self.fields.get("folds"))
+
+    @functools.cached_property
+    def val(self) -> dict[str, float] | None:
+        """`loss` and `accuracy` on the images held out, after the last epoch so far; None where there are none."""
+        last = self.rows[-1] if self.holds_out and self.rows else {}
+        return {name: last[f"val_{name}"] for name in METRICS} if "val_loss" in last else None
 
     @property
     def epoch(self) -> int:
@@ -144,7 +158,7 @@ def _read(folder: Path) -> Run:
     history = () if result is not None else read_history(folder)
     names = {group: called(config, group) for group in ("data", "optimizer", "scheduler")}
     names["model"] = called(config, "model", result.model if result is not None else "")
-    fields = flat(values)
+    fields = flat(plain(config))  # not of the file: one that an earlier dlrun wrote lacks fields
     changed = [] if result is None else earlier_identities(config).get(result.hash, [])
     if changed:
         # Not the same as what the config gives today.

@@ -9,7 +9,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from dlrun.config.schema import evaluated_on
 from dlrun.output import duration
+from dlrun.store.history import history_of
 from dlrun.store.status import Status
 from dlrun.sweeps.endings import Running
 from dlrun.sweeps.jobs import Job, Outcome
@@ -89,6 +91,8 @@ class Display:
         accuracy = outcome.result.test["accuracy"] if outcome.result and outcome.result.test else None
         words = [f"[{done:>{width}}/{self.total}]", outcome.job.name, outcome.status]
         if outcome.good and accuracy is not None:
+            rows = history_of(outcome.job.run_dir) if evaluated_on(outcome.job.config) == "val" else ()
+            words += [f"val accuracy {rows[-1]['val_accuracy']:.4f}"] if rows else []
             words.append(f"test accuracy {accuracy:.4f}")
         if outcome.reason:
             words[-1] += f": {outcome.reason}"

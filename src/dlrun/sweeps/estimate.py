@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from dlrun.config.schema import OWN, Config, Sweep
+from dlrun.config.schema import OWN, Config, Sweep, evaluated_on
 from dlrun.config.settled import Settled, settle
 from dlrun.data.heldout import how_many
 from dlrun.errors import RunFailed
@@ -97,12 +97,14 @@ def _measured(config: Config, images: tuple[int, int], count: int, settings: Swe
 
 
 def _try(config: Config, train: int, evaluated: int, count: int, settings: Sweep, processes: Processes) -> Speed:
-    own = config.validation in (0, OWN)
+    own = config.validation == OWN or evaluated_on(config) == "test"
     short = replace(
         config,
         epochs=2,
         limit=train + (0 if own else evaluated),
         validation=config.validation if own else evaluated,
+        folds=None,
+        fold=None,
         early_stopping=None,
         sweep=Sweep(),
     )

@@ -2,8 +2,8 @@
 
 A dimension is a list of alternatives, each a tuple of overrides, or an interval. Every swept override typed
 is one; so is each text of `sweep.zip` (its lists go in step) and all of `sweep.rows` together (each row may
-itself be a grid). The points are the product of the dimensions, or `sweep.random` draws from it; `seed` is
-never drawn but always crossed, so that every draw gets all seeds.
+itself be a grid). The points are the product of the dimensions, or `sweep.random` draws from it; `seed` and
+`fold` are never drawn but always crossed, so that every draw gets all seeds and folds.
 """
 
 import itertools
@@ -281,8 +281,8 @@ def _product(dimensions: Sequence[Dimension]) -> Iterator[Overrides]:
 
 def _draws(dimensions: Sequence[Dimension], count: int) -> Iterator[Overrides]:
     """`count` different draws; a larger count begins with the same ones, so that a sweep can be extended."""
-    seeds = [one for one in dimensions if _is_seed(one)]
-    drawn = [one for one in dimensions if not _is_seed(one)]
+    repeats = [one for one in dimensions if _is_repeat(one)]
+    drawn = [one for one in dimensions if not _is_repeat(one)]
     generator = random.Random(0)
     found: dict[Overrides, None] = {}
     for _ in range(100 * count):
@@ -291,12 +291,13 @@ def _draws(dimensions: Sequence[Dimension], count: int) -> Iterator[Overrides]:
         if len(found) == count:
             break
     for point in found:
-        for seed in _product(seeds):
-            yield point + seed
+        for repeat in _product(repeats):
+            yield point + repeat
 
 
-def _is_seed(dimension: Dimension) -> bool:
-    return isinstance(dimension, list) and all(pair(text)[0] == "seed" for one in dimension for text in one)
+def _is_repeat(dimension: Dimension) -> bool:
+    """Whether it asks for runs of one configuration: seeds, or folds."""
+    return isinstance(dimension, list) and all(pair(text)[0] in ("seed", "fold") for one in dimension for text in one)
 
 
 def _without(points: list[Point], exclusions: Sequence[str]) -> list[Point]:

@@ -19,7 +19,7 @@ def shape(config: Config) -> str:
         config.precision,
         config.limit,
     )
-    return repr((*named, config.validation, config.augment, config.average, config.compile))
+    return repr((*named, config.validation, config.folds, config.augment, config.average, config.compile))
 
 
 def left(running: Running, now: float) -> float | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlrun.config.schema import Sweep, objectives
+from dlrun.config.schema import Sweep, evaluated_on, objectives
 from dlrun.errors import ConfigError, UsageError
 from dlrun.extras import command
 from dlrun.files import write_atomically
@@ -143,6 +143,8 @@ def open_search(arguments: Sequence[str], settings: Sweep, folder: Path, content
         raise ConfigError("nothing to search: give a field several values, or interval(low, high)")
     if "seed" in space:
         raise ConfigError("seed: a search tries each point once; run the best again with seed=0,1,2 afterwards")
+    if "fold" in space:
+        raise ConfigError("fold: a search tries each point once; run the best again with fold=0,1,2 afterwards")
     _refuse_without_effect(settings)
     first = first_points(space, settings.first)
     # A bad bound shows before anything starts.
@@ -155,7 +157,7 @@ def open_search(arguments: Sequence[str], settings: Sweep, folder: Path, content
         say=lambda _: None,
     )
     goals = objectives(settings.objective)
-    if {*BY_EPOCH} & {*goals} and not any(job.config.validation for job in corners):
+    if {*BY_EPOCH} & {*goals} and "val" not in {evaluated_on(job.config) for job in corners}:
         print("trials are compared on the test images, which flatters the best; validation=0.1 holds out others")
     folder.mkdir(parents=True, exist_ok=True)
     epochs = max(job.config.epochs for job in corners)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from dlrun import statistics as arithmetic
 from dlrun.config.groups import Target
-from dlrun.config.schema import Config
+from dlrun.config.schema import Config, evaluated_on
 from dlrun.data.facts import images_in
 from dlrun.data.heldout import how_many
 from dlrun.store.result import Result
@@ -337,7 +337,7 @@ def _runs(done: Sequence[Found], metric: str, measured: dict[int, float]) -> ari
         return None
     config = done[0].planned.config
     # What is selected on held-out images is reported of them.
-    held_out = metric == "val_accuracy" or (metric == "best_accuracy" and config.validation)
+    held_out = metric == "val_accuracy" or (metric == "best_accuracy" and evaluated_on(config) == "val")
     images = _held_out(config) if held_out else _images(config, "test", config.limit)
     jitter = 0.0 if metric == "best_accuracy" else arithmetic.jitter([_curve(one, metric) for one in done])
     losses = {one.result.test["loss"] for one in done if one.result and one.result.test}

@@ -76,6 +76,7 @@ def _table(runs: list[Run]) -> Table:
         column("model"),
         *map(column, given),
         Column("status", _status, ("status", "epoch", "epochs")),
+        *([column("val accuracy", "val_accuracy", digits=4, right=True)] if any(map(_validated, records)) else []),
         column("test accuracy", "test_accuracy", digits=4, right=True),
         Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True),
         Column("run", lambda record: typeable(record["folder"]), ("folder", "hash", "seed", "name", "tags")),
@@ -96,12 +97,17 @@ def _record(run: Run) -> dict[str, Any]:
         "status": run.status,
         "epoch": run.epoch,
         "epochs": run.fields.get("epochs"),
+        "val_accuracy": run.val["accuracy"] if run.val else None,
         "test_accuracy": tested["accuracy"] if tested else rows[-1].get("test_accuracy") if rows else None,
         "seconds": result.seconds.get("total") if result is not None else None,
         "folder": str(run.folder),
         "hash": result.hash if result is not None else None,
         "seed": run.fields.get("seed"),
     }
+
+
+def _validated(record: Fields) -> bool:
+    return record["val_accuracy"] is not None
 
 
 def _date(text: str) -> str:

@@ -73,8 +73,9 @@ def _average_seeds(found: Sequence[scan.Run], folder: Path) -> None:
     names = leaderboard.varying(groups)
     labels = [" ".join(str(group.fields.get(name)) for name in names) or "runs" for group in groups]
     folders = [[run.folder for run in group.completed()] for group in groups]
+    divided = [label for label, group in zip(labels, groups, strict=True) if group.fields.get("folds")]
     try:
-        written = aggregate(dict(zip(labels, folders, strict=True)), folder)
+        written = aggregate(dict(zip(labels, folders, strict=True)), folder, divided)
     except OSError as error:
         print(visible(f"no curves over seeds: {folder}: {error.strerror}"), file=sys.stderr)
         return
@@ -261,9 +262,9 @@ def _parser() -> Parser:
     add_records(parser)
     parser.add_argument(
         "--sort",
-        default=leaderboard.DEFAULT_SORT,
         metavar="FIELD",
-        help="sort by a column: accuracies best first, all else smallest first; --sort=-FIELD turns it round",
+        help="sort by a column: accuracies best first, all else smallest first; --sort=-FIELD turns it round "
+        "(default: val accuracy where all hold images out, else test accuracy)",
     )
     parser.add_argument(
         "--columns",

@@ -158,6 +158,8 @@ def _outcome(run: Run) -> dict[str, str]:
     if result.test and result.train:
         test, train = result.test, result.train
         tested = f"test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}"
+        if run.val:
+            tested = f"val accuracy {run.val['accuracy']:.4f}, loss {run.val['loss']:.4f}; {tested}"
         trained = f"training accuracy {train['accuracy']:.4f}, loss {train['loss']:.4f}"
         facts["last"] = f"epoch {result.epochs}: {tested}; {trained}"
     if result.best:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.config.groups import Data, ImageFolder, ImageTable, Synthetic, Target
 from dlrun.config.overrides import hydra_value
-from dlrun.config.schema import OWN
+from dlrun.config.schema import OWN, evaluated_on
 from dlrun.errors import ConfigError, DataError
 from dlrun.output import counted
 from dlrun.store.content import incomparable, same_content
@@ -60,8 +60,8 @@ def tested(run: "Loaded", changes: Mapping[str, Any], part: str, limits: Mapping
     from dlrun.data.dataset import limited
     from dlrun.data.load import load
 
-    if part == "val" and not run.config.validation:
-        raise ConfigError("split=val: this run held no images out (validation=0)")
+    if part == "val" and evaluated_on(run.config) == "test":
+        raise ConfigError("split=val: this run held no images out (validation=0, folds=null)")
     config = _config(run, changes)
     dataset = _own(run, config, changes)
     limit = limits.get("limit")
