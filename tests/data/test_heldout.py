@@ -197,11 +197,11 @@ def test_the_header_counts_and_rare_classes_are_named(commands: Callable[..., li
         (["data.own=true"], "196 train + 24 test (11 more for validation=own)", ""),
     ]
     printed = commands(*([*RUN, *words, f"hydra.run.dir={place}"] for place, (words, _, _) in enumerate(cases)))
-    for place, (words, counts, said) in enumerate(cases):
+    for place, (words, counts, sentence) in enumerate(cases):
         assert f"data: rare, {counts}, 1x8x8" in printed[place]
-        assert said in printed[place]
-        assert said in (tmp_path / str(place) / "run.log").read_text()
-        assert ("no image" in printed[place]) == bool(said), words
+        assert sentence in printed[place]
+        assert sentence in (tmp_path / str(place) / "run.log").read_text()
+        assert ("no image" in printed[place]) == bool(sentence), words
         assert ("val_loss" in read_history(tmp_path / str(place))[0]) == (" held out" in counts)
 
 
