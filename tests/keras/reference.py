@@ -57,6 +57,12 @@ NETWORKS = {
         Dense(512, activation="relu"),
         Dense(10),
     ],
+    "penalised": lambda: [
+        Conv2D(4, (3, 3), activation="relu", kernel_regularizer=keras.regularizers.L2(0.03125)),
+        Flatten(),
+        Dense(20, activation="relu"),
+        Dense(10, kernel_regularizer=keras.regularizers.L2(0.0078125)),
+    ],
     # Odd totals of padding, other activations.
     "uneven": lambda: [
         Conv2D(12, (4, 3), strides=2, padding="same", activation="sigmoid"),
@@ -95,7 +101,8 @@ def train(model, optimizer, images, labels):
     for pictures, wanted in zip(images, labels, strict=True):
         with tf.GradientTape() as tape:
             loss = cross_entropy(wanted, model(pictures, training=True))
-        gradients = tape.gradient(loss, model.trainable_variables)
+            whole = tf.add_n([loss, *model.losses])
+        gradients = tape.gradient(whole, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         losses.append(float(loss))
     return losses

@@ -24,7 +24,9 @@ from torch.nn import functional as F
 from dlrun.config.groups import Adadelta, Adagrad, Adamax, AdamOrAdamW, Layers, Nadam, Optimizer, Rmsprop, Sgd
 from dlrun.models.build import build_network
 from dlrun.models.layers import KerasBatchNorm
+from dlrun.models.phrases import penalties
 from dlrun.optim.build import build_optimizer
+from dlrun.training.loss import Penalty
 
 PYTHON = os.environ.get("DLRUN_KERAS_PYTHON") or (sys.executable if importlib.util.find_spec("tensorflow") else None)
 pytestmark = [
@@ -46,6 +48,7 @@ NETWORKS = {
         ],
         padding="same",
     ),
+    "penalised": Layers(["conv 4 l2 0.03125", "flatten", "dense 20 l2 0"], l2=0.0078125),
     "uneven": Layers(
         [
             *["conv 12 4x3 stride 2 same sigmoid", "pool 3 stride 2 same", "conv 8 2x2 same leaky_relu"],
@@ -130,11 +133,13 @@ def trained(name: str, optimizer: Optimizer, floats: str) -> tuple[list[float], 
     images = images.permute(0, 1, 4, 2, 3).to(getattr(torch, floats))
     model = network(name, floats)
     stepper = build_optimizer(optimizer, model.parameters())
+    penalty = Penalty(model, penalties(NETWORKS[name], (1, 28, 28), 10))
     losses = []
     for pictures, wanted in zip(images, labels, strict=True):
         stepper.zero_grad()
         loss = F.cross_entropy(model(pictures), wanted)
         loss.backward()
+        penalty.add_to_gradients()
         stepper.step()
         losses.append(loss.item())
     with torch.no_grad():

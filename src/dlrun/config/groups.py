@@ -172,6 +172,12 @@ class Layers:
         "(null: torch where init is torch, else keras)",
         choices=("keras", "torch"),
     )
+    l2: float = option(
+        0.0,
+        "L2 penalty of a conv or dense that names none: this times the sum of the squares of its weights (not biases) "
+        "is part of what is made small (Keras' l2; Nielsen's lambda / 2n)",
+        low=0,
+    )
     named: dict[str, float] = option({}, "further scalars that the phrases refer to, e.g. conv_dropout")
 
 

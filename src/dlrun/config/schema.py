@@ -165,6 +165,12 @@ class Config:
     shuffle: bool = option(True, "draw the order of the training images anew every epoch (false: as they lie)")
     drop_last: bool = option(False, "leave out the last batch of an epoch of training if it is not full")
     early_stopping: int | None = option(None, "stop after so many epochs without a better accuracy", low=1)
+    loss: str = option(
+        "cross_entropy",
+        "what is made small: cross_entropy of the softmax; squared_error (half of it) or binary_cross_entropy of the "
+        "sigmoid of each output, summed over the classes",
+        choices=("cross_entropy", "squared_error", "binary_cross_entropy"),
+    )
     label_smoothing: float = option(0.0, "share of the target spread over all classes", low=0, below=1)
     clip_norm: float | None = option(None, "largest norm of the whole gradient", above=0)
     average: float | None = option(

@@ -1,6 +1,6 @@
 """Layer phrases such as `conv 32 5x5 same`: grammar, shapes and numbers of parameters, without PyTorch.
 
-conv N [KxK] [stride S] [same|valid] [nobias] [activation] [init]     dense N [nobias] [activation] [init]
+conv N [KxK] [stride S] [same|valid] [nobias] [l2 F] [activation] [init]    dense N [nobias] [l2 F] [activation] [init]
 pool N [stride S] [same]        largest of a window            flatten
 avgpool N [stride S] [same]     mean of a window               globalpool      mean of each channel, flat
 bn [M]        batch norm; M: share of the old average kept     dropout P       dropout2d P
@@ -11,9 +11,11 @@ relu, sigmoid, tanh, elu, gelu, leaky_relu [SLOPE], silu, softplus, mish: an act
 that model.init takes, for the weights of this layer.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dlrun.config.fields import fields_of
 from dlrun.config.groups import Layers
@@ -25,6 +27,7 @@ Shape = tuple[int, ...]
 ACTIVATIONS: tuple[str, ...] = fields_of(Layers)["activation"].metadata["choices"]
 INITIALISATIONS: tuple[str, ...] = fields_of(Layers)["init"].metadata["choices"]
 LARGEST = 2**20
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class ConvPhrase(Phrase):
-    """2-D convolution; `padding` is (top, bottom, left, right)."""
+    """2-D convolution; `padding` is (top, bottom, left, right), `l2` the factor of its penalty."""
 
     kernel: tuple[int, int]
     stride: int
@@ -57,6 +60,7 @@ class ConvPhrase(Phrase):
     bias: bool = True
     init: str = ""
     """Of its weights, where not that of the network."""
+    l2: float = 0.0
 
     @property
     def parameters(self) -> int:
@@ -147,12 +151,13 @@ class FlattenPhrase(Phrase):
 
 @dataclass(frozen=True)
 class DensePhrase(Phrase):
-    """Fully connected layer."""
+    """Fully connected layer; `l2` is the factor of its penalty."""
 
     activation: str
     bias: bool = True
     init: str = ""
     """Of its weights, where not that of the network."""
+    l2: float = 0.0
 
     @property
     def parameters(self) -> int:
@@ -179,7 +184,13 @@ def plan(layers: Layers, shape: Sequence[int], classes: int) -> tuple[Phrase, ..
             f"model.layers: the last phrase {layers.layers[-1]!r} leaves the shape {_shown(reached)}; "
             "write flatten after it"
         )
-    return (*planned, DensePhrase(f"dense {classes} none", reached, (classes,), "none"))
+    return (*planned, DensePhrase(f"dense {classes} none", reached, (classes,), "none", l2=layers.l2))
+
+
+def penalties(layers: Layers, shape: Sequence[int], classes: int) -> tuple[float, ...]:
+    """Factors of the L2 penalty of each conv and dense; arguments and errors as of `plan`."""
+    phrases = plan(layers, shape, classes)
+    return tuple(phrase.l2 for phrase in phrases if isinstance(phrase, ConvPhrase | DensePhrase))
 
 
 def _read(text: str, where: str, layers: Layers, shape: Shape) -> Phrase:
@@ -223,6 +234,17 @@ class _Words:
             raise self.fail(f"expected {what}, a number from 0 to below 1, found {word}")
         return rate
 
+    def from_zero(self, what: str) -> float:
+        """The next word as a number from 0."""
+        word = self.left.pop(0) if self.left else "nothing"
+        try:
+            number = float(word)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < math.inf:
+            raise self.fail(f"expected {what}, a number from 0, found {word}")
+        return number
+
     def flag(self, name: str) -> bool:
         """Whether the word is there."""
         return self.one_of((name,), "") == name
@@ -239,14 +261,21 @@ class _Words:
 
     def stride(self, default: int) -> int:
         """The number after the word `stride`."""
-        self.asked.append("stride")
-        if "stride" not in self.left:
+        return self._after("stride", default, lambda rest: rest.whole("the stride"))
+
+    def l2(self, default: float) -> float:
+        """The number after the word `l2`."""
+        return self._after("l2", default, lambda rest: rest.from_zero("the factor of the L2 penalty"))
+
+    def _after(self, name: str, default: Number, read: "Callable[[_Words], Number]") -> Number:
+        self.asked.append(name)
+        if name not in self.left:
             return default
-        at = self.left.index("stride")
+        at = self.left.index(name)
         rest = _Words(self.left[at + 1 :], self.where)
-        stride = rest.whole("the stride")
+        found = read(rest)
         self.left = self.left[:at] + rest.left
-        return stride
+        return found
 
     def kernel(self, default: int) -> tuple[int, int]:
         """The word that looks like 3x3."""
@@ -290,7 +319,7 @@ class _Words:
 
 def _conv(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     filters = words.whole("the number of filters")
-    stride = words.stride(1)
+    stride, l2 = words.stride(1), words.l2(layers.l2)
     kernel = words.kernel(layers.kernel)
     padding = words.one_of(("same", "valid"), layers.padding)
     bias = not words.flag("nobias")
@@ -298,7 +327,7 @@ def _conv(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     init = words.one_of(INITIALISATIONS, "")
     _, *size = words.picture(shape)
     after, sides = words.fit(size, kernel, stride, padding)
-    return ConvPhrase(text, shape, (filters, *after), kernel, stride, _four(sides), activation, bias, init)
+    return ConvPhrase(text, shape, (filters, *after), kernel, stride, _four(sides), activation, bias, init, l2)
 
 
 def _pool(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
@@ -362,12 +391,12 @@ def _flatten(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
 
 def _dense(text: str, words: _Words, layers: Layers, shape: Shape) -> Phrase:
     units = words.whole("the number of units")
-    bias = not words.flag("nobias")
+    bias, l2 = not words.flag("nobias"), words.l2(layers.l2)
     activation = words.one_of(ACTIVATIONS, layers.activation)
     init = words.one_of(INITIALISATIONS, "")
     if len(shape) != 1:
         raise words.fail(f"its input has the shape {_shown(shape)}; write flatten before it")
-    return DensePhrase(text, shape, (units,), activation, bias, init)
+    return DensePhrase(text, shape, (units,), activation, bias, init, l2)
 
 
 READERS: dict[str, Callable[[str, _Words, Layers, Shape], Phrase]] = {

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dlrun.errors import RunFailed, UsageError, is_out_of_memory
 from dlrun.extras import command
 from dlrun.runs.loading import Loaded
+from dlrun.training.loss import CROSS_ENTROPY, probabilities
 
 OPSET = 18
 TOLERANCE = 1e-5
@@ -35,15 +36,16 @@ class Classifier(nn.Module):
     def __init__(self, run: Loaded) -> None:
         super().__init__()
         self.network = run.model
+        self.loss = run.config.loss
         self.register_buffer("shift", run.prepare.shift)
         self.register_buffer("scale", run.prepare.scale)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The probabilities, which sum to 1 for each picture."""
+        """The probabilities, which sum to 1 for each picture, or not where the loss took each class by itself."""
         scaled = images.float() / 255
         if self.shift is not None and self.scale is not None:
             scaled = (scaled - self.shift) / self.scale
-        return self.network(scaled).softmax(1)
+        return probabilities(self.loss, self.network(scaled))
 
 
 def export(run: Loaded, form: str, path: Path) -> float:
@@ -76,10 +78,11 @@ def export(run: Loaded, form: str, path: Path) -> float:
 
 def _about(run: Loaded) -> dict[str, str]:
     """What the file says of itself."""
+    of_all, of_each = "which sum to 1", "each by itself"
     return {
         "classes": json.dumps(run.inputs.classes),
         "input": f"images: uint8 (N, {', '.join(map(str, run.inputs.shape))})",
-        "output": "probabilities: float32 (N, classes)",
+        "output": f"probabilities: float32 (N, classes), {of_all if run.config.loss == CROSS_ENTROPY else of_each}",
         "weights": run.weights,
     }
 

@@ -25,6 +25,7 @@ from dlrun.store.checkpoint import CheckpointError
 from dlrun.store.folders import outcome, read_config
 from dlrun.store.status import Status
 from dlrun.training.evaluation import logits_of
+from dlrun.training.loss import probabilities
 from dlrun.training.precision import Precision, set_threads
 
 log = logging.getLogger("dlrun")
@@ -59,8 +60,9 @@ class Loaded:
         return fitted(path, self.inputs.shape, rim, squeeze=own)  # as its own pictures were for training
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """Of each class, float32 (N, classes) on the CPU, for uint8 pictures (N, C, H, W)."""
-        return logits_of(self.model, images.to(self.device), self.prepare, self.precision).softmax(1).cpu()
+        """Of each class, float32 (N, classes) on the CPU, for uint8 (N, C, H, W); see `dlrun.training.loss`."""
+        logits = logits_of(self.model, images.to(self.device), self.prepare, self.precision)
+        return probabilities(self.config.loss, logits).cpu()
 
 
 def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = MappingProxyType({})) -> Loaded:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlrun.config.device import pick_device
-from dlrun.config.groups import Target
+from dlrun.config.groups import Layers, Target
 from dlrun.config.schema import OWN, Config, earlier_identities, evaluated_on, of_length
 from dlrun.config.settled import Settled
 from dlrun.environment import cpu
@@ -158,7 +158,7 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
         prepare=prepare_for(dataset.mean, dataset.std, config.data, device, config.augment),
         prepare_evaluated=prepare_for(dataset.mean, dataset.std, config.data, device),
         state=state,
-        settings=_settings(config, precision, None if weights is None else weights.to(device)),
+        settings=_settings(config, precision, None if weights is None else weights.to(device), _l2(config, dataset)),
         threads=threads,
         parameters=count_parameters(state.model),
         ranks=ranks,
@@ -226,7 +226,18 @@ def _state(
     return State(model, optimizer, precision.scaler(), average, Totals.zero(device))
 
 
-def _settings(config: Config, precision: Precision, class_weights: "torch.Tensor | None") -> "LoopSettings":
+def _l2(config: Config, dataset: "Dataset") -> tuple[float, ...]:
+    """Factors of the L2 penalty of a list of layers."""
+    from dlrun.models.phrases import penalties
+
+    if not isinstance(config.model, Layers):
+        return ()
+    return penalties(config.model, tuple(dataset.train.images.shape[1:]), len(dataset.classes))
+
+
+def _settings(
+    config: Config, precision: Precision, class_weights: "torch.Tensor | None", l2: tuple[float, ...]
+) -> "LoopSettings":
     from dlrun.training.step import LoopSettings
 
     return LoopSettings(
@@ -239,6 +250,8 @@ def _settings(config: Config, precision: Precision, class_weights: "torch.Tensor
         accumulate=config.accumulate,
         balanced=config.data.sampling == "balanced",
         class_weights=class_weights,
+        loss=config.loss,
+        l2=l2,
         label_smoothing=config.label_smoothing,
         clip_norm=config.clip_norm,
         early_stopping=config.early_stopping,

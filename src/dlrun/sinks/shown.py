@@ -102,10 +102,10 @@ class PictureSink:
     def _outcome(self, stop: Callable[[], bool]) -> Predictions | None:
         test, settings = self.subject.test, self.settings
         if sum(map(len, self.overheard)) == len(test):
-            return judged(self.overheard, test.labels)
+            return judged(self.overheard, test.labels, settings.loss)
         model, size = self.state.evaluated_model(), settings.eval_batch_size
         with undisturbed_random(self.state.device):
-            return examine(model, test, self.subject.prepare, settings.precision, size, stop)
+            return examine(model, test, self.subject.prepare, settings.precision, size, stop, settings.loss)
 
     def _rates(self) -> list[tuple[float, float]]:
         """Time in epochs and learning rate."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dlrun.data.dataset import Split
 from dlrun.training.distributed import ALONE, Ranks
 from dlrun.training.events import Metrics
+from dlrun.training.loss import CROSS_ENTROPY, loss_of, probabilities
 from dlrun.training.precision import Precision
 from dlrun.training.state import Totals
 from dlrun.training.step import LoopSettings
@@ -23,7 +23,7 @@ class Predictions:
     """What a network predicted for N labelled pictures; all tensors are on the CPU."""
 
     loss: float
-    """Mean cross entropy in nats."""
+    """The mean of that which training made small."""
     labels: Tensor
     """int64 (N,): the true classes."""
     predicted: Tensor
@@ -33,7 +33,7 @@ class Predictions:
     among_top: Tensor
     """bool (N,): whether the true class is among the five most probable."""
     probabilities: Tensor
-    """float32 (N, classes)."""
+    """float32 (N, classes); see `dlrun.training.loss.probabilities`."""
 
     @property
     def classes(self) -> int:
@@ -109,7 +109,7 @@ def evaluate(
 
     @torch.inference_mode()
     def count(logits: Tensor, labels: Tensor) -> None:
-        totals.loss.add_(F.cross_entropy(logits, labels, reduction="sum"))
+        totals.loss.add_(loss_of(settings.loss, logits, labels, reduction="sum"))
         totals.correct.add_((logits.argmax(1) == labels).sum())
         totals.images += len(labels)
 
@@ -124,11 +124,16 @@ def examine(
     precision: Precision,
     batch_size: int,
     stop: Callable[[], bool] = lambda: False,
+    loss: str = CROSS_ENTROPY,
 ) -> Predictions | None:
-    """What the network predicts for all pictures of `split`; None when `stop` said so on the way."""
+    """What the network predicts for all pictures of `split`; None when `stop` said so on the way.
+
+    Args:
+        loss: What the network was trained for, as the field `loss` says.
+    """
     batches: list[Tensor] = []
     done = _asked(model, split, prepare, precision, batch_size, lambda logits, _: batches.append(logits), stop)
-    return judged(batches, split.labels) if done else None
+    return judged(batches, split.labels, loss) if done else None
 
 
 def _asked(
@@ -152,23 +157,23 @@ def _asked(
 
 
 @torch.inference_mode()
-def judged(batches: Sequence[Tensor], labels: Tensor) -> Predictions:
+def judged(batches: Sequence[Tensor], labels: Tensor, loss: str = CROSS_ENTROPY) -> Predictions:
     """The predictions by logits, float (N, classes) in one or more batches, for labels int64 (N,)."""
     sizes = [len(logits) for logits in batches]
     pairs = list(zip(batches, labels.split(sizes), strict=True))
-    losses = [F.cross_entropy(logits.float(), true, reduction="sum") for logits, true in pairs]
+    losses = [loss_of(loss, logits.float(), true, reduction="sum") for logits, true in pairs]
     if labels.device.type == "mps":  # has no float64
-        losses = [loss.cpu() for loss in losses]
-    parts = [_judged(logits.float(), true) for logits, true in pairs]
-    loss = torch.stack(losses).double().sum().item() / len(labels)
-    return Predictions(loss, labels.cpu(), *(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
+        losses = [one.cpu() for one in losses]
+    parts = [_judged(logits.float(), true, loss) for logits, true in pairs]
+    mean = torch.stack(losses).double().sum().item() / len(labels)
+    return Predictions(mean, labels.cpu(), *(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
 
 
-def _judged(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    probabilities = logits.softmax(1)
-    confidence, predicted = probabilities.max(1)
+def _judged(logits: Tensor, labels: Tensor, loss: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    found = probabilities(loss, logits)
+    confidence, predicted = found.max(1)
     top = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
-    return predicted, confidence, (top == labels[:, None]).any(1), probabilities
+    return predicted, confidence, (top == labels[:, None]).any(1), found
 
 
 def precision_and_recall(confusion: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metrics:
-    """Mean cross entropy (nats) and accuracy (a fraction 0-1) over a set of images."""
+    """Mean loss (that of training, without a penalty of weights) and accuracy (a fraction 0-1) over a set of images."""
 
     loss: float
     accuracy: float

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dlrun.data.dataset import Split
 from dlrun.data.prepare import Prepare
 from dlrun.training.distributed import ALONE, Ranks
+from dlrun.training.loss import CROSS_ENTROPY, Penalty, loss_of
 from dlrun.training.precision import Precision
 from dlrun.training.state import State
 
@@ -37,6 +37,9 @@ class LoopSettings:
     """Whether the images of an epoch are drawn such that all classes are equally likely."""
     class_weights: Tensor | None = None
     """float32 (classes,) on the device: weights in the loss of training."""
+    loss: str = CROSS_ENTROPY
+    l2: tuple[float, ...] = ()
+    """Factors of the L2 penalty of each convolution and dense layer; empty where there is none."""
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     early_stopping: int | None = None
@@ -113,6 +116,7 @@ class TrainingStep:
         self.state, self.settings, self.prepare, self.ranks = state, settings, prepare, ranks
         self.model = ranks.wrapped(state.model)
         self.parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
+        self.penalty = Penalty(state.model, settings.l2) if any(settings.l2) else None
         self.uncounted: list[tuple[Tensor, Tensor]] = []
         # What weighs the images of a step is known in all its parts and ranks together only.
         self.in_parts = settings.accumulate > 1 or (settings.class_weights is not None and ranks.count > 1)
@@ -141,9 +145,7 @@ class TrainingStep:
         images = self.prepare(images) if self.prepare.draws else images
         with settings.precision.autocast():
             logits = self.model(images)
-            loss = F.cross_entropy(
-                logits.float(), labels, settings.class_weights, label_smoothing=settings.label_smoothing
-            )
+            loss = self._loss(logits.float(), labels)
         # Ranks average their gradients; the weight makes that the mean over images when shares differ.
         weight = count * self.ranks.count / all_images
         self._forget_gradients()
@@ -166,7 +168,7 @@ class TrainingStep:
             with alone:
                 with settings.precision.autocast():
                     said = self.model(some)
-                    loss = self._summed_loss(said.float(), true)
+                    loss = self._loss(said.float(), true, "sum")
                 # A sum over a batch, as long as it is not divided, is kept at the size of a mean.
                 state.scaler.scale(loss * (min(count, 1) / settings.batch_size)).backward()
             logits.append(said.detach())
@@ -187,9 +189,9 @@ class TrainingStep:
             self.state.totals.correct.add_((logits.argmax(1) == labels).sum())
             self.uncounted.clear()
 
-    def _summed_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        weights, smoothing = self.settings.class_weights, self.settings.label_smoothing
-        return F.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
+    def _loss(self, logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
+        settings = self.settings
+        return loss_of(settings.loss, logits, labels, settings.class_weights, settings.label_smoothing, reduction)
 
     def _weight_of(self, labels: Tensor) -> Any:
         """What the sum of losses of these images is to be divided by for their mean: a number, or a tensor ()."""
@@ -202,6 +204,8 @@ class TrainingStep:
 
     def _update(self) -> None:
         state, settings = self.state, self.settings
+        if self.penalty is not None:
+            self.penalty.add_to_gradients(state.scaler.scale)
         if settings.clip_norm is not None:
             state.scaler.unscale_(state.optimizer)
             nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)

@@ -115,7 +115,7 @@ def examined(run: "Loaded", chosen: Tested) -> "Predictions":
 
     labels = _relabelled(chosen.split, chosen.classes, run.inputs.classes)
     split = Split(chosen.split.images, labels).to(run.device)
-    outcome = examine(run.model, split, run.prepare, run.precision, run.config.eval_batch_size)
+    outcome = examine(run.model, split, run.prepare, run.precision, run.config.eval_batch_size, loss=run.config.loss)
     assert outcome is not None
     if outcome.undefined:
         raise RunFailed(

@@ -120,11 +120,12 @@ def _batch(config: Config) -> str:
 
 
 def _changing(config: Config) -> str:
-    """What changes the rate and the pictures during training, in words; empty if nothing does."""
+    """What is unusual in training, in words: what changes rate and pictures, another loss."""
     scheduler = config.scheduler
     parts = [scheduler.name] if scheduler.name != "constant" else []
     parts += [f"warm-up of {scheduler.warmup:g} epochs"] if scheduler.warmup else []
     parts += ["class weights"] if config.data.class_weights else []
     parts += [f"{config.data.sampling} sampling"] if config.data.sampling != "once" else []
+    parts += [f"loss {config.loss}"] if config.loss != "cross_entropy" else []
     parts += [f"augment {config.choices.get('augment', 'as typed')}"] if config.augment != Augment() else []
     return "".join(f", {part}" for part in parts)
