@@ -315,10 +315,12 @@ def check_choices(overrides: Iterable[str]) -> None:
     """Look at the files of the user's that are chosen, before Hydra does, and at what is chosen.
 
     Raises:
-        ConfigError: A slip in a file, or null as a choice.
+        ConfigError: A slip in a file, null as a choice, or a sweep's file where there is no sweep.
     """
     for text in overrides:
         key, value = pair(text)
+        if key == "sweep" and re.fullmatch(r"[\w./-]+", value):
+            raise ConfigError(f"{text}: names a sweep, which runs with -m: dlrun -m {text}")
         if value in ("null", "~") and not text.startswith("~") and _is_group(key):
             raise ConfigError(f"{text}: expected the name of an option; there are: {', '.join(options(key))}")
         for name in value.split(","):

@@ -45,6 +45,11 @@ def takes_text_alone(kind: Any) -> bool:
     return {*_kinds(kind)} - {type(None)} in ({str}, {list[str]})
 
 
+def takes_list(kind: Any) -> bool:
+    """Whether lists fit."""
+    return any(typing.get_origin(one) is list for one in _kinds(kind))
+
+
 def takes_truth(kind: Any) -> bool:
     """Whether true and false fit."""
     return bool in _kinds(kind)

@@ -56,6 +56,15 @@ def check_file(path: Path) -> None:
         _check_defaults(path, node)
 
 
+def node_of(path: Path) -> yaml.Node | None:
+    """What is in a YAML file, less its meaning; None of an empty one.
+
+    Raises:
+        ConfigError: It is no YAML or not UTF-8, with file and line.
+    """
+    return _node(path, _text(path))
+
+
 def _check_defaults(path: Path, node: yaml.MappingNode) -> None:
     """An experiment replaces the options that are chosen already."""
     for key, value in node.value:

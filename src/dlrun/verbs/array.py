@@ -104,10 +104,12 @@ def _asked(words: Sequence[str]) -> tuple[str, list["Job"], Sweep, str]:
 
 
 def _sweep(typed: Sequence[str]) -> tuple[str, list["Job"], Sweep, str]:
+    from dlrun.sweeps.files import with_file
     from dlrun.sweeps.fingerprints import reading_data
     from dlrun.sweeps.folder import note_typed
     from dlrun.sweeps.words import typed_sweep
 
+    typed = with_file(typed)
     for word in typed:
         if word.startswith(("hydra.", "hydra/")) and not word.startswith("hydra.sweep.dir="):
             raise UsageError(f"{word}: of Hydra's fields array prepare knows hydra.sweep.dir only")

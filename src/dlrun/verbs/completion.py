@@ -137,12 +137,12 @@ def _overrides(before: Sequence[str], current: str) -> list[str]:
 
 
 def _keys(before: Sequence[str]) -> list[str]:
-    groups = [f"{group}=" for group in (*GROUPS, "experiment")]
+    groups = [f"{group}=" for group in (*GROUPS, "experiment", *(["sweep"] if options("sweep") else []))]
     return [*groups, *(f"{name}=" for name in _fields(before)), *HYDRA]
 
 
 def _values(before: Sequence[str], key: str) -> list[str]:
-    if key in (*GROUPS, "experiment", "hydra/launcher", "hydra/sweeper"):
+    if key in (*GROUPS, "experiment", "sweep", "hydra/launcher", "hydra/sweeper"):
         return options(key)
     if key == "device":
         return ["auto", "cpu", "cuda", "cuda:0", "mps"]

@@ -16,6 +16,7 @@ from dlrun.config.overrides import bare
 from dlrun.config.settled import settle
 from dlrun.errors import UsageError, nearest
 from dlrun.runs.check import check
+from dlrun.sweeps.files import with_file
 from dlrun.training.started import refuse_ranks
 from dlrun.verbs import VERBS
 from dlrun.verbs.completion import options_of
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> int:
         ConfigError: Hydra refuses what was typed.
     """
     _refuse_mistakes(arguments)
+    arguments = with_file(arguments)
     refuse_ranks("a sweep")
     check_choices(word for word in arguments if not word.startswith("-"))
     # Hydra would print its own words and leave with 1; this makes it raise instead.

@@ -51,8 +51,10 @@ def _words(arguments: list[str]) -> list[str]:
 
 
 def _sweep(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, list[Job], int]:
+    from dlrun.sweeps.files import with_file
     from dlrun.sweeps.words import typed_sweep
 
+    arguments = with_file(arguments)
     if "search" in typed_for(arguments, "hydra/sweeper"):
         raise UsageError("plan: a search makes up its points as it goes, so they can't be listed")
     sweep = typed_sweep(arguments, data.now)

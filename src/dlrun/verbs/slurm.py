@@ -70,10 +70,12 @@ def _submit(words: Sequence[str]) -> int:
 
 
 def _submit_sweep(typed: Sequence[str], settings: SlurmSettings, words: list[str]) -> int:
+    from dlrun.sweeps.files import with_file
     from dlrun.sweeps.fingerprints import reading_data
     from dlrun.sweeps.folder import note_typed
     from dlrun.sweeps.words import typed_sweep
 
+    typed = with_file(typed)
     _refuse_other_fields(typed)
     with reading_data() as data:
         sweep = typed_sweep(typed, data.now)
