@@ -179,7 +179,7 @@ class TrainingStep:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         torch._foreach_mul_(gradients, settings.batch_size * self.ranks.count / total)
         self._update()
-        state.totals.loss.add_(sum(losses) / sum(totals), alpha=count)
+        state.totals.loss.add_(sum(losses) * min(count, 1) * all_images / total)
         return torch.cat(logits)
 
     def count(self) -> None:
