@@ -142,7 +142,35 @@ INITIALISATIONS = (
 
 
 @dataclass
-class Layers:
+class Start:
+    """What a network begins with, and what of it is trained, however it is built."""
+
+    init_from: str | None = option(
+        None,
+        "begin with the weights of another run (its folder) or of a file: a checkpoint, or a state_dict that "
+        "torch.save wrote; a last layer for other classes is new",
+        hashed=False,
+    )
+    init_checksum: str | None = option(
+        None,
+        "checksum of what init_from names, by which a run is known wherever that lies (null: taken when a run begins)",
+        fits=lambda value: re.fullmatch("[0-9a-f]{16}", value) is not None,
+        expected="16 hex digits or null",
+    )
+    freeze: list[str] = option(
+        [],
+        "layers or parameters that stay as they are, by names or patterns such as conv*; all_but_head: all but the "
+        "last layer; frozen batch norm uses its running statistics",
+    )
+
+
+@dataclass
+class NetworkTarget(Start, Target):
+    """A network of a class or function, with what is not its to know."""
+
+
+@dataclass
+class Phrases:
     """A network as a list of layer phrases; the scalars are defaults for the phrases."""
 
     layers: list[str] = option([], "the phrases, e.g. [conv 32, pool 2, flatten, dense 100]")
@@ -179,6 +207,11 @@ class Layers:
         low=0,
     )
     named: dict[str, float] = option({}, "further scalars that the phrases refer to, e.g. conv_dropout")
+
+
+@dataclass
+class Layers(Start, Phrases):
+    """A network given as layers."""
 
 
 # --- optimizers -------------------------------------------------------------------------------------------

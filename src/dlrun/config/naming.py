@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config.compose import compose, config_folders
-from dlrun.config.groups import Layers, Target
+from dlrun.config.fields import fields_of
+from dlrun.config.groups import Layers, Start, Target
 from dlrun.config.schema import Config
 from dlrun.errors import ConfigError
 
@@ -54,7 +55,8 @@ def _settings(part: Any) -> tuple[tuple[str, Any], ...]:
     if not isinstance(part, Layers):
         return ()
     values = {**asdict(part), **part.named}
-    return tuple((name, value) for name, value in values.items() if name not in ("layers", "named"))
+    others = ("layers", "named", *fields_of(Start))
+    return tuple((name, value) for name, value in values.items() if name not in others)
 
 
 @functools.lru_cache(maxsize=1000)

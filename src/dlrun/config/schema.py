@@ -24,6 +24,7 @@ from dlrun.config.groups import (
     Data,
     DataTarget,
     Layers,
+    NetworkTarget,
     Optimizer,
     Scheduler,
     Target,
@@ -113,7 +114,7 @@ class Config:
     """Everything one run is: the fields typed flat on the command line, and the groups."""
 
     data: Data | DataTarget
-    model: Layers | Target
+    model: Layers | NetworkTarget
     optimizer: Optimizer | Target
     scheduler: Scheduler
     augment: Augment
@@ -428,9 +429,11 @@ def _target(group: str, values: Mapping[str, Any], spec: type[Target] = Target) 
     return typing.cast(Target, filled)
 
 
-def _model(values: Mapping[str, Any]) -> Layers | Target:
+def _model(values: Mapping[str, Any]) -> Layers | NetworkTarget:
+    if isinstance(values.get("freeze"), str):
+        values = {**values, "freeze": [values["freeze"]]}
     if "_target_" in values:
-        return _target("model", values)
+        return typing.cast(NetworkTarget, _target("model", values, NetworkTarget))
     known = fields_of(Layers)
     named = {key: value for key, value in values.items() if key not in known}
     for key, value in named.items():

@@ -1,7 +1,8 @@
 """A config as it is run and known: settled once, hashed once. Whatever runs, finds or compares takes this value.
 
-Settling carries out what only the machine can say: `precision=auto` becomes a name, and `scale_lr` is applied for the
-number of ranks. What results needs neither of the two any more, so that a run means the same wherever it goes on.
+Settling carries out what only the machine can say: `precision=auto` becomes a name, `scale_lr` is applied for the
+number of ranks, and weights to begin with get their checksum. What results needs none of this any more, so that a run
+means the same wherever it goes on.
 """
 
 import os
@@ -12,6 +13,7 @@ from dlrun.config.device import settle_precision
 from dlrun.config.fields import fields_of
 from dlrun.config.groups import Data, ImageFolder, Synthetic, Target
 from dlrun.config.schema import Config, identity
+from dlrun.config.start import started
 from dlrun.errors import ConfigError
 
 
@@ -76,9 +78,10 @@ def settle(config: Config, ranks: int = 1) -> Settled:
         ranks: The number of processes that train it together (torchrun's), for `scale_lr`.
 
     Raises:
-        ConfigError: The device that decides on the precision is not there, or `scale_lr` finds no rate to scale.
+        ConfigError: The device that decides on the precision is not there, `scale_lr` finds no rate to scale, or the
+            weights to begin with are not there.
     """
-    config = _scaled(settle_precision(config), ranks)
+    config = started(_scaled(settle_precision(config), ranks))
     return Settled(config, identity(config))
 
 

@@ -250,14 +250,20 @@ def _adapted(network: nn.Module, channels: int, classes: int) -> nn.Module:
         name, first = convolutions[0]
         if first.in_channels != channels and first.groups == 1:
             _replace(network, name, _convolution(first, channels, first.out_channels))
-    classifiers = _of_kind(network, nn.Linear) or _of_kind(network, nn.Conv2d)
-    if classifiers:
-        name, last = classifiers[-1]
+    name = head_of(network)
+    if name:
+        last = network.get_submodule(name)
         if isinstance(last, nn.Linear) and last.out_features != classes:
             _replace(network, name, nn.Linear(last.in_features, classes, last.bias is not None))
         if isinstance(last, nn.Conv2d) and last.out_channels != classes and last.kernel_size == (1, 1):
             _replace(network, name, _convolution(last, last.in_channels, classes))
     return network
+
+
+def head_of(network: nn.Module) -> str:
+    """The name of the layer that gives the classes: the last dense one, else the last convolution; empty if none."""
+    found = _of_kind(network, nn.Linear) or _of_kind(network, nn.Conv2d)
+    return found[-1][0] if found else ""
 
 
 def _of_kind(network: nn.Module, kind: type[nn.Module]) -> list[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlrun.config.fields import fields_of
-from dlrun.config.groups import DATA
+from dlrun.config.groups import DATA, Layers
 from dlrun.config.schema import OWN, Checkpoint, Config, Sweep
 from dlrun.data.facts import images_in
 from dlrun.errors import UsageError, did_you_mean
@@ -33,6 +33,7 @@ def _unhashed() -> set[str]:
         ("checkpoint.", Checkpoint),
         ("sweep.", Sweep),
         *(("data.", one) for one in DATA.values()),
+        ("model.", Layers),
     ]
     return {
         prefix + name

@@ -30,6 +30,8 @@ def check(config: Config) -> None:
     from dlrun.data.strays import refuse_lost_classes
     from dlrun.models.phrases import plan
 
+    if config.model.init_checksum and not config.model.init_from:
+        raise ConfigError("model.init_checksum: of no weights; model.init_from=RUN or =FILE names them")
     if config.data.sampling == "balanced" and not config.shuffle:
         raise ConfigError("shuffle=false: data.sampling=balanced draws the images of an epoch at random; choose one")
     if isinstance(config.data, Target):

@@ -28,7 +28,7 @@ def say_without_effect(configs: Iterable[Config]) -> None:
 
 def without_effect(config: Config) -> list[str]:
     """What in a config can't do what it says, a sentence each; see `dlrun help` for the fields."""
-    return [*_of_rate(config), *_of_length(config), *_of_balance(config)]
+    return [*_of_rate(config), *_of_length(config), *_of_balance(config), *_of_start(config)]
 
 
 def _of_rate(config: Config) -> Iterator[str]:
@@ -56,6 +56,11 @@ def _of_length(config: Config) -> Iterator[str]:
             f"average={config.average:g}: an average over some {1 / (1 - config.average):,.0f} steps, and the run has "
             f"{steps:,}, so that the first weights still weigh much in it; {better}"
         )
+
+
+def _of_start(config: Config) -> Iterator[str]:
+    if config.model.freeze and not config.model.init_from:
+        yield f"model.freeze=[{','.join(config.model.freeze)}]: frozen as it was drawn, as there is no model.init_from"
 
 
 def _of_balance(config: Config) -> Iterator[str]:

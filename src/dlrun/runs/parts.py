@@ -10,6 +10,7 @@ from dlrun.config.device import pick_device
 from dlrun.config.groups import Layers, Target
 from dlrun.config.schema import OWN, Config, earlier_identities, evaluated_on, of_length
 from dlrun.config.settled import Settled
+from dlrun.config.start import checksum_of, weights_file
 from dlrun.environment import cpu
 from dlrun.errors import ConfigError, DataError, UsageError, is_out_of_memory
 from dlrun.linux import keep_freed
@@ -143,7 +144,7 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     precision = Precision(config.precision, device.type)
     torch.manual_seed(config.seed)
     state = _state(config, tuple(train.images.shape[1:]), len(dataset.classes), device, precision)
-    _refuse_one_over(config, len(train), tuple(train.images.shape[1:]), state.model, ranks)
+    _refuse_one_over(config, len(train), tuple(train.images.shape[1:]), state, ranks)
     if not ranks.first:
         # The weights are the same everywhere; dropout and augmentation must not be.
         torch.manual_seed((config.seed * 1_000_003 + 7919 * ranks.rank) % 2**63)
@@ -165,9 +166,7 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     )
 
 
-def _refuse_one_over(
-    config: Config, images: int, shape: tuple[int, ...], model: "torch.nn.Module", ranks: Ranks
-) -> None:
+def _refuse_one_over(config: Config, images: int, shape: tuple[int, ...], state: "State", ranks: Ranks) -> None:
     """Batch norm has no variance of one value: try a batch of one picture where training will come to one.
 
     Raises:
@@ -181,10 +180,13 @@ def _refuse_one_over(
 
     from dlrun.randomness import undisturbed_random
 
-    device = next(model.parameters()).device
-    with undisturbed_random(device), torch.no_grad():
+    model, still = copy.deepcopy((state.model, state.still))
+    model.train()
+    for module in still:
+        module.eval()
+    with undisturbed_random(state.device), torch.no_grad():
         try:
-            copy.deepcopy(model).train()(torch.zeros(1, *shape, device=device))
+            model(torch.zeros(1, *shape, device=state.device))
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -209,12 +211,14 @@ def _state(
 ) -> "State":
     """Network, optimizer and average as they are before the first step, drawn from torch's generator."""
     from dlrun.models.build import build_network
+    from dlrun.models.start import frozen
     from dlrun.optim.average import Average
     from dlrun.optim.build import build_optimizer
     from dlrun.optim.quick_start import without_compiler
     from dlrun.training.state import State, Totals
 
     model = build_network(config.model, shape, classes).to(device)
+    still = frozen(model, config.model.freeze)
     if not config.compile:
         without_compiler()
     optimizer = build_optimizer(config.optimizer, list(model.parameters()))
@@ -223,7 +227,7 @@ def _state(
     average = Average(model, config.average) if config.average else None
     if config.compile:
         model.compile()
-    return State(model, optimizer, precision.scaler(), average, Totals.zero(device))
+    return State(model, optimizer, precision.scaler(), average, Totals.zero(device), still=still)
 
 
 def _l2(config: Config, dataset: "Dataset") -> tuple[float, ...]:
@@ -278,8 +282,38 @@ def no_graph(config: Config) -> str:
     return ""
 
 
-def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = None) -> None:
-    """Put the state of the run's last good checkpoint into `parts`, if there is one.
+def begin(parts: Parts) -> None:
+    """Put the weights that the config begins with into the network of `parts`; what is new of them is said.
+
+    Raises:
+        ConfigError: They are not there, or don't fit the network.
+        CheckpointError: They are no weights, or damaged.
+        UsageError: They are others than those by which the run is known.
+    """
+    start = parts.config.model
+    if not start.init_from:
+        return
+    from dlrun.models.start import fitting
+    from dlrun.store.checkpoint import load_weights
+
+    path = weights_file(start.init_from)
+    saved, content = load_weights(path)
+    if start.init_checksum and checksum_of(content) != start.init_checksum:
+        raise UsageError(
+            f"{path}: not the weights of this run (checksum {checksum_of(content)}, its own are "
+            f"{start.init_checksum}); put those back, or start a new run"
+        )
+    weights, said = fitting(parts.state.model, saved, start.init_from)
+    parts.state.model.load_state_dict(weights)
+    if parts.state.average:
+        parts.state.average.load_state_dict(weights)
+    for sentence in said if parts.ranks.first else ():
+        log.warning("%s", sentence)
+    log.info("begun with the weights of %s (%s)", path, start.init_checksum)
+
+
+def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = None) -> bool:
+    """Put the state of the run's last good checkpoint into `parts`; false where there is none.
 
     A checkpoint of the run that is extended is saved again under the new hash before anything else, so that
     the folder fits together whenever the process dies.
@@ -294,7 +328,7 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
     folder = run_dir / "checkpoints"
     saved = checkpoint.load_last(folder)
     if saved is None:
-        return
+        return False
     try:
         check.about(saved)
         origin = dict(extended) if extended else saved.get("origin")
@@ -320,6 +354,7 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
         for _ in range(2):  # The one before, too, since a checkpoint of the old hash would be refused.
             checkpoint.save_last(folder, {**parts.about(), "state": parts.state.tensors()})
     log.info("going on after epoch %d, step %d", parts.state.epoch - 1, parts.state.step)
+    return True
 
 
 def _check_progress(parts: Parts) -> None:

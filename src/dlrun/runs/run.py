@@ -15,7 +15,7 @@ from dlrun.files import write_atomically
 from dlrun.output import counted
 from dlrun.runs.check import refuse_foreign, refuse_to_replace, result_there
 from dlrun.runs.outcome import Report, device_name, explain
-from dlrun.runs.parts import Parts, build, resume
+from dlrun.runs.parts import Parts, begin, build, resume
 from dlrun.runs.trust import go_on
 from dlrun.runs.uncommitted import Code, keep
 from dlrun.store.folders import hold, logged_to, write_config
@@ -66,7 +66,8 @@ def run(
         # Ranks have to agree on stopping, which they do at steps.
         noticed.at_once = ranks.count == 1
         parts = _build(settled, ranks)
-        resume(parts, run_dir, extended)
+        if not resume(parts, run_dir, extended):
+            begin(parts)
         if parts.state.step == 0:
             refuse_to_replace(run_dir, settled)
         noticed.at_once = False

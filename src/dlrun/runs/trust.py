@@ -1,9 +1,10 @@
 """What a config read off the disk may build: it may be a stranger's, and to build a `_target_` is to run code."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from dlrun.config.groups import Target
+from dlrun.config.groups import NetworkTarget, Target
 from dlrun.config.schema import Config
 from dlrun.errors import ConfigError
 from dlrun.text import typeable
@@ -58,12 +59,12 @@ def go_on(config: Config, run_dir: Path) -> str:
     return f"dlrun resume {typeable(run_dir)}{hint(config, BUILT)}"
 
 
-def without_download(part: Target) -> Target:
+def without_download(part: NetworkTarget) -> NetworkTarget:
     """The network less what would make torchvision fetch weights: where they come from a checkpoint."""
     if not part.target.startswith(TORCHVISION):
         return part
     kept = {key: value for key, value in part.arguments.items() if key not in _weights(part)}
-    return Target(part.target, kept)
+    return replace(part, arguments=kept)
 
 
 def classifiers() -> list[str]:

@@ -10,6 +10,7 @@ import torch
 
 from dlrun.errors import RunFailed, UsageError
 from dlrun.files import read_regular, sync_folder, write_atomically
+from dlrun.store import check
 
 log = logging.getLogger("dlrun")
 
@@ -59,7 +60,44 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any]:
     Raises:
         CheckpointError: It is missing, damaged, or holds anything but tensors and plain values.
     """
-    data = _proven(path)
+    return _loaded(_proven(path), path, device)
+
+
+def load_weights(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The weights by name in a checkpoint of dlrun or a state_dict that torch.save wrote, and the file's bytes.
+
+    Of a run with an average of the weights they are the average, as everywhere. A state_dict may stand in a dict under
+    `state_dict` or `model`.
+
+    Raises:
+        CheckpointError: It can't be read, is damaged, or holds anything but weights.
+    """
+    try:
+        data = read_regular(path, LARGEST)
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read ({error.strerror})") from None
+    if data[-TRAILER:].startswith(MARK) and data[-TRAILER - 2 :] != _seal(data[: -TRAILER - 2]):
+        raise CheckpointError(f"{path}: damaged (its checksum does not match its content)")
+    try:
+        found: Any = _loaded(data, path, "cpu")
+        if isinstance(found.get("state"), dict):
+            found = found["state"].get("average") or found["state"].get("model")
+        for name in ("state_dict", "model"):
+            if isinstance(found, dict) and isinstance(found.get(name), dict):
+                found = found[name]
+        weights = check.group(found, "a dict of weights")
+        if not weights:
+            raise check.Wrong("it is empty")
+        return {check.text(name, "a name"): check.tensor(one, str(name)) for name, one in weights.items()}, data
+    except (CheckpointError, check.Wrong) as error:
+        said = f" ({error})" if isinstance(error, check.Wrong) else ""
+        raise CheckpointError(
+            f"{path}: no file of weights{said}; expected a checkpoint of dlrun, or what "
+            "torch.save(network.state_dict(), FILE) writes"
+        ) from None
+
+
+def _loaded(data: bytes, path: Path, device: str) -> dict[str, Any]:
     try:
         content = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
     except MemoryError:

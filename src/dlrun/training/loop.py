@@ -99,6 +99,8 @@ def _train_epoch(
 ) -> Iterator[Event]:
     state, settings = step.state, step.settings
     state.model.train()
+    for module in state.still:
+        module.eval()
     order = order_of(len(data), settings, state.epoch, data.labels).to(data.images.device)
     steps = settings.steps_per_epoch(len(data))
     rest = order[state.steps_done * settings.images_per_step :]

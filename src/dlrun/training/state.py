@@ -86,6 +86,8 @@ class State:
     """Seconds of all epochs that are behind."""
     history: list[list[float]] = field(default_factory=list)
     """Of every epoch that is done, what `EpochEnded.row` gives."""
+    still: list[nn.Module] = field(default_factory=list)
+    """Layers of the network that stay in evaluation mode while it is trained: frozen batch norm."""
     others: list[dict[str, Any]] = field(default_factory=list)
     """What the other ranks of a run on several devices have of their own (see `own`), by rank."""
 

@@ -106,13 +106,20 @@ def _facts(parts: Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, s
     shape = "x".join(str(size) for size in parts.train.images.shape[1:])
     unverified = "" if data.verified else ", not verified"
     return {
-        "model": f"{called(config, 'model')}, {parts.parameters['total']:,} parameters",
+        "model": f"{called(config, 'model')}, {parts.parameters['total']:,} parameters{_begun(parts)}",
         "data": f"{data.name}, {parts.counts()}, {shape}, {len(data.classes)} classes{unverified}",
         "training": f"{called(config, 'optimizer')}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
         f"batch {_batch(config)}, {counted(config.epochs, 'epoch')}, seed {config.seed}{_changing(config)}",
         "device": f"{device_name(parts.state.device)}, {config.precision}, {counted(parts.threads, 'thread')}",
         "folder": str(run_dir),
     }
+
+
+def _begun(parts: Parts) -> str:
+    """What the network begins with, and how much of it is trained, in words; empty if it is drawn and all is."""
+    model = parts.config.model
+    begun = f", weights of {visible(model.init_from)}" if model.init_from else ""
+    return begun + (f", {parts.parameters['trainable']:,} trained" if model.freeze else "")
 
 
 def _batch(config: Config) -> str:
