@@ -51,6 +51,13 @@ def said(*words: str) -> tuple[int, str]:
     return status, stdout + stderr
 
 
+def json_keys(command: str) -> list[str]:
+    """The keys that the reference names for `dlrun COMMAND --json`."""
+    text = (Path(__file__).parents[1] / "docs/reference.md").read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if line.startswith(f"| `dlrun {command} --json` |"))
+    return re.findall(r"`(\w+)`", row.split(" | ")[-1])
+
+
 def result_of_a_run(**changes: Any) -> Result:
     """The result of a completed run of FC 64 on MNIST, less what is given."""
     values: dict[str, Any] = {

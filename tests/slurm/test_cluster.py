@@ -1,5 +1,6 @@
 """The launcher, the verb and the scripts on a real Slurm of one node; disturbed runs end with the same bits."""
 
+import json
 import os
 import re
 import signal
@@ -8,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import process_of, same_bits, wait_for
+from helpers import json_keys, process_of, same_bits, wait_for
 
 from dlrun.store.history import read_history
 from dlrun.store.result import Result
@@ -79,6 +80,9 @@ def test_submit_status_and_collect_of_a_table(dlrun, cluster, tmp_path, table):
     assert dlrun("slurm", "collect", "mine").returncode == 1
     cluster.wait_until_idle()
     assert "mine: 2 runs: 2 done" in ok(dlrun("slurm", "status", "mine"))
+    answer = json.loads(ok(dlrun("slurm", "status", "--json")))
+    assert [one["status"] for one in answer["mine"]] == ["done", "done"]
+    assert list(answer["mine"][0]) == json_keys("slurm status")
     page = ok(dlrun("slurm", "collect"))
     assert "narrow" in page
     assert "wide" in page

@@ -1,5 +1,6 @@
 """`dlrun reproduce` on a table of one's own that trains in a moment, and its lines for the shipped ones."""
 
+import json
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import json_keys
 
 from dlrun.cli import main
 from dlrun.config.compose import compose
@@ -119,7 +121,7 @@ def test_dry_run_needs_no_torch(work):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nope"], "nope: no such table; there are: lowres_kmnist_fashion, lowres_shortened, mine,"),
+        (["nope"], "nope: no such table; there are: chollet_mnist, d2l_berkeley,"),
         (
             ["mine", "epoch=2"],
             "configs/table/mine.yaml: row 1 (narrow): epoch: no such field; did you mean epochs?",
@@ -145,8 +147,8 @@ def test_mistakes_end_with_2_before_anything_runs(work, capsys, words, said):
         (["mine", "--seeds", "0"], "reproduce: --seeds: 0: expected a whole number from 1 to 1000"),
         (["mine", "--seeds", "x"], "reproduce: --seeds: x: expected a whole number from 1 to 1000"),
         (["mine", "--quikc"], "reproduce: --quikc: no such option; did you mean --quick?"),
-        ([], "reproduce: which table? There are: lowres_kmnist_fashion, lowres_shortened, mine,"),
-        (["--rows", "1"], "reproduce: which table? There are: lowres_kmnist_fashion, lowres_shortened, mine,"),
+        ([], "reproduce: which table? There are: chollet_mnist, d2l_berkeley,"),
+        (["--rows", "1"], "reproduce: which table? There are: chollet_mnist, d2l_berkeley,"),
         (["psc_mnst"], "psc_mnst: no such table; did you mean psc_mnist?"),
     ],
 )
@@ -163,6 +165,13 @@ def test_words_that_cannot_be_read_are_answered_in_a_line(work, capsys, words, s
 def test_runs_what_is_missing_and_compares(work, capsys):
     assert main(["reproduce", "mine", "--rows", "2", "--seeds", "2"]) == 0
     first = results()
+    capsys.readouterr()
+    assert main(["reproduce", "mine", "--json"]) == 0
+    told = capsys.readouterr()
+    assert "narrow seed 1  completed" in told.err
+    answer = json.loads(told.out)
+    assert list(answer) == json_keys("reproduce TABLE")
+    assert [line["label"] for line in answer["lines"]] == ["narrow", "wide"]
     assert main(["reproduce", "mine"]) == 0
     out = capsys.readouterr().out
     assert len(results()) == 6

@@ -12,16 +12,17 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dlrun.config.groups import DATA, Data, ImageFolder, Target
 from dlrun.config.overrides import hydra_value
 from dlrun.data.catalogue import ENTRIES, WITH_FILES, CatalogueEntry
 from dlrun.data.places import find, locate, roots
 from dlrun.errors import DataError, UsageError, did_you_mean
-from dlrun.output import Table, column, terminal_width, write
+from dlrun.output import Column, Fields, Table, column, terminal_width, write
 from dlrun.text import visible
 from dlrun.verbs import data_show
-from dlrun.verbs.parser import Parser
+from dlrun.verbs.parser import Parser, add_json
 
 
 def main(arguments: list[str]) -> int:
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> int:
         return data_show.show(actions["show"].parse_intermixed_args(arguments[1:]))
     options = parser.parse_args(arguments)
     if options.action == "list":
-        return _list(options.root)
+        return _list(options.root, "json" if options.json else "text")
     configs = {name: _config(name, options.root) for name in options.names}
     for name, config in configs.items():
         _refuse_without_files(name, config, options.action)
@@ -48,6 +49,8 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         about = data_show.__doc__ if action == "show" else None
         words = actions.add_parser(action, description=about, formatter_class=raw)
         words.add_argument("--root", type=Path, help="the folder that holds the data sets")
+        if action == "list":
+            add_json(words)
         if action in ("fetch", "verify"):
             words.add_argument(
                 "names", nargs="+", metavar="NAME", help=f"{', '.join(WITH_FILES)}, or of your configs/data/"
@@ -67,21 +70,30 @@ def _refuse_without_files(name: str, config: Data | Target, action: str) -> None
         raise UsageError(f"{called} has no files to {action}; there are: {', '.join(WITH_FILES)}")
 
 
-def _list(root: Path | None) -> int:
-    headings = ("name", "pictures", "shape", "classes", "where")
-    columns = [column(heading, right=heading == "classes") for heading in headings]
-    rows = [(name, *_described(entry), _where(name, root)) for name, entry in ENTRIES.items()]
-    rows += [_own_row(name, root) for name in _own_options()]
-    table = Table(columns, [dict(zip(headings, row, strict=True)) for row in rows])
-    print(write(table, "text", terminal_width()), end="")
+def _list(root: Path | None, form: str) -> int:
+    columns = [
+        column("name"),
+        Column("pictures", _pictures, ("train", "test")),
+        Column("shape", lambda record: "x".join(map(str, record["shape"] or ["any"])), ("shape",)),
+        Column("classes", lambda record: str(record["classes"] or "any"), ("classes",), right=True),
+        column("where"),
+    ]
+    records = [{"name": name, **_described(entry), "where": _where(name, root)} for name, entry in ENTRIES.items()]
+    records += [_own_record(name, root) for name in _own_options()]
+    print(write(Table(columns, records), form, terminal_width()), end="")
     return 0
 
 
-def _described(entry: CatalogueEntry) -> tuple[str, str, str]:
-    if entry.pictures is None:
-        return "any", "any", "any"
+def _pictures(record: Fields) -> str:
+    return "any" if record["train"] is None else f"{record['train']:,} + {record['test']:,}"
+
+
+def _described(entry: CatalogueEntry | None) -> dict[str, Any]:
+    """What is known of a data set before it is read; None for what can be anything."""
+    if entry is None or entry.pictures is None:
+        return dict.fromkeys(("train", "test", "shape", "classes"))
     train, test = entry.pictures
-    return f"{train:,} + {test:,}", "x".join(map(str, entry.shape)), str(len(entry.classes))
+    return {"train": train, "test": test, "shape": list(entry.shape), "classes": len(entry.classes)}
 
 
 def _own_options() -> list[str]:
@@ -93,15 +105,15 @@ def _own_options() -> list[str]:
     return [name for name in options("data") if name not in ENTRIES]
 
 
-def _own_row(name: str, root: Path | None) -> tuple[str, str, str, str, str]:
+def _own_record(name: str, root: Path | None) -> dict[str, Any]:
     try:
         config = _config(name, root)
         if isinstance(config, Target):
-            return name, "any", "any", "any", f"made by {config.target}"
+            return {"name": name, **_described(None), "where": f"made by {config.target}"}
         where = _where(config.name, Path(config.root) if config.root else root)
-        return name, *_described(ENTRIES[config.name]), where
+        return {"name": name, **_described(ENTRIES[config.name]), "where": where}
     except UsageError as error:
-        return name, "", "", "", str(error)
+        return {"name": name, **_described(None), "where": str(error)}
 
 
 def _config(name: str, root: Path | None) -> Data | Target:

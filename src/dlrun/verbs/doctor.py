@@ -3,6 +3,7 @@
 Data sets are read and their checksums compared, as dlrun data verify does. The exit status is 0 whatever is found.
 """
 
+import json
 import os
 import platform
 import shutil
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from dlrun.extras import command, package_of, pip_install, requirements
 from dlrun.files import cache_home
 from dlrun.output import counted
 from dlrun.text import visible
-from dlrun.verbs.parser import Parser
+from dlrun.verbs.parser import Parser, add_json
 
 SLURM_COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
 
@@ -42,7 +43,12 @@ class Finding:
 
 def main(arguments: list[str]) -> int:
     """Run the verb; always 0."""
-    Parser("dlrun doctor", description=__doc__).parse_args(arguments)
+    parser = Parser("dlrun doctor", description=__doc__)
+    add_json(parser)
+    if parser.parse_args(arguments).json:
+        answer = [{"section": title, **asdict(one)} for title, look in SECTIONS.items() for one in _guarded(look)]
+        print(json.dumps(answer, indent=2))
+        return 0
     width = max(60, shutil.get_terminal_size().columns)
     for title, look in SECTIONS.items():
         print(title)

@@ -60,6 +60,11 @@ def without_dashes(option: str, value: str = "") -> str:
     return f"fields are typed without dashes: {name}={value or 'VALUE'}" if is_field(name) else ""
 
 
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option --json; what it writes is in docs/reference.md, from scripts/reference."""
+    parser.add_argument("--json", action="store_true", help="write the facts as JSON, for programs")
+
+
 def add_records(parser: Parser) -> None:
     """The option --records; `records_and_words` reads it."""
     parser.add_argument(

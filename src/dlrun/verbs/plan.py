@@ -2,13 +2,16 @@
 
     dlrun plan -m OVERRIDE …           the sweep that `dlrun -m OVERRIDE …` would run
     dlrun plan TABLE [OVERRIDE …]      the runs that `dlrun reproduce TABLE …` would run; same options
+    dlrun plan --json …                the same for programs
 
 The estimate is kept, and the sweep says in the end how far it was off.
 """
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dlrun.config.overrides import typed_for
 from dlrun.config.schema import Sweep
@@ -27,15 +30,18 @@ def main(arguments: list[str]) -> int:
         UsageError: A mistake in what was typed.
         RunFailed: A trial failed.
     """
-    words = _words(arguments)
+    words = _words([word for word in arguments if word != "--json"])
     with reading_data() as data:
         sweeping = words[0] in ("-m", "--multirun")
         folder, settings, jobs, total = _sweep(words[1:], data) if sweeping else _table(words, data)
         missing = [job for job in jobs if data.complete(job) is None]
+    if "--json" in arguments:
+        print(json.dumps({"folder": str(folder), "runs": total, **_expected(missing, settings, folder)}, indent=2))
+        return 0
     are = "is" if len(missing) == 1 else "are"
     print(visible(f"{len(missing)} of {counted(total, 'run')} {are} missing in {folder}"))
     if missing:
-        _estimate(missing, settings, folder)
+        _print(_expected(missing, settings, folder))
     return 0
 
 
@@ -69,16 +75,27 @@ def _table(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, l
     return first.folder.parent, first.config.sweep, to_run(asked), len(asked.planned)
 
 
-def _estimate(missing: Sequence[Job], settings: Sweep, folder: Path) -> None:
+def _expected(missing: Sequence[Job], settings: Sweep, folder: Path) -> dict[str, Any]:
+    """What is missing, and the seconds that it will take: of each run, of all, from start to end."""
+    if not missing:
+        return {"missing": [], "seconds": 0.0, "slots": 0, "wall_seconds": 0.0}
     from dlrun.sweeps.estimate import estimate, wall_time
     from dlrun.sweeps.session import write_plan
     from dlrun.sweeps.slots import slots_for
 
     seconds = estimate(missing, settings)
     write_plan(folder, seconds)
-    records = [{"run": job.name, "seconds": seconds[job.hash]} for job in missing]
-    time = Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True)
-    print(write(Table([column("run"), time], records), "text", terminal_width()), end="")
     slots = len(slots_for([job.config for job in missing], settings, len(missing)))
-    total, wall = sum(seconds.values()), wall_time([seconds[job.hash] for job in missing], slots)
-    print(f"together {duration(total)}; {slots} at a time, so about {duration(wall)} from start to end")
+    return {
+        "missing": [{"run": job.name, "seconds": seconds[job.hash]} for job in missing],
+        "seconds": sum(seconds.values()),
+        "slots": slots,
+        "wall_seconds": wall_time([seconds[job.hash] for job in missing], slots),
+    }
+
+
+def _print(expected: Mapping[str, Any]) -> None:
+    time = Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True)
+    print(write(Table([column("run"), time], expected["missing"]), "text", terminal_width()), end="")
+    together, wall = duration(expected["seconds"]), duration(expected["wall_seconds"])
+    print(f"together {together}; {expected['slots']} at a time, so about {wall} from start to end")

@@ -7,6 +7,8 @@ and are shared by all tables.
 import argparse
 import contextlib
 import hashlib
+import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,14 +25,14 @@ from dlrun.store.content import Contents, unread
 from dlrun.store.standing import on_any_data, standing
 from dlrun.store.status import Status
 from dlrun.sweeps.fingerprints import reading_data
-from dlrun.tables.compare import compare, precise
+from dlrun.tables.compare import Comparison, compare, precise
 from dlrun.tables.evidence import Pool, gather, pool
 from dlrun.tables.parameters import check_parameters
 from dlrun.tables.planned import MOST_SEEDS, QUICK, Found, Planned, in_precision, plan, seeds_typed
 from dlrun.tables.render import render
 from dlrun.tables.table import PublishedTable, Row, available, choose, load
 from dlrun.text import visible
-from dlrun.verbs.parser import Parser, add_records, records_and_words
+from dlrun.verbs.parser import Parser, add_json, add_records, records_and_words
 
 if TYPE_CHECKING:
     from dlrun.sweeps.jobs import Job
@@ -59,20 +61,26 @@ def main(arguments: list[str]) -> int:
     if len(asked) > 1:
         for one in asked:  # A mistake in the last table shows before the first one trains.
             to_run(one)
+    if asked[0].json:
+        with contextlib.redirect_stdout(sys.stderr):  # where what happens meanwhile is told
+            answers = [_answer(*_reproduce(one, lab or slurm)) for one in asked]
+        whole = [json.loads(render(comparison, "json")) for comparison, _ in answers]
+        print(json.dumps(whole if len(whole) > 1 else whole[0], indent=2))
+        return max(status for _, status in answers)
     status = 0
     for one in asked:
-        status = max(status, _reproduce(one, lab or slurm))
+        status = max(status, show(*_reproduce(one, lab or slurm)))
     if len(asked) > 1:
         print("All tables on one page: dlrun report --tables")
     return status
 
 
-def _reproduce(asked: "Request", elsewhere: Elsewhere) -> int:
-    """Run what a table lacks, and print it; the exit status."""
+def _reproduce(asked: "Request", elsewhere: Elsewhere) -> tuple["Request", Sequence[Found]]:
+    """Run what a table lacks; what was asked for in the end, and what is there for it."""
     found = run_missing(asked, elsewhere)
     while asked.most and (wider := _with_more_seeds(asked, found)):
         asked, found = wider, run_missing(wider, elsewhere)
-    return show(asked, found)
+    return asked, found
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,8 @@ class Request:
     """Seeds a row may get until it is decided; None: as many as were asked for."""
     elsewhere: Sequence[Planned]
     """Of rows of other tables that lessons name: looked up, never trained."""
+    json: bool
+    """Whether the answer is for a program."""
 
     @property
     def called(self) -> str:
@@ -174,6 +184,7 @@ def _request(options: argparse.Namespace, table: PublishedTable, contents: Conte
         check=options.check,
         most=most,
         elsewhere=elsewhere,
+        json=options.json,
     )
 
 
@@ -190,12 +201,18 @@ def _most(options: argparse.Namespace) -> int | None:
 
 def show(asked: Request, found: Sequence[Found]) -> int:
     """Print published beside measured; the exit status is 1 if a run is not complete."""
-    comparison = compare(asked.table, asked.rows, [*found, *asked.found_elsewhere()], asked.own)
+    comparison, status = _answer(asked, found)
     print(render(comparison, "text", terminal_width()), end="")
     print(f"\nThe same as a page that opens in a browser: dlrun report --table {visible(asked.table.name)}")
+    return status
+
+
+def _answer(asked: Request, found: Sequence[Found]) -> tuple[Comparison, int]:
+    """Published beside measured, and the exit status: 1 if a run is not complete, or with --check if a row differs."""
+    comparison = compare(asked.table, asked.rows, [*found, *asked.found_elsewhere()], asked.own)
     if asked.check and any(line.verdict == "differs" for line in comparison.lines):
-        return 1
-    return 0 if all(one.status == Status.COMPLETED for one in found) else 1
+        return comparison, 1
+    return comparison, 0 if all(one.status == Status.COMPLETED for one in found) else 1
 
 
 def _with_more_seeds(asked: Request, found: Sequence[Found]) -> Request | None:
@@ -247,6 +264,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--check", action="store_true", help="exit with 1 if a row differs from what is published")
     parser.add_argument("--dry-run", action="store_true", help="print a line to type for every run, and run nothing")
+    add_json(parser)
     parser.add_argument("--quick", action="store_true", help=f"cut every run short ({QUICK[0]}): no verdicts")
     return parser
 

@@ -1,8 +1,11 @@
 """Show what a run was and how it went: settings, network, epochs, outcome; of unfinished runs as well."""
 
+import dataclasses
+import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -13,7 +16,7 @@ from dlrun.config.overrides import hydra_value
 from dlrun.config.schema import Config, plain
 from dlrun.config.settled import settle
 from dlrun.errors import DlrunError, UsageError
-from dlrun.output import Table, column, counted, duration, terminal_width, write
+from dlrun.output import Table, column, counted, duration, finite, terminal_width, write
 from dlrun.runs.trust import BUILT, hint
 from dlrun.runs.uncommitted import kept
 from dlrun.sinks.console import make_console
@@ -25,7 +28,7 @@ from dlrun.store.result import Result, read_result
 from dlrun.store.scan import Run, flat
 from dlrun.store.status import Status
 from dlrun.text import typeable, visible
-from dlrun.verbs.parser import Parser, run_folder
+from dlrun.verbs.parser import Parser, add_json, run_folder
 
 MOST_EPOCHS = 12
 """Rows of the table of epochs, beyond which its middle is left out."""
@@ -33,12 +36,16 @@ MOST_EPOCHS = 12
 
 def main(arguments: list[str]) -> int:
     """Run the verb; the exit status is 1 where the folder is damaged."""
-    folder: Path = _parser().parse_args(arguments).run
+    options = _parser().parse_args(arguments)
+    folder: Path = options.run
     _refuse_other_folders(folder)
     console = make_console()
     found, damaged = scan.read([folder])
     config = _config(folder)
     run = found[0] if found else _remains(folder, config)
+    if options.json:
+        print(json.dumps(_facts(run, config, damaged), indent=2, default=str))
+        return 1 if damaged else 0
     _print_facts(console, _head(run, config, damaged) | _settings(run, config) | _outcome(run))
     _print_tables(console, run, config)
     for number, line in enumerate(_next(run, config)):
@@ -49,7 +56,26 @@ def main(arguments: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser("dlrun show", description=__doc__)
     parser.add_argument("run", metavar="RUN", type=run_folder, help="the folder of a run, or last")
+    add_json(parser)
     return parser
+
+
+def _facts(run: Run, config: Config | None, damaged: Sequence[str]) -> dict[str, Any]:
+    """All that is known of a run, for programs."""
+    return {
+        "folder": str(run.folder),
+        "name": run.name,
+        "tags": list(run.tags),
+        "status": Status.DAMAGED if damaged else run.status,
+        "damaged": list(damaged),
+        "epoch": run.epoch,
+        "epochs": run.fields.get("epochs"),
+        "settings": None if config is None else changes(config),
+        "fields": {name: value for name, value in run.fields.items() if not name.startswith("choices.")},
+        "result": None if run.result is None else dataclasses.asdict(run.result),
+        "history": [{name: finite(value) for name, value in row.items()} for row in run.rows],
+        "next": _next(run, config),
+    }
 
 
 def _refuse_other_folders(folder: Path) -> None:

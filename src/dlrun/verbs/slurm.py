@@ -5,6 +5,7 @@ the batch scripts and the logs of the jobs. Fields of a job (hydra.launcher.time
 configs/hydra/launcher/slurm.yaml.
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from dlrun.slurm import manifest, queue, status
 from dlrun.slurm.settings import SlurmSettings, asked
 from dlrun.store.status import Status
 from dlrun.text import typeable, visible
-from dlrun.verbs.parser import Parser
+from dlrun.verbs.parser import Parser, add_json
 
 if TYPE_CHECKING:
     from dlrun.config.schema import Sweep
@@ -35,7 +36,9 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["submit"] and not {"-h", "--help"} & set(arguments):
         return _submit(arguments[1:])
     options = _parser().parse_args(arguments)
-    return {"status": _status, "collect": _collect, "cancel": _cancel}[options.action](options.name)
+    if options.action == "status":
+        return _status(options.name, options.json)
+    return {"collect": _collect, "cancel": _cancel}[options.action](options.name)
 
 
 def _parser() -> Parser:
@@ -52,6 +55,8 @@ def _parser() -> Parser:
     for action, what in named:
         one = actions.add_parser(action, help=what, description=what)
         one.add_argument("name", nargs="?", help="of what was submitted (default: the only one)")
+        if action == "status":
+            add_json(one)
     return parser
 
 
@@ -126,15 +131,18 @@ def _chosen(name: str | None) -> manifest.Manifest:
     return manifest.read(name or known[0])
 
 
-def _status(name: str | None) -> int:
+def _status(name: str | None, as_json: bool) -> int:
     """Print every submission in full, or the one that is named."""
     known = [name] if name else manifest.names()
     if not known:
         raise UsageError("nothing was submitted from this folder yet")
     waiting = queue.queue()
-    for one in known:
-        found = manifest.read(one)
-        print(write(status.table(found, status.look(found, waiting)), "text"), end="")
+    read = [manifest.read(one) for one in known]
+    tables = {found.name: status.table(found, status.look(found, waiting)) for found in read}
+    if as_json:
+        print(json.dumps({name: json.loads(write(table, "json")) for name, table in tables.items()}, indent=2))
+    else:
+        print("".join(write(table, "text") for table in tables.values()), end="")
     return 0
 
 

@@ -28,7 +28,7 @@ from dlrun.store import scan
 from dlrun.store.scan import Run
 from dlrun.store.status import Status
 from dlrun.text import visible
-from dlrun.verbs.parser import OUTPUTS, Parser
+from dlrun.verbs.parser import OUTPUTS, Parser, add_json
 
 LOOK_SECONDS = 2.0
 """Between two looks at the runs that go on."""
@@ -63,7 +63,7 @@ def _parser() -> Parser:
     parser = Parser("dlrun watch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", type=Path, metavar="FOLDER", help="look there (default: outputs)")
     parser.add_argument("--once", action="store_true", help="print what runs now, and end")
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
+    add_json(parser)
     return parser
 
 
