@@ -20,6 +20,7 @@ LONGEST = 1000
 """Characters of a line that tells of an error."""
 LESS_MEMORY = {
     "evaluate": "lower eval_batch_size or limit, unless the network itself is too large for the device",
+    "compare": "the networks are too large for the device; device=… names another",
     "predict": "the network is too large for the device; device=… names another",
     "export": "the network is too large for this machine",
 }

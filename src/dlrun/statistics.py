@@ -394,6 +394,16 @@ class Pair:
     blind: bool
     """Whether one of them is a single run that tells nothing of another one."""
 
+    @property
+    def half_width(self) -> float:
+        """Of the 95 % interval of the difference; infinite where nothing tells how far runs lie apart."""
+        return t_quantile(self.degrees, 1 - LEVEL / 2) * self.error
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the difference is real at the level of every test here, no other comparison considered."""
+        return self.p <= LEVEL and not self.blind
+
 
 def pair(first: Measured, second: Measured) -> Pair:
     """Welch's test on moderated variances. Equal seeds do not pair runs of different networks."""

@@ -207,23 +207,24 @@ def _against(group: Group, best: Measured | None, split: str) -> Pair | None:
     """The two compared, if anything can be said (Welch's test on moderated variances)."""
     if best is None or group.mean_of(split) is None:
         return None
-    own = _measured(group, split)
+    own = measured(group, split)
     # Single runs on a test set of unknown size say nothing of their spread.
     known = any(math.isfinite(one.spread.variance) for one in (own, best))
     return pair(own, best) if known else None
 
 
-def _measured(group: Group, split: str) -> Measured:
+def measured(group: Group, split: str) -> Measured:
+    """The accuracies of a group's completed runs on `test` or `val`, with their variance; there is one run at least."""
     done = [run for run in group.completed() if run.result and run.result.test]
     values = tuple(accuracies(done, split))
     curves = [[epoch[f"{split}_accuracy"] for epoch in run.rows if f"{split}_accuracy" in epoch] for run in done]
     losses = {run.result.test["loss"] for run in done if run.result and run.result.test}
     same = len(done) > 1 and len(losses) == len(set(values)) == 1
-    runs = Runs(values, _images(done[0].fields, split), jitter(curves), same)
+    runs = Runs(values, images_of(done[0].fields, split), jitter(curves), same)
     return Measured(runs, spread(runs))
 
 
-def _images(fields: Mapping[str, Any], split: str) -> int | None:
+def images_of(fields: Mapping[str, Any], split: str) -> int | None:
     """How many images each accuracy is of, where that is known without reading the data."""
     name, limit = fields.get("data.name"), fields.get("limit")
     if split == "test":
@@ -334,7 +335,7 @@ def leaderboard(
     best = max(
         (group for group in groups if group.mean_of(split)), key=lambda group: _mean_of(group, split), default=None
     )
-    against = _measured(best, split) if best else None
+    against = measured(best, split) if best else None
     pairs = [None if group is best else _against(group, against, split) for group in groups]
     records = [
         _record(group, one is not None and one.p > LEVEL, split) for group, one in zip(groups, pairs, strict=True)

@@ -9,6 +9,7 @@ VERBS = {
     "show": "RUN: what a run was and how it went",
     "evaluate": "RUN: test a finished run again",
     "predict": "RUN IMAGE …: classify pictures",
+    "compare": "A B: two runs or groups of seeds: what differs, how much better one is, on which pictures",
     "export": "RUN: write an ONNX or torch.export file",
     "data": "list | fetch | verify | show: the data sets",
     "clean": "PATH …: delete failed runs, previous checkpoints of finished runs, caches; says what and asks",
