@@ -57,7 +57,8 @@ def test_verbs_that_print_for_programs_do() -> None:
         (("list",), ("--json", "--csv", "--md")),
         (("predict",), ("--json", "--csv")),
         (("records", "show"), ("--json", "--csv", "--md")),
-        (("evaluate",), ("--json",)),
+        (("evaluate",), ("--json", "--csv", "--md")),
+        (("compare",), ("--json", "--csv")),
     ):
         status, out, _ = heard(*words, "--help")
         assert status == 0

@@ -400,9 +400,16 @@ class Pair:
         return t_quantile(self.degrees, 1 - LEVEL / 2) * self.error
 
     @property
-    def told_apart(self) -> bool:
-        """Whether the difference is real at the level of every test here, no other comparison considered."""
-        return self.p <= LEVEL and not self.blind
+    def verdict(self) -> str:
+        """`higher` or `lower`, `not told apart`, or `undecided` of a single run that tells nothing of another one.
+
+        That is said of the first, and no other comparison is considered.
+        """
+        if self.p > LEVEL:
+            return "not told apart"
+        if self.blind:
+            return "undecided"
+        return "higher" if self.difference > 0 else "lower"
 
 
 def pair(first: Measured, second: Measured) -> Pair:

@@ -81,6 +81,7 @@ PLACES: dict[str, list[list[str]]] = {
     "show": [["{}"]],
     "evaluate": [["{}"]],
     "predict": [["{}", "run/picture.png"], ["run", "{}"]],
+    "compare": [["run", "{}"], ["{}", "run", "--pictures"]],
     "export": [["{}"], ["run", "--output", "{}/x/y.onnx"]],
     "data": [["verify", "--root", "{}", "mnist"], ["list", "--root", "{}"], ["show", "--root", "{}", "mnist"]],
     "plan": [["{}"]],

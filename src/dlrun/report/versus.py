@@ -52,10 +52,8 @@ class Versus:
 
     @property
     def verdict(self) -> str:
-        """`A is better`, `B is better` or `not told apart`."""
-        if not self.pair.told_apart:
-            return "not told apart"
-        return "A is better" if self.pair.difference > 0 else "B is better"
+        """`A is better`, `B is better`, `not told apart` or `undecided`."""
+        return {"higher": "A is better", "lower": "B is better"}.get(self.pair.verdict, self.pair.verdict)
 
 
 def versus(first: Group, second: Group) -> Versus:

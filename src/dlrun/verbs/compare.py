@@ -228,8 +228,14 @@ def _sentences(found: Versus) -> list[str]:
     verdict = "A and B are not told apart" if found.verdict == "not told apart" else found.verdict
     return [
         f"{difference}, 95 % interval {low:+.2f} to {high:+.2f}, p = {pair.p:.2g}: {verdict}",
-        f"P(A > B) = {pair.chance:.2f}: the chance that the next run of A beats the next run of B",
+        f"P(A > B) {_chance(pair.chance)}: the chance that the next run of A beats the next run of B",
     ]
+
+
+def _chance(value: float) -> str:
+    if value < 0.01 or value > 0.99:
+        return "< 0.01" if value < 0.01 else "> 0.99"
+    return f"= {value:.2f}"
 
 
 def _pictures(differing: "Differing") -> str:
