@@ -95,7 +95,7 @@ def test_the_difference_is_judged_by_the_rule_of_verdicts(here: Path) -> None:
     assert status == 0
     assert "not told apart" in text
     assert "A single run of fewer than ten epochs says nothing" in text
-    assert "p = 0.014: undecided\n" in said("compare", "sw/wide-2", "sw/fc-0")[1]
+    assert "p = 0.013: undecided\n" in said("compare", "sw/wide-2", "sw/fc-0")[1]
     assert "No setting but the seed differs" in said("compare", "sw/fc-0", "sw/fc-2")[1]
 
 

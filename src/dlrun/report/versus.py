@@ -78,7 +78,8 @@ def _check_test_sets(first: Run, second: Run) -> None:
     if one.get("fingerprint") != other.get("fingerprint") and not _are_same_files(first, second):
         said = " and ".join(f"{data.get('name')} {str(data.get('fingerprint'))[:8]}" for data in (one, other))
         raise UsageError(f"compare: tested on different data ({said}): their difference says nothing of the settings")
-    limits, sizes = [run.fields.get("limit") for run in (first, second)], [test_images(first), test_images(second)]
+    limits = [run.fields.get("limit") for run in (first, second)]
+    sizes = [images_of(run.fields, "test") for run in (first, second)]
     if sizes[0] != sizes[1] or (sizes[0] is None and limits[0] != limits[1]):
         said = " and ".join(f"limit={'null' if limit is None else limit}" for limit in limits)
         raise UsageError(

@@ -202,21 +202,28 @@ def _settings(found: Versus) -> Table:
 
 def _measured(sides: Sequence[Side], found: Versus) -> Table:
     rows = [_facts(side) for side in sides]
-    records = [{"": name, "A": rows[0][name], "B": rows[1][name]} for name in rows[0]]
+    records = [{"": name, "A": rows[0][name], "B": rows[1][name]} for name in rows[0] if any(row[name] for row in rows)]
     records += [{"": name, "A": a, "B": b} for name, (a, b) in found.made.items()]
     return Table([column(""), column("A"), column("B")], records)
 
 
 def _facts(side: Side) -> dict[str, str]:
     results = [run.result for run in side.group.completed() if run.result]
-    seeds = sorted(result.seed for result in results)
+    seeds = sorted({result.seed for result in results})
+    folds = sorted({run.fields["fold"] for run in side.group.completed() if run.fields.get("fold") is not None})
+    repeats = [_repeats("seed", seeds), *([_repeats("fold", folds)] if folds else [])]
     seconds = sum(result.seconds.get("total", 0.0) for result in results) / len(results)
     return {
         "test accuracy": side.group.accuracy.text(4) if side.group.accuracy else "",
-        "runs": f"{len(results)}, {'seed' if len(seeds) == 1 else 'seeds'} {few(list(map(str, seeds)), 10)}",
+        "val accuracy": side.group.val.text(4) if side.group.val else "",
+        "runs": f"{len(results)}, {', '.join(repeats)}",
         "parameters": f"{results[0].parameters.get('total', 0):,}",
         "time": duration(seconds),
     }
+
+
+def _repeats(noun: str, numbers: Sequence[int]) -> str:
+    return f"{noun if len(numbers) == 1 else f'{noun}s'} {few(list(map(str, numbers)), 10)}"
 
 
 def _sentences(found: Versus) -> list[str]:
