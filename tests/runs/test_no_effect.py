@@ -28,6 +28,8 @@ def curves(folder: Path) -> list[tuple[float, float]]:
         ),
         (["scheduler=steps", "scheduler.at=[1,80,120]", "epochs=90"], "no cut after 120 in a run of 90 epochs"),
         (["early_stopping=50", "epochs=2"], "early_stopping=50: can't stop a run of 2 epochs"),
+        (["min_delta=0.01", "epochs=2"], "min_delta=0.01: says when early_stopping counts an epoch as better"),
+        (["checkpoint.keep_every=5", "epochs=2"], "checkpoint.keep_every=5: keeps no weights in a run of 2 epochs"),
         (["average=0.999", "epochs=2", "batch_size=32"], "over some 1,000 steps, and the run has 4"),
         (["data=fashion_mnist", "limit=null", "average=0.9999", "epochs=1"], "run has 1,875"),
     ],
@@ -43,7 +45,7 @@ def test_what_has_no_effect_is_a_sentence(words: list[str], said: str) -> None:
         ["scheduler.warmup=1"],
         ["scheduler=one_cycle"],
         ["scheduler=step", "epochs=2"],
-        ["early_stopping=2", "epochs=3"],
+        ["early_stopping=2", "epochs=3", "min_delta=0.1", "checkpoint.keep_every=3"],
         ["average=0.9", "epochs=40"],
     ],
 )
@@ -100,7 +102,7 @@ def test_a_run_that_stopped_early_says_how_to_go_on_and_can(
     monkeypatch.chdir(tmp_path)
     words = [*SMALL, "optimizer.lr=1e-12", "epochs=5"]
     assert main([*words, "early_stopping=1", "hydra.run.dir=r"]) == 0
-    assert "stopped early: no better accuracy in the last epoch (early_stopping)" in capsys.readouterr().out
+    assert "stopped early: no better test accuracy in the last epoch (early_stopping)" in capsys.readouterr().out
     assert main(["resume", "r"]) == 0
     assert (
         "it stopped early after epoch 2 of 5. To go on: early_stopping=null, or more than 1" in capsys.readouterr().out

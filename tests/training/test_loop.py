@@ -1,10 +1,13 @@
 """The loop on tensors alone: averages as printed, every image once, stops where it is told to."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
@@ -13,7 +16,7 @@ from dlrun.data.prepare import Prepare
 from dlrun.errors import RunFailed
 from dlrun.training.evaluation import evaluate
 from dlrun.training.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
-from dlrun.training.loop import order_of, shuffled, train
+from dlrun.training.loop import order_of, shuffled, train, waited
 from dlrun.training.precision import Precision
 from dlrun.training.state import State, Totals
 from dlrun.training.step import LoopSettings
@@ -130,6 +133,16 @@ def test_early_stopping_counts_epochs_without_a_better_accuracy() -> None:
     told = events(state(lr=1e-12), epochs=50, early_stopping=3)
     assert told[-1] == Stopped("early_stopping")
     assert sum(isinstance(event, EpochEnded) for event in told) == 4, "the first epoch is the best, then three"
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.integers(0, 3))
+def test_epochs_waited_for_a_better_one_are_counted_as_keras_counts_them(scores: list[int], delta: int) -> None:
+    best, wait = -math.inf, 0
+    for score in scores:  # EarlyStopping.on_epoch_end
+        wait += 1
+        if score - delta > best:
+            best, wait = score, 0
+    assert waited(scores, settings(early_stopping=1, min_delta=delta)) == wait
 
 
 def test_a_loss_that_is_not_finite_is_a_failure_that_says_what_to_try() -> None:

@@ -65,6 +65,7 @@ def rates(folder: Path) -> list[float]:
     return [row["lr"] for row in read_history(folder)]
 
 
+@pytest.mark.slow
 def test_an_extension_chooses_what_becomes_of_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert said(*COSINE, "epochs=2", "scheduler.final=0.1", "hydra.run.dir=a/short")[0] == 0

@@ -62,10 +62,14 @@ def _is_share(value: Any) -> bool:
 
 @dataclass
 class Checkpoint:
-    """When to save besides the end of every epoch."""
+    """When to save besides the end of every epoch, and what to keep."""
 
     every_steps: int | None = option(None, "also save every so many steps", low=1, hashed=False)
     every_minutes: float | None = option(None, "also save every so many minutes", above=0, hashed=False)
+    keep_best: int | None = option(
+        None, "keep the weights of the so many best epochs (best_by), for --epoch N", low=1, hashed=False
+    )
+    keep_every: int | None = option(None, "keep the weights after every so many epochs", low=1, hashed=False)
 
 
 @dataclass
@@ -165,7 +169,19 @@ class Config:
     )
     shuffle: bool = option(True, "draw the order of the training images anew every epoch (false: as they lie)")
     drop_last: bool = option(False, "leave out the last batch of an epoch of training if it is not full")
-    early_stopping: int | None = option(None, "stop after so many epochs without a better accuracy", low=1)
+    best_by: str = option(
+        "accuracy",
+        "what makes an epoch better than another, for best.pt, checkpoint.keep_best and early_stopping: accuracy or "
+        "loss of the images held out; where none are, of the test set, which flatters",
+        choices=("accuracy", "loss"),
+    )
+    early_stopping: int | None = option(None, "stop after so many epochs without a better one (best_by)", low=1)
+    min_delta: float = option(
+        0.0,
+        "for early_stopping an epoch is better only if it is by more than this",
+        low=0,
+        tells=lambda config: config.early_stopping is not None and config.min_delta != 0,
+    )
     loss: str = option(
         "cross_entropy",
         "what is made small: cross_entropy of the softmax; squared_error (half of it) or binary_cross_entropy of the "

@@ -49,7 +49,7 @@ KEPT: dict[str, tuple[str, ...]] = {
     "epochs": (),
     "train": ("loss", "accuracy"),
     "test": ("loss", "accuracy"),
-    "best": ("epoch", "accuracy", "selected_on"),
+    "best": ("epoch", "accuracy", "selected_on", "loss", "by"),
     "seconds": ("total", "train", "evaluate", "start"),
     "images_per_second": (),
     "device": (),
@@ -208,7 +208,6 @@ class Record:
         if not self.contains(epochs):
             raise ValueError(f"no run of {epochs} epochs in {self.result.hash}")
         history = {name: values[:epochs] for name, values in self.history.items()}
-        accuracies = history["test_accuracy"]
         settings = _typed(replace(self.config, seed=0, epochs=epochs))
         result = replace(
             self.result,
@@ -216,7 +215,7 @@ class Record:
             epochs=epochs,
             train={name: history[f"train_{name}"][-1] for name in ("loss", "accuracy")},
             test={name: history[f"test_{name}"][-1] for name in ("loss", "accuracy")},
-            best=_best(accuracies, "test"),
+            best=_best(history, "test", self.config.best_by),
             seconds={"total": math.fsum(history.get("seconds", ()))},
             images_per_second=history.get("images_per_second", (None,))[-1],
         )
@@ -244,9 +243,11 @@ def _inside(value: Any, keys: Sequence[str]) -> Any:
     return {key: value[key] for key in keys if key in value} if keys and isinstance(value, dict) else value
 
 
-def _best(accuracies: Sequence[float], split: str) -> dict[str, Any]:
-    best = max(accuracies)
-    return {"epoch": accuracies.index(best) + 1, "accuracy": best, "selected_on": split}
+def _best(history: Mapping[str, Sequence[float]], split: str, by: str) -> dict[str, Any]:
+    accuracies, losses = history[f"{split}_accuracy"], history[f"{split}_loss"]
+    place = accuracies.index(max(accuracies)) if by == "accuracy" else losses.index(min(losses))
+    found = {"epoch": place + 1, "accuracy": accuracies[place], "selected_on": split}
+    return found if by == "accuracy" else {**found, "loss": losses[place], "by": by}
 
 
 # --- settings ---------------------------------------------------------------------------------------------
@@ -426,14 +427,14 @@ def _check_agreement(record: Record) -> None:
     if result.hash != hash:
         raise UsageError(f"its hash {result.hash} is not that of its config ({hash} as this dlrun computes it)")
     split = result.best.get("selected_on") if result.best else None
-    accuracies = history.get(f"{split}_accuracy", ())
+    known = {f"{split}_accuracy", f"{split}_loss"} <= history.keys()
     agreements = {
         "precision": result.precision == config.precision,
         "data": not isinstance(config.data, Data) or result.data["name"] == config.data.name,
         "epochs": result.epochs == config.epochs or (config.early_stopping and result.epochs < config.epochs),
         "train": result.train == _last(history, "train"),
         "test": _last(history, "test") in (None, result.test),
-        "best": accuracies and result.best == _best(accuracies, str(split)),
+        "best": known and result.best == _best(history, str(split), config.best_by),
     }
     wrong = [name for name, agrees in agreements.items() if not agrees]
     if wrong:

@@ -20,7 +20,7 @@ from dlrun.data.prepare import Prepare, prepare_for
 from dlrun.errors import Damaged, UsageError, is_out_of_memory
 from dlrun.models.build import build_network
 from dlrun.runs.trust import check_trust, without_download
-from dlrun.store import check, checkpoint
+from dlrun.store import check, checkpoint, kept
 from dlrun.store.checkpoint import CheckpointError
 from dlrun.store.folders import outcome, read_config
 from dlrun.store.status import Status
@@ -65,7 +65,12 @@ class Loaded:
         return probabilities(self.config.loss, logits).cpu()
 
 
-def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = MappingProxyType({})) -> Loaded:
+def load_run(
+    run_dir: Path,
+    best: bool = False,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    epoch: int | None = None,
+) -> Loaded:
     """Build the network of a run and load its weights.
 
     Args:
@@ -73,6 +78,7 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
         changes: `device` (where the network is put; else wherever there is room here), `threads`, and
             `trust`: true builds whatever class the config names, which runs code of others; what the config itself
             says of it counts for nothing.
+        epoch: The weights kept after this epoch.
 
     Raises:
         UsageError: No run, a damaged file, or a network outside the list of `dlrun.runs.trust`.
@@ -85,14 +91,15 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
     check_trust(config, ("model",), config.trust)
     place = pick_device(config.device)
     set_threads(config.threads)
-    path = run_dir / "checkpoints" / ("best.pt" if best else "last.pt")
-    content = _content(run_dir, path, best)
+    path = run_dir / "checkpoints" / ("best.pt" if best else "last.pt") if epoch is None else _kept(run_dir, epoch)
+    weights_only = best or epoch is not None
+    content = _content(run_dir, path, weights_only)
     finished = _is_finished(run_dir, given)
-    if not best:
+    if not weights_only:
         _refuse_another(content, given, path)
     inputs = _inputs(content, path)
     model = build_network(config.model, inputs.shape, len(inputs.classes))
-    _load_weights(model, content, path, best)
+    _load_weights(model, content, path, weights_only)
     return Loaded(
         config=config,
         model=model.to(place).eval(),
@@ -101,8 +108,19 @@ def load_run(run_dir: Path, best: bool = False, changes: Mapping[str, Any] = Map
         prepare=prepare_for(inputs.mean, inputs.std, config.data, place),
         precision=Precision(config.precision, place.type),
         device=place,
-        weights=_describe(content, path, best, None if finished else given.epochs),
+        weights=_describe(content, path, weights_only, None if finished else given.epochs),
     )
+
+
+def _kept(run_dir: Path, epoch: int) -> Path:
+    there = kept.kept(run_dir)
+    if epoch not in there:
+        known = f"epoch {', '.join(map(str, there))}" if there else "no epoch"
+        raise UsageError(
+            f"{run_dir}: keeps no weights of epoch {epoch}, but of {known}; checkpoint.keep_every=N and "
+            "checkpoint.keep_best=K say what a run keeps"
+        )
+    return there[epoch]
 
 
 def _is_finished(run_dir: Path, config: Config) -> bool:
@@ -122,8 +140,8 @@ def _refuse_another(content: dict[str, Any], config: Config, path: Path) -> None
         raise UsageError(f"{path}: of another run ({saved}) than config.yaml ({settled.hash})")
 
 
-def _content(run_dir: Path, path: Path, best: bool) -> dict[str, Any]:
-    if best:
+def _content(run_dir: Path, path: Path, weights_only: bool) -> dict[str, Any]:
+    if weights_only:
         return checkpoint.load(path)
     content = checkpoint.load_last(run_dir / "checkpoints")
     if content is None:
@@ -138,10 +156,10 @@ def _inputs(content: dict[str, Any], path: Path) -> Inputs:
         raise CheckpointError(f"{path}: not a checkpoint of dlrun ({error})") from None
 
 
-def _load_weights(model: nn.Module, content: dict[str, Any], path: Path, best: bool) -> None:
+def _load_weights(model: nn.Module, content: dict[str, Any], path: Path, weights_only: bool) -> None:
     try:
-        state = content if best else check.group(content.get("state"), "state")
-        weights = state.get("model") if best else state.get("average") or state.get("model")
+        state = content if weights_only else check.group(content.get("state"), "state")
+        weights = state.get("model") if weights_only else state.get("average") or state.get("model")
         model.load_state_dict(check.fits(weights, model.state_dict(), "model"))
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         if is_out_of_memory(error):
@@ -150,14 +168,17 @@ def _load_weights(model: nn.Module, content: dict[str, Any], path: Path, best: b
         raise CheckpointError(f"{path}: its weights don't fit the network of config.yaml ({said})") from None
 
 
-def _describe(content: dict[str, Any], path: Path, best: bool, going_to: int | None) -> str:
+def _describe(content: dict[str, Any], path: Path, weights_only: bool, going_to: int | None) -> str:
     """Which weights they are; of an unfinished run, which goes to epoch `going_to`, how far they are, too."""
     unfinished = "" if going_to is None else f" of a run that is not finished ({going_to} epochs)"
     try:
-        if best:
+        if weights_only:
             epoch = check.whole(content.get("epoch"), "epoch", low=1)
             chosen = check.text(content.get("selected_on"), "selected_on")
-            return f"best epoch ({epoch}, selected on {chosen}){unfinished}"
+            if path.name != "best.pt":
+                return f"epoch {epoch}{unfinished}"
+            by = " loss" if content.get("by") == "loss" else ""
+            return f"best epoch ({epoch}, selected on {chosen}{by}){unfinished}"
         if going_to is None:
             return "last epoch"
         if "counters" not in content["state"]:

@@ -48,6 +48,10 @@ def _of_rate(config: Config) -> Iterator[str]:
 def _of_length(config: Config) -> Iterator[str]:
     if config.early_stopping and config.early_stopping >= config.epochs:
         yield f"early_stopping={config.early_stopping}: can't stop a run of {counted(config.epochs, 'epoch')}"
+    if config.min_delta and not config.early_stopping:
+        yield f"min_delta={config.min_delta:g}: says when early_stopping counts an epoch as better, which is not set"
+    if (every := config.checkpoint.keep_every) and every > config.epochs:
+        yield f"checkpoint.keep_every={every}: keeps no weights in a run of {counted(config.epochs, 'epoch')}"
     steps = _steps(config)
     if config.average and steps and steps * (1 - config.average) < SHARE:
         fitting = math.floor((1 - SHARE / steps) * 100) / 100

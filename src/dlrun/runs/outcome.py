@@ -61,7 +61,10 @@ class Report:
         parts, state, config = self.parts, self.parts.state, self.parts.config
         rows = read_history(self.run_dir)
         last = rows[-1] if rows else {}
-        best = {"epoch": state.best.epoch, "accuracy": state.best.accuracy, "selected_on": parts.settings.split}
+        split, by = parts.settings.split, config.best_by
+        best: dict[str, Any] = {"epoch": state.best.epoch, "accuracy": state.best.accuracy, "selected_on": split}
+        if by == "loss" and state.best.epoch:
+            best |= {"loss": -state.scores(by)[state.best.epoch - 1], "by": by}
         if test is None and "test_loss" in last:
             test = Metrics(last["test_loss"], last["test_accuracy"])
         return Result(

@@ -130,7 +130,7 @@ def _train(
         pictures = _pictures(parts, run_dir, stack)
         if pictures is not None:
             sinks.append(pictures)
-        sinks.append(Checkpoints(run_dir, parts.about(), parts.state, parts.config.checkpoint))
+        sinks.append(Checkpoints(run_dir, parts.about(), parts.state, parts.config))
         if watch is not None:
             sinks += stack.enter_context(watch(parts))
         sinks.append(report.listen)

@@ -3,13 +3,16 @@
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from dlrun.config.schema import Config, evaluated_on
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.store.history import read_history
 from dlrun.store.result import Result
@@ -45,9 +48,11 @@ def header(console: Console, facts: dict[str, str]) -> None:
 class ConsoleSink:
     """A progress bar on a terminal, and one line an epoch everywhere."""
 
-    def __init__(self, console: Console, epochs: int, patience: int | None = None) -> None:
-        self.console, self.epochs, self.patience = console, epochs, patience
-        self.width = len(str(epochs))
+    def __init__(self, console: Console, config: Config) -> None:
+        self.console, self.epochs, self.patience = console, config.epochs, config.early_stopping
+        better = f"better {evaluated_on(config)} {config.best_by}"
+        self.better = f"{better} by more than {config.min_delta:g}" if config.min_delta else better
+        self.width = len(str(self.epochs))
         self.progress = _bar(console) if console.is_terminal else None
         self.task: TaskID | None = None
         self.started = time.monotonic()
@@ -60,7 +65,7 @@ class ConsoleSink:
             self.console.print(self._line(event), markup=False)
         elif isinstance(event, Stopped) and event.reason == "early_stopping":
             waited = "in the last epoch" if self.patience == 1 else f"for {self.patience} epochs"
-            self.console.print(f"stopped early: no better accuracy {waited} (early_stopping)", markup=False)
+            self.console.print(f"stopped early: no {self.better} {waited} (early_stopping)", markup=False)
 
     def _advance(self, event: StepsTaken) -> None:
         if self.progress is None:
@@ -103,6 +108,15 @@ def _bar(console: Console) -> Progress:
     )
 
 
+def best_in_words(best: Mapping[str, Any]) -> str:
+    """What the best epoch of a result reached, and what it was selected on."""
+    split, by = best.get("selected_on"), best.get("by")
+    loss = f", loss {best.get('loss', 0):.4f}" if by == "loss" else ""
+    return (
+        f"{split} accuracy {best.get('accuracy', 0):.4f}{loss} (selected on {split}{' loss' if by == 'loss' else ''})"
+    )
+
+
 def summary(console: Console, result: Result, run_dir: Path) -> None:
     """The closing lines: last and best epoch, where everything lies, what to type next."""
     if result.test and result.train:
@@ -114,11 +128,7 @@ def summary(console: Console, result: Result, run_dir: Path) -> None:
             markup=False,
         )
     if result.best:
-        console.print(
-            f"best epoch {result.best['epoch']}: {result.best['selected_on']} accuracy "
-            f"{result.best['accuracy']:.4f} (selected on {result.best['selected_on']})",
-            markup=False,
-        )
+        console.print(f"best epoch {result.best['epoch']}: {best_in_words(result.best)}", markup=False)
     if console.is_terminal:
         for line in accuracy_curve(read_history(run_dir), console.encoding):
             console.print(line)

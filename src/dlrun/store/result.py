@@ -44,7 +44,7 @@ class Result:
     test: dict[str, float] | None
     """`loss` and `accuracy` on the test set after the last epoch."""
     best: dict[str, Any] | None
-    """`epoch`, `accuracy`, `selected_on` (`test` or `val`)."""
+    """`epoch`, `accuracy`, `selected_on` (`test` or `val`); where the lowest loss was best, `loss` and `by: loss`."""
     seconds: dict[str, float]
     """`total`, `train`, `evaluate`, `start` (from the process' start to the first step)."""
     images_per_second: float | None

@@ -11,6 +11,10 @@ class Metrics:
     loss: float
     accuracy: float
 
+    def score(self, best_by: str) -> float:
+        """How good it is: the larger the better."""
+        return self.accuracy if best_by == "accuracy" else -self.loss
+
 
 @dataclass(frozen=True)
 class StepsTaken:
@@ -48,7 +52,7 @@ class EpochEnded:
     images_per_second: float
     """Training images per second of training."""
     best: bool
-    """Whether this is the most accurate epoch so far."""
+    """Whether this is the best epoch so far."""
 
     def row(self) -> list[float]:
         """What the history keeps of it, in the order of `dlrun.store.history.columns`."""

@@ -6,7 +6,7 @@ accuracy accumulate on the device and are read at events only, so that no step w
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -46,6 +46,15 @@ def _generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
 
 
+def waited(scores: Sequence[float], settings: LoopSettings) -> int:
+    """How many epochs have passed since one was better, by more than `min_delta`, than the one so found before it."""
+    best, last = -math.inf, 0
+    for epoch, score in enumerate(scores, start=1):
+        if score > best + settings.min_delta:
+            best, last = score, epoch
+    return len(scores) - last
+
+
 def train(
     state: State,
     data: Split,
@@ -70,7 +79,7 @@ def train(
     """
     step = step_for(state, settings, prepare, ranks)
     while state.epoch <= settings.epochs:
-        if settings.early_stopping and state.epoch - 1 - state.best.epoch >= settings.early_stopping:
+        if settings.early_stopping and waited(state.scores(settings.best_by), settings) >= settings.early_stopping:
             yield Stopped("early_stopping")
             return
         started = time.perf_counter() - state.seconds
@@ -140,7 +149,7 @@ def _end_epoch(
         raise RunFailed(
             f"the {settings.split} loss became {metrics.loss} in epoch {state.epoch}; try a lower optimizer.lr"
         )
-    best = metrics.accuracy > state.best.accuracy
+    best = state.is_best(metrics, settings.best_by)
     if best:
         state.best = Best(state.epoch, metrics.accuracy)
     ended = EpochEnded(

@@ -53,7 +53,7 @@ class Totals:
 
 @dataclass
 class Best:
-    """The most accurate epoch so far."""
+    """The best epoch so far, by accuracy or by loss, and its accuracy."""
 
     epoch: int = 0
     accuracy: float = -1.0
@@ -102,8 +102,17 @@ class State:
 
     def last_evaluated(self) -> Metrics:
         """Loss and accuracy after the last epoch that is done."""
-        _, _, _, loss, accuracy, *_ = self.history[-1]
-        return Metrics(loss, accuracy)
+        return _evaluated(self.history[-1])
+
+    def scores(self, best_by: str) -> list[float]:
+        """How good each epoch was that is done: the larger the better."""
+        return [_evaluated(row).score(best_by) for row in self.history]
+
+    def is_best(self, metrics: Metrics, best_by: str) -> bool:
+        """Whether an epoch that ends with these is better than all before it."""
+        return not self.best.epoch or metrics.score(best_by) > _evaluated(self.history[self.best.epoch - 1]).score(
+            best_by
+        )
 
     def tensors(self) -> dict[str, Any]:
         """Tensors and plain values only, for a checkpoint that is loaded without unpickling code."""
@@ -183,6 +192,11 @@ class State:
         if "cpu" not in random:
             raise Wrong("random.cpu")
         return totals, {kind: check.like(random[kind], own[kind], f"random.{kind}") for kind in own if kind in random}
+
+
+def _evaluated(row: list[float]) -> Metrics:
+    _, _, _, loss, accuracy, *_ = row
+    return Metrics(loss, accuracy)
 
 
 def _scaler(saved: Any, scaler: torch.amp.GradScaler) -> dict[str, float]:

@@ -42,7 +42,9 @@ class LoopSettings:
     """Factors of the L2 penalty of each convolution and dense layer; empty where there is none."""
     label_smoothing: float = 0.0
     clip_norm: float | None = None
+    best_by: str = "accuracy"
     early_stopping: int | None = None
+    min_delta: float = 0.0
     shuffle: bool = True
     drop_last: bool = False
     log_every: int = 100

@@ -17,9 +17,13 @@ FIELDS = ("device", "threads", "trust")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """The arguments RUN and --best."""
+    """The arguments RUN, --best and --epoch."""
     parser.add_argument("run", metavar="RUN", type=run_folder, help="folder of a run, or last")
-    parser.add_argument("--best", action="store_true", help="the weights of the best epoch, not of the last one")
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument("--best", action="store_true", help="the weights of the best epoch, not of the last one")
+    weights.add_argument(
+        "--epoch", type=int, metavar="N", help="those after epoch N, where checkpoint.keep_best or keep_every kept them"
+    )
 
 
 def fields(words: Iterable[str], known: Sequence[str], groups: Sequence[str] = ()) -> dict[str, Any]:
@@ -62,4 +66,4 @@ def load(options: argparse.Namespace, changes: Mapping[str, Any]) -> "Loaded":
         raise UsageError(f"{options.run}: {'no folder' if options.run.exists() else 'no such folder'}")
     from dlrun.runs.loading import load_run
 
-    return load_run(options.run, options.best, changes)
+    return load_run(options.run, options.best, changes, options.epoch)

@@ -18,12 +18,13 @@ from dlrun.config.settled import settle
 from dlrun.errors import DlrunError, UsageError
 from dlrun.output import Table, column, counted, duration, finite, terminal_width, write
 from dlrun.runs.trust import BUILT, hint
-from dlrun.runs.uncommitted import kept
-from dlrun.sinks.console import make_console
+from dlrun.runs.uncommitted import kept as kept_code
+from dlrun.sinks.console import best_in_words, make_console
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.store import scan
 from dlrun.store.folders import is_of, read_config
 from dlrun.store.history import history_of
+from dlrun.store.kept import kept
 from dlrun.store.result import Result, read_result
 from dlrun.store.scan import Run, flat
 from dlrun.store.status import Status
@@ -151,7 +152,7 @@ def _settings(run: Run, config: Config | None) -> dict[str, str]:
 
 
 def _git(run: Run, result: Result) -> dict[str, str]:
-    files = ", ".join(path.name for path in kept(run.folder))
+    files = ", ".join(path.name for path in kept_code(run.folder))
     if not result.git:
         return {"git": f"no commit; {files}"} if files else {}
     dirty = ", with uncommitted changes" if result.git.get("dirty") else ""
@@ -189,9 +190,9 @@ def _outcome(run: Run) -> dict[str, str]:
         trained = f"training accuracy {train['accuracy']:.4f}, loss {train['loss']:.4f}"
         facts["last"] = f"epoch {result.epochs}: {tested}; {trained}"
     if result.best:
-        selected = result.best.get("selected_on")
-        accuracy = f"{selected} accuracy {result.best.get('accuracy', 0):.4f}"
-        facts["best"] = f"epoch {result.best.get('epoch')}: {accuracy} (selected on {selected})"
+        facts["best"] = f"epoch {result.best.get('epoch')}: {best_in_words(result.best)}"
+    if epochs := kept(run.folder):
+        facts["kept"] = f"weights of epoch {', '.join(map(str, epochs))} (--epoch N)"
     parts = ", ".join(f"{name} {duration(value)}" for name, value in result.seconds.items() if name != "total")
     speed = f"; {result.images_per_second:,.0f} images/s" if result.images_per_second else ""
     return {**facts, "time": f"{duration(result.seconds.get('total'))} ({parts}){speed}"}

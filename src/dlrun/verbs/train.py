@@ -13,7 +13,7 @@ from dlrun.config.groups import Augment
 from dlrun.config.hydra_fields import OF_A_SWEEP, refuse_without_effect
 from dlrun.config.naming import called
 from dlrun.config.overrides import typed_for
-from dlrun.config.schema import Config, plain
+from dlrun.config.schema import Config, evaluated_on, plain
 from dlrun.config.settled import Settled, settle
 from dlrun.output import counted
 from dlrun.runs.check import check
@@ -92,7 +92,7 @@ def shown_on(
     @contextlib.contextmanager
     def watch(parts: Parts) -> Iterator[list[Sink]]:
         header(console, _facts(parts, run_dir, overrides))
-        sink = ConsoleSink(console, parts.config.epochs, parts.config.early_stopping)
+        sink = ConsoleSink(console, parts.config)
         try:
             yield [sink]
         finally:
@@ -135,4 +135,5 @@ def _changing(config: Config) -> str:
     parts += [f"{config.data.sampling} sampling"] if config.data.sampling != "once" else []
     parts += [f"loss {config.loss}"] if config.loss != "cross_entropy" else []
     parts += [f"augment {config.choices.get('augment', 'as typed')}"] if config.augment != Augment() else []
+    parts += [f"early stopping by {evaluated_on(config)} {config.best_by}"] if config.early_stopping else []
     return "".join(f", {part}" for part in parts)
