@@ -60,7 +60,7 @@ def test_a_run_and_a_sweep_say_it(
     assert main([*SMALL, "epochs=1", "early_stopping=3", "scheduler=cosine", "hydra.run.dir=r"]) == 0
     shown = capsys.readouterr()
     assert "WARNING: early_stopping=3: can't stop a run of 1 epoch" in shown.err
-    assert "1 epoch, seed 0, cosine\n" in shown.out
+    assert "1 epoch, seed 0, cosine, early stopping by test accuracy\n" in shown.out
     assert main(["plan", "-m", *SMALL, "epochs=1", "early_stopping=3,4", "seed=0,1"]) == 0
     said = capsys.readouterr().err
     assert said.count("can't stop a run of 1 epoch") == 2
