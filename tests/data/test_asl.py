@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlrun.data import asl, catalogue
+from dlrun.data import asl, catalogue, numbers
 from dlrun.errors import DataError
 
 HEADER = b"label," + b",".join(b"pixel%d" % n for n in range(1, 785)) + b"\n"
@@ -59,7 +59,7 @@ def test_names_the_place_of_a_mistake(text, said):
 
 
 def test_the_row_is_counted_across_chunks(monkeypatch):
-    monkeypatch.setattr(asl, "CHUNK", 2 * len(ROW))
+    monkeypatch.setattr(numbers, "CHUNK", 2 * len(ROW))
     assert len(asl.parse(HEADER + 10 * ROW, "x").labels) == 10
     with pytest.raises(DataError, match="row 10, field 1:"):
         asl.parse(HEADER + 9 * ROW + b"x" + ROW, "x")

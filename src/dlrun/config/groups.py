@@ -109,6 +109,31 @@ class ImageTable(ImageFolder):
     )
 
 
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and (
+        len(value) == 2 or (len(value) == 3 and (value[0] in (1, 3) or value[2] in (1, 3)))
+    )
+
+
+@dataclass
+class PixelTable(Data):
+    """The user's own pictures as lines of a CSV file: the class and every pixel, 0-255."""
+
+    table: str | None = option(None, "the CSV file, also in gzip or zip: label,pixel0,pixel1,…", hashed=False)
+    test_table: str | None = option(
+        None, "such a file with the test pictures (null: test_fraction of table is tested)", hashed=False
+    )
+    test_fraction: float = option(
+        0.2, "share of every class held out as test set where there is no test_table", above=0, below=1
+    )
+    shape: list[int] | None = option(
+        None,
+        "height and width, and the channels behind them or in front, as a line has its pixels (null: square, grey)",
+        fits=lambda value: _is_shape(value) and all(0 < one <= 1024 for one in value),
+        expected="[HEIGHT,WIDTH], [HEIGHT,WIDTH,CHANNELS] or [CHANNELS,HEIGHT,WIDTH] with 1 or 3 channels",
+    )
+
+
 @dataclass
 class Synthetic(Data):
     """Noisy copies of one random pattern a class: learnable, for tests and trials without data."""
@@ -119,6 +144,9 @@ class Synthetic(Data):
     test_images: int = option(500, "images in the test set", low=1)
 
 
+UNPINNED = (ImageFolder, PixelTable)
+"""Data sets whose content no official checksum pins."""
+
 DATA: dict[str, type[Data]] = {
     "mnist": Data,
     "fashion_mnist": Data,
@@ -128,6 +156,7 @@ DATA: dict[str, type[Data]] = {
     "asl": Data,
     "image_folder": ImageFolder,
     "image_table": ImageTable,
+    "pixel_table": PixelTable,
     "synthetic": Synthetic,
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from dlrun.config.device import settle_precision
 from dlrun.config.fields import fields_of
-from dlrun.config.groups import Data, ImageFolder, Synthetic, Target
+from dlrun.config.groups import UNPINNED, Data, Synthetic, Target
 from dlrun.config.schema import Config, identity
 from dlrun.config.start import started
 from dlrun.errors import ConfigError
@@ -30,22 +30,24 @@ class Settled:
         """Whether the fields alone say what the pictures are: they are made up, or official checksums are demanded."""
         data = self.config.data
         return isinstance(data, Synthetic) or (
-            isinstance(data, Data) and data.verify and not isinstance(data, ImageFolder)
+            isinstance(data, Data) and data.verify and not isinstance(data, UNPINNED)
         )
 
     @property
     def place(self) -> str:
-        """The folder or table of data that are not pinned, absolute; empty where none is named.
+        """The folder or tables of data that are not pinned, absolute; empty where none is named.
 
         It is not part of the hash: what lies there is, by its fingerprint. It tells two points apart whose data have
         not been read yet.
         """
         data = self.config.data
         root = data.arguments.get("root") if isinstance(data, Target) else data.root
-        root = getattr(data, "table", None) or root
-        if self.pinned or not isinstance(root, str):
+        tables = [path for name in ("table", "test_table") if (path := getattr(data, name, None))]
+        paths = tables or [root]
+        if self.pinned or not isinstance(paths[0], str):
             return ""
-        return os.path.realpath(os.path.expanduser(root))  # noqa: PTH111 pathlib raises for an unknown ~user
+        # pathlib raises for an unknown ~user.
+        return ":".join(os.path.realpath(os.path.expanduser(path)) for path in paths)  # noqa: PTH111
 
     def placed(self, **changes: Any) -> "Settled":
         """The same experiment with other values of fields that leave its identity alone, such as `threads`."""

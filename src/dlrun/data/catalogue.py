@@ -18,7 +18,7 @@ class CatalogueEntry:
 
     title: str
     format: str
-    """`idx`, `cifar`, `asl`, `folder` or `synthetic`: which reader understands its files."""
+    """`idx`, `cifar`, `asl`, `folder`, `pixels` or `synthetic`: which reader understands its files."""
     shape: tuple[int, int, int] = (1, 28, 28)
     """Channels, height, width."""
     classes: tuple[str, ...] = ()
@@ -187,8 +187,9 @@ ENTRIES: dict[str, CatalogueEntry] = {
     "asl": ASL,
     "image_folder": CatalogueEntry(title="your own pictures, one folder a class", format="folder"),
     "image_table": CatalogueEntry(title="your own pictures, their classes in a CSV file", format="folder"),
+    "pixel_table": CatalogueEntry(title="your own pictures, a line of pixels each in a CSV file", format="pixels"),
     "synthetic": CatalogueEntry(title="noisy random patterns, for trials without data", format="synthetic"),
 }
 
-WITH_FILES = tuple(name for name, entry in ENTRIES.items() if entry.format not in ("folder", "synthetic"))
+WITH_FILES = tuple(name for name, entry in ENTRIES.items() if entry.format not in ("folder", "pixels", "synthetic"))
 """Data sets with files of their own, which can be fetched."""

@@ -1,6 +1,7 @@
 """The bytes of files, decompressed where they are gzip files, within a limit and checked against md5s."""
 
 import hashlib
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -51,6 +52,19 @@ def unzipped(content: bytes, path: Path) -> bytes:
             raise DataError(f"{path}: " + ("truncated gzip file" if room else f"unfolds to more than {LIMIT} bytes"))
         content = unzip.unused_data
     return b"".join(parts)
+
+
+def member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
+    """A file in a zip file.
+
+    Raises:
+        DataError: It unfolds to more than `LIMIT` bytes.
+    """
+    with archive.open(name) as file:
+        data = file.read(LIMIT + 1)
+    if len(data) > LIMIT:
+        raise DataError(f"{path}:{name}: unfolds to more than {LIMIT} bytes")
+    return data
 
 
 def what_it_is(data: bytes, found: str) -> str:

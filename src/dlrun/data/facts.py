@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dlrun.config.groups import Cifar100, Data, ImageFolder, Synthetic, Target
+from dlrun.config.groups import Cifar100, Data, ImageFolder, PixelTable, Synthetic, Target
 from dlrun.data.catalogue import CIFAR100_COARSE, ENTRIES
 from dlrun.data.places import locate
 
@@ -20,7 +20,7 @@ class Facts:
 
 
 def facts(config: Data | Target) -> Facts:
-    """The facts of the data set that is configured; only `image_folder` looks at the disk.
+    """The facts of the data set that is configured; only one's own pictures are looked at on the disk.
 
     The user's own data set (`Target`) has to be built to be known, which imports torch.
 
@@ -32,6 +32,8 @@ def facts(config: Data | Target) -> Facts:
         return _of_target(config)
     if isinstance(config, ImageFolder):
         return _of_pictures(config)
+    if isinstance(config, PixelTable):
+        return _of_pixels(config)
     channels, height, width = _shape(config)
     if config.size is not None:
         height = width = config.size
@@ -76,6 +78,13 @@ def _of_pictures(config: ImageFolder) -> Facts:
 
         _, height, width = picture(listing.pictures[0], config).shape
     return Facts((channels, height, width), listing.classes, None, None)
+
+
+def _of_pixels(config: PixelTable) -> Facts:
+    from dlrun.data.pixels import known  # Imports numpy.
+
+    (channels, height, width), classes = known(locate(config), config)
+    return Facts((channels, config.size or height, config.size or width), classes, None, None)
 
 
 def _of_target(target: Target) -> Facts:

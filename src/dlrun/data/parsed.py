@@ -116,7 +116,17 @@ def _digest(value: Any) -> str:
 def _question(config: Data, source: Source) -> Any:
     """What was asked for, and of which files: names the place in the cache."""
     asked = dataclasses.asdict(config)
-    for irrelevant in ("root", "table", "verify", "normalize", "mean", "std", "class_weights", "sampling"):
+    for irrelevant in (
+        "root",
+        "table",
+        "test_table",
+        "verify",
+        "normalize",
+        "mean",
+        "std",
+        "class_weights",
+        "sampling",
+    ):
         asked.pop(irrelevant, None)
     table = str(source.table and source.table.resolve())
     return [asked, table, str(source.folder.resolve()), {name: str(path) for name, path in source.files.items()}]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlrun.config.groups import Data, ImageTable
+from dlrun.config.groups import Data, ImageTable, PixelTable
 from dlrun.data import content
 from dlrun.data.catalogue import ENTRIES, CatalogueEntry
 from dlrun.data.labels import read_table
@@ -34,7 +34,7 @@ class Source:
     """The files of a data set that were found.
 
     Keys of `files`: the official names (idx), `archive` or the members' names (cifar), `zip` or `train` and
-    `test` (asl); none for a folder of pictures and for what needs no files.
+    `test` (asl, pixels); none for a folder of pictures and for what needs no files.
     """
 
     folder: Path
@@ -66,6 +66,8 @@ def locate(config: Data) -> Source:
         return Source(Path(), {})
     if isinstance(config, ImageTable):
         return _of_table(config)
+    if isinstance(config, PixelTable):
+        return _of_pixels(config)
     searched = roots(config)
     found = find(config.name, searched, explicit=config.root is not None)
     if found is None:
@@ -83,6 +85,22 @@ def _of_table(config: ImageTable) -> Source:
     if not folder.is_dir():
         raise DataError(f"{config.name}: data.root={folder}: no such folder")
     return Source(folder, {}, read_table(table, folder), table)
+
+
+def _of_pixels(config: PixelTable) -> Source:
+    if config.table is None:
+        raise DataError(f"{config.name}: set data.table to a CSV file with the columns label,pixel0,pixel1,…")
+    if config.root is not None:
+        raise DataError(f"{config.name}: data.root says nothing here; data.table names the file with its folder")
+    files = {"train": config.table} | ({} if config.test_table is None else {"test": config.test_table})
+    found = {}
+    for split, typed in files.items():
+        path = expanded(typed)
+        if not path.is_file():
+            field = "table" if split == "train" else "test_table"
+            raise DataError(f"{config.name}: data.{field}={path}: {'no file' if path.exists() else 'no such file'}")
+        found[split] = path
+    return Source(found["train"].parent, found, table=found["train"])
 
 
 def _what_is_there(entry: CatalogueEntry, folder: Path) -> str:
@@ -120,6 +138,8 @@ def find(name: str, searched: Sequence[Path], explicit: bool) -> Source | None:
     Raises:
         DataError: A folder can't be searched.
     """
+    if ENTRIES[name].format == "pixels":
+        return None  # which files they are only the fields say
     try:
         for folder in _candidates(name, searched, explicit):
             if ENTRIES[name].format == "folder":

@@ -1,7 +1,7 @@
 """From the files that were found to arrays: each format by its reader, checked, with a fingerprint."""
 
-from dlrun.config.groups import Cifar100, Data, ImageFolder, Synthetic
-from dlrun.data import asl, cifar, folder, idx, synthetic
+from dlrun.config.groups import Cifar100, Data, ImageFolder, PixelTable, Synthetic
+from dlrun.data import asl, cifar, folder, idx, pixels, synthetic
 from dlrun.data.catalogue import ENTRIES
 from dlrun.data.decoded import Decoded, checked
 from dlrun.data.places import Source
@@ -21,6 +21,8 @@ def _decode(config: Data, source: Source) -> Decoded:
         return synthetic.make(config)
     if isinstance(config, ImageFolder):
         return folder.read(source, config)
+    if isinstance(config, PixelTable):
+        return pixels.read(source, config)
     entry = ENTRIES[config.name]
     if entry.format == "idx":
         return idx.read(source.files, entry, config.verify)

@@ -37,7 +37,8 @@ SHAPING = ("sweep.rows", "sweep.zip", "sweep.exclude")
 """The fields of `sweep` that belong to a sweep's identity; the others say how it is run."""
 COMPUTED = ("threads", "device")
 """Fields outside a run's identity that are worth a run of their own: who compares speed wants both."""
-PATH = "data.root"
+PATHS = ("data.root", "data.table", "data.test_table")
+"""Fields that say where pictures of one's own lie: they tell experiments apart if there are others."""
 
 
 def sweep_dir(arguments: Sequence[str], settings: Sweep, parent: Path = Path("outputs/sweeps")) -> Path:
@@ -172,7 +173,7 @@ def jobs_of(
 
 def _run_dir(point: Point, settled: Settled, shelf: Shelf, following: Following | None) -> Path:
     computed = [text for text in point.varied if key_of(text) in COMPUTED]
-    others = [text for text in point.varied if key_of(text) not in (*COMPUTED, *([PATH] if settled.place else []))]
+    others = [text for text in point.varied if key_of(text) not in (*COMPUTED, *(PATHS if settled.place else ()))]
     words = [slug(others)] if others or not (computed or settled.place) else []
     words += [re.sub(r"[^A-Za-z0-9]+", "", text) for text in computed]
     own = shelf.folder(settled, "-".join(words), exact=bool(computed))
@@ -201,7 +202,7 @@ def _refuse_without_effect(jobs: Sequence[Sequence[Job]]) -> None:
         one = alike[0][0]
         for other, *_ in alike[1:]:
             fields = _different(one, other)
-            apart = {*COMPUTED, PATH} if one.settled.place != other.settled.place else {*COMPUTED}
+            apart = {*COMPUTED, *PATHS} if one.settled.place != other.settled.place else {*COMPUTED}
             _refuse_pair(one, other, fields if fields.isdisjoint(apart) else ())
 
 
@@ -219,7 +220,7 @@ def _different(one: Job, other: Job) -> set[str]:
     first, second = (flat(plain(job.config)) for job in (one, other))
     fields = {name for name in {*first, *second} & UNHASHED if first.get(name) != second.get(name)}
     # One folder, spelt in two ways.
-    return fields - {PATH} if one.settled.place == other.settled.place != "" else fields
+    return fields - {*PATHS} if one.settled.place == other.settled.place != "" else fields
 
 
 def _settled(point: Point, checked: set[str]) -> Settled:

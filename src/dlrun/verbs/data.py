@@ -140,7 +140,9 @@ def _where(name: str, root: Path | None) -> str:
     found = find(name, roots(config), explicit=root is not None)
     if found is not None:
         return str(found.folder)
-    return {"image_folder": "set data.root", "image_table": "set data.table"}.get(name, "missing")
+    return {"image_folder": "set data.root", "image_table": "set data.table", "pixel_table": "set data.table"}.get(
+        name, "missing"
+    )
 
 
 def _attempt(
