@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -49,6 +50,9 @@ def dlrun(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+TRACKERS = ("mlflow", "wandb", "trackio")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the heavy tests whose means are not here, and say what is missing."""
     missing = {
@@ -57,6 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "cluster": None if _has_grid_engine() else "Grid Engine (sge_qmaster, sge_execd, qsub) is not installed",
         "browser": None if shutil.which("chromium") else "chromium is not installed",
         "keras": None if os.environ.get("DLRUN_KERAS_PYTHON") else "DLRUN_KERAS_PYTHON names no Python with tensorflow",
+        "trackers": None if all(map(find_spec, TRACKERS)) else f"not all of {', '.join(TRACKERS)} are installed",
         "cuda": None if Path("/dev/nvidia0").exists() else "there is no NVIDIA GPU",
     }
     for item in items:

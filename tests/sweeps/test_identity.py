@@ -129,7 +129,7 @@ def _try_field(name: str, one: str, other: str, words: list[str], folder: Path) 
         jobs = jobs_of(expand(typed), folder, say=said.append)
     except ConfigError as error:
         refused = str(error)
-    reason = "take several values" if name.startswith("sweep.") else "changes no number"
+    reason = "take several values" if name.startswith(("sweep.", "on_end")) else "changes no number"
     assert len(jobs) == 2 or said or (name in refused and reason in refused), (name, refused)
     assert len({job.run_dir for job in jobs}) == len(jobs)
     if name in ("threads", "device"):

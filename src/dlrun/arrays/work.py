@@ -13,7 +13,7 @@ from dlrun.arrays.task import cores_given
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, UsageError
 from dlrun.locks import is_locked
-from dlrun.runs.trust import BUILT, check_trust
+from dlrun.runs.trust import BUILT, check_started, check_trust
 from dlrun.store.content import unread
 from dlrun.store.folders import hold
 from dlrun.store.result import was_killed
@@ -65,6 +65,7 @@ def _job(run: SubmittedRun, trust: bool) -> Job:
             f"{run.folder}: the configs have changed since this was written down; prepare or submit it again"
         )
     check_trust(job.config, BUILT, trust)
+    check_started(job.config, trust)
     return job
 
 

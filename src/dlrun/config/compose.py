@@ -289,6 +289,9 @@ def _in_letters(text: str) -> str:
     To Hydra 20260101 and 1e3 are numbers, and letters and signs beyond ASCII nothing at all.
     """
     key, value = pair(text)
+    if key == "on_end" and value not in ("", "null"):  # the shell reads all of it, commas and ${…}
+        whole = value if value[0] in "'\"" and _reads(text) else quoted(value)
+        return f"{key}=" + re.sub(r"(?<!\\)\$\{", r"\\${", whole)
     kind = kind_of(key.split("."))
     if kind is None or not takes_text_alone(kind):
         return text

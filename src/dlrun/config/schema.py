@@ -200,10 +200,22 @@ class Config:
         choices=("full", "scalars", "off"),
         hashed=False,
     )
+    sinks: list[str] = option(
+        [],
+        "trackers that are told of each epoch: mlflow, wandb, trackio, or package.Class of your own; what they call "
+        "the run is kept in trackers.json; never read from a run folder",
+        hashed=False,
+    )
     profile: bool = option(False, "record a torch.profiler trace of some steps", hashed=False)
     log_every: int = option(100, "steps between two updates of the console and TensorBoard", low=1, hashed=False)
     name: str | None = option(None, "a name for the run", hashed=False)
     tags: list[str] = option([], "words to find the run by", hashed=False)
+    on_end: str | None = option(
+        None,
+        "command for the shell when the run, or a whole sweep, ends or fails; its environment says how (DLRUN_STATUS "
+        "and others); never read from a run folder",
+        hashed=False,
+    )
     scale_lr: bool = option(
         False, "under torchrun: batch_size is that of each rank, and the learning rate grows with their number"
     )

@@ -21,9 +21,17 @@ def imported(target: str, group: str) -> Any:
     """The class or function with the dotted name `target`, for the config group `group`.
 
     Raises:
+        ConfigError: As `named`.
+    """
+    return named(target, f"{group}._target_={target}: ")
+
+
+def named(target: str, where: str) -> Any:
+    """The class or function with the dotted name `target`; `where` begins each message.
+
+    Raises:
         ConfigError: There is none of that name, it can't be called, or its module fails to import.
     """
-    where = f"{group}._target_={target}: "
     module, _, rest = target.partition(".")
     if not rest or not all(part.isidentifier() for part in target.split(".")):
         raise ConfigError(f"{where}expected a dotted name such as package.module.Class")

@@ -19,17 +19,19 @@ log = logging.getLogger("dlrun")
 
 
 def check(config: Config) -> None:
-    """Find every mistake that can be found without PyTorch: data that are missing, layers that can't fit.
+    """Find every mistake that can be found without PyTorch: data or a tracker that are missing, layers that can't fit.
 
     Raises:
-        ConfigError, DataError: The first mistake found.
+        UsageError: The first mistake found.
     """
     from dlrun.data.balance import refuse_weights
     from dlrun.data.facts import facts
     from dlrun.data.places import locate
     from dlrun.data.strays import refuse_lost_classes
     from dlrun.models.phrases import plan
+    from dlrun.sinks.told import check_sinks
 
+    check_sinks(config.sinks)
     if config.model.init_checksum and not config.model.init_from:
         raise ConfigError("model.init_checksum: of no weights; model.init_from=RUN or =FILE names them")
     if config.data.sampling == "balanced" and not config.shuffle:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dlrun.config.schema import Config
+from dlrun.config.schema import Config, plain
 from dlrun.config.settled import Settled
 from dlrun.errors import DlrunError, Interrupted, RunFailed, is_out_of_memory, is_shortage
 from dlrun.files import write_atomically
@@ -18,8 +18,9 @@ from dlrun.runs.outcome import Report, device_name, explain
 from dlrun.runs.parts import Parts, begin, build, resume
 from dlrun.runs.trust import go_on
 from dlrun.runs.uncommitted import Code, keep
+from dlrun.sinks.told import About, Make, Told, makers
 from dlrun.store.folders import hold, logged_to, write_config
-from dlrun.store.result import Result, reopen
+from dlrun.store.result import Result, read_result, reopen
 from dlrun.store.status import Status
 from dlrun.training.distributed import ALONE, Agreed, Ranks
 from dlrun.training.events import Event, Metrics, Sink
@@ -65,6 +66,7 @@ def run(
             return done
         # Ranks have to agree on stopping, which they do at steps.
         noticed.at_once = ranks.count == 1
+        sinks = makers(settled.config.sinks) if ranks.first else {}
         parts = _build(settled, ranks)
         if not resume(parts, run_dir, extended):
             begin(parts)
@@ -77,13 +79,15 @@ def run(
         write_config(run_dir, settled.config, overrides)
         if parts.dataset.damaged:
             write_atomically(run_dir / "damaged.txt", "".join(f"{line}\n" for line in parts.dataset.damaged).encode())
-        return _train_and_report(parts, run_dir, overrides, watch, noticed, started)
+        with _telling(sinks, parts, run_dir) as told:
+            return _train_and_report(parts, run_dir, overrides, told, watch, noticed, started)
 
 
 def _train_and_report(
     parts: Parts,
     run_dir: Path,
     overrides: Sequence[str],
+    told: Sequence[Sink],
     watch: Callable[[Parts], contextlib.AbstractContextManager[list[Sink]]] | None,
     noticed: Noticed,
     started: float,
@@ -93,7 +97,7 @@ def _train_and_report(
     spent = parts.state.train_seconds + parts.state.evaluate_seconds
     report = Report(parts, run_dir, list(overrides), code.about, started, spent)
     try:
-        test = _train(parts, run_dir, watch, noticed, report)
+        test = _train(parts, run_dir, told, watch, noticed, report)
     except DlrunError as error:
         report.write_failure(Status.FAILED, error)
         raise
@@ -115,6 +119,7 @@ def _train_and_report(
 def _train(
     parts: Parts,
     run_dir: Path,
+    told: Sequence[Sink],
     watch: Callable[[Parts], contextlib.AbstractContextManager[list[Sink]]] | None,
     noticed: Noticed,
     report: Report,
@@ -133,7 +138,7 @@ def _train(
         sinks.append(Checkpoints(run_dir, parts.about(), parts.state, parts.config))
         if watch is not None:
             sinks += stack.enter_context(watch(parts))
-        sinks.append(report.listen)
+        sinks += [*told, report.listen]
         for event in _events(parts, stop):
             for sink in sinks:
                 sink(event)
@@ -210,6 +215,27 @@ def _held_by_first(run_dir: Path, ranks: Ranks) -> Iterator[None]:
     else:
         ranks.wait()
         yield
+
+
+@contextlib.contextmanager
+def _telling(sinks: Mapping[str, Make], parts: Parts, run_dir: Path) -> Iterator[list[Told]]:
+    """The sinks that the config names, for as long as the run lasts; they end when its result is written."""
+    config = parts.config
+    about = About(
+        folder=run_dir,
+        name=config.name or run_dir.name,
+        hash=parts.hash,
+        config=plain(config),
+        parameters=parts.parameters["total"],
+        epoch=len(parts.state.history),
+    )
+    told = [Told(name, make, about) for name, make in sinks.items()]
+    try:
+        yield told
+    finally:
+        result = read_result(run_dir)
+        for one in told:
+            one.close(result)
 
 
 def _pictures(parts: Parts, run_dir: Path, stack: contextlib.ExitStack) -> "PictureSink | None":

@@ -1,16 +1,20 @@
 """What a config read off the disk may build: it may be a stranger's, and to build a `_target_` is to run code."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dlrun.config.fields import default_of, fields_of
 from dlrun.config.groups import NetworkTarget, Target
+from dlrun.config.overrides import hydra_value
 from dlrun.config.schema import Config
 from dlrun.errors import ConfigError
 from dlrun.text import typeable
 
 BUILT = ("model", "data", "optimizer")
 """The groups that may name a `_target_`: all of them are built where a run goes on."""
+STARTED = ("sinks", "on_end")
+"""Fields that start something besides the run."""
 OWN_MODELS = ("dlrun.models.resnet.resnet9", "dlrun.models.resnet.resnet18", "dlrun.models.lowres.lowres")
 TORCHVISION = "torchvision.models."
 ANY_OF_TORCHVISION = "torchvision.models.get_model"
@@ -47,6 +51,38 @@ def is_listed(group: str, part: Target) -> bool:
     return group == "model" and _is_network(part)
 
 
+def only_typed(config: Config, typed: Collection[str], trust: bool) -> tuple[Config, list[str]]:
+    """A config that was read off the disk, less the sinks and the command that nobody typed; and sentences on these.
+
+    Args:
+        typed: The fields that stand in this command.
+        trust: As `check_trust` takes it.
+    """
+    said = []
+    for name in STARTED:
+        value = getattr(config, name)
+        if value and name not in typed and not trust:
+            said.append(
+                f"{name}={hydra_value(value)} of the run's config is not started, since its folder may be a "
+                "stranger's; type it again, or trust=true"
+            )
+            config = replace(config, **{name: default_of(fields_of(Config)[name])})
+    return config, said
+
+
+def check_started(config: Config, trust: bool) -> None:
+    """Refuse a config from a file that nobody typed here if it starts a sink.
+
+    Raises:
+        ConfigError: It does, and `trust` is false.
+    """
+    if config.sinks and not trust:
+        raise ConfigError(
+            f"sinks={hydra_value(config.sinks)}: a sink is started only if you trust the file that names it; "
+            "add trust=true"
+        )
+
+
 def hint(config: Config, groups: Sequence[str]) -> str:
     """What has to be typed behind a verb for a run with this config: ` trust=true` or nothing (without torch)."""
     targets = {group: part for group in groups if isinstance(part := getattr(config, group), Target)}
@@ -56,7 +92,9 @@ def hint(config: Config, groups: Sequence[str]) -> str:
 
 def go_on(config: Config, run_dir: Path) -> str:
     """The line to type to go on with a run."""
-    return f"dlrun resume {typeable(run_dir)}{hint(config, BUILT)}"
+    again = [typeable(f"{name}={hydra_value(value)}") for name in STARTED if (value := getattr(config, name))]
+    trust = hint(config, BUILT)  # which covers the others, too
+    return " ".join(["dlrun resume", f"{typeable(run_dir)}{trust}", *([] if trust else again)])
 
 
 def without_download(part: NetworkTarget) -> NetworkTarget:

@@ -13,7 +13,6 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun.config.compose import compose, folder_of
-from dlrun.config.groups import Target
 from dlrun.config.hydra_fields import OF_A_RUN, refuse_without_effect
 from dlrun.config.overrides import bare, key_of, typed_for
 from dlrun.config.schema import Sweep, plain
@@ -70,7 +69,7 @@ def default_name(arguments: Sequence[str]) -> str:
 
 
 def _shapes(key: str) -> bool:
-    return not key.startswith("sweep.") or key in SHAPING
+    return not key.startswith(("sweep.", "on_end")) or key in SHAPING
 
 
 def folder_from(composed: DictConfig) -> Path:
@@ -226,8 +225,8 @@ def _different(one: Job, other: Job) -> set[str]:
 def _settled(point: Point, checked: set[str]) -> Settled:
     settled = settle(replace(compose(point.overrides), sweep=Sweep()))
     config = settled.config
-    parts = repr((config.data, config.model))
-    if parts not in checked and not isinstance(config.data, Target):
+    parts = repr((config.data, config.model, config.sinks))
+    if parts not in checked:
         check(config)
         checked.add(parts)
     return settled

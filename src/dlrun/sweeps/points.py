@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 
 from dlrun.config.compose import compose, options, permit, sentence
 from dlrun.config.overrides import bare, last_of_each, pair
-from dlrun.config.schema import Sweep
+from dlrun.config.schema import Config, Sweep
 from dlrun.errors import ConfigError
 
 MOST_POINTS = 100_000
@@ -66,6 +66,20 @@ def settings_of(arguments: Sequence[str]) -> Sweep:
     Raises:
         ConfigError: A field does not exist or has a value it can't take.
     """
+    return _of_whole(arguments)[0]
+
+
+def on_end_of(arguments: Sequence[str]) -> str | None:
+    """The command that was typed, or comes from an `experiment`, for the end of the whole sweep.
+
+    Raises:
+        ConfigError: As `settings_of`.
+    """
+    return _of_whole(arguments)[1]
+
+
+def _of_whole(arguments: Sequence[str]) -> tuple[Sweep, str | None]:
+    """`sweep` and `on_end`, of which a sweep has one each."""
     typed = [one for one in parse(arguments) if _is_of_sweep(one)]
     for one in typed:
         if _is_swept(one):
@@ -73,16 +87,20 @@ def settings_of(arguments: Sequence[str]) -> Sweep:
     words = [one.input_line or "" for one in typed]
     chosen = [one for one in parse(arguments) if one.key_or_group == "experiment"][-1:]
     if not chosen:
-        return compose(words).sweep
+        return _both(compose(words))
     names = [(_plain(chosen[0]),)] if not _is_swept(chosen[0]) else _dimension(chosen[0])
     assert not isinstance(names, Interval)
-    found = {repr(settings): settings for settings in (compose([*name, *words]).sweep for name in names)}
+    found = {repr(both): both for both in (_both(compose([*name, *words])) for name in names)}
     if len(found) > 1:
         raise ConfigError(
-            f"{chosen[0].input_line}: these experiments have different fields of sweep, and a sweep has one of each; "
-            "type them, or take them out of the files"
+            f"{chosen[0].input_line}: these experiments have different fields of sweep or on_end, and a sweep has "
+            "one of each; type them, or take them out of the files"
         )
     return next(iter(found.values()))
+
+
+def _both(config: Config) -> tuple[Sweep, str | None]:
+    return config.sweep, config.on_end
 
 
 def expand(arguments: Sequence[str]) -> list[Point]:
@@ -153,7 +171,7 @@ def _is_swept(override: Override) -> bool:
 
 
 def _is_of_sweep(override: Override) -> bool:
-    return str(override.key_or_group).split(".")[0] == "sweep"
+    return str(override.key_or_group).split(".")[0] in ("sweep", "on_end")
 
 
 def _plain(override: Override) -> str:

@@ -119,6 +119,10 @@ class Search:
         for trial in trials:
             self.study.tell(trial.number, values, state=state, skip_if_finished=True)
 
+    def folders(self) -> list[Path]:
+        """Those of its runs."""
+        return sorted(path.parent for path in self.folder.glob("*/config.yaml"))
+
     def summary(self) -> dict[str, Any]:
         """What was found so far; see `dlrun.sweeps.found.summary`."""
         return summary(self.study, self.space, self.goals)

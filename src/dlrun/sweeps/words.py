@@ -11,7 +11,7 @@ from dlrun.errors import ConfigError
 from dlrun.store.content import Contents
 from dlrun.sweeps.folder import jobs_of, sweep_dir, typed_folder
 from dlrun.sweeps.jobs import Job
-from dlrun.sweeps.points import expand, settings_of
+from dlrun.sweeps.points import expand, on_end_of, settings_of
 
 OF_SEARCH = ("trials", "sampler", "objective", "first", "prune", "pruner")
 """The fields of `sweep` that a search alone reads."""
@@ -19,11 +19,12 @@ OF_SEARCH = ("trials", "sampler", "objective", "first", "prune", "pruner")
 
 @dataclass(frozen=True)
 class TypedSweep:
-    """A sweep as its words describe it: where it lies, how it is run, and every job of it, done or not."""
+    """A sweep as its words describe it: where it lies, how it is run, every job of it, done or not, what follows."""
 
     folder: Path
     settings: Sweep
     jobs: list[Job]
+    on_end: str | None
 
 
 def typed_sweep(words: Sequence[str], contents: Contents, folder: Path | None = None) -> TypedSweep:
@@ -39,7 +40,8 @@ def typed_sweep(words: Sequence[str], contents: Contents, folder: Path | None = 
     settings = settings_of(words)
     _refuse_of_search(settings)
     folder = folder or typed_folder(words) or sweep_dir(words, settings)
-    return TypedSweep(folder, settings, jobs_of(expand(words), folder, contents, follow=not settings.fresh))
+    jobs = jobs_of(expand(words), folder, contents, follow=not settings.fresh)
+    return TypedSweep(folder, settings, jobs, on_end_of(words))
 
 
 def _refuse_of_search(settings: Sweep) -> None:

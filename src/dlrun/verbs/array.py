@@ -21,6 +21,7 @@ from dlrun.arrays.task import SCHEDULERS, task_number
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
 from dlrun.output import counted
+from dlrun.runs.on_end import refuse_on_end
 from dlrun.runs.trust import BUILT, hint
 from dlrun.text import typeable, visible
 from dlrun.verbs.loaded import fields
@@ -86,7 +87,7 @@ def _prepare(words: Sequence[str], tasks: int) -> int:
         raise UsageError(f"--tasks {tasks}: these are {counted(len(jobs), 'run')}; expected 1 to {len(jobs)}")
     shares = Shares(shared_out(submitted(jobs), tasks), sweep)
     path = shares.write(name)
-    trust = next((text for job in jobs if (text := hint(job.config, BUILT))), "")
+    trust = " trust=true" if any(job.config.sinks or hint(job.config, BUILT) for job in jobs) else ""
     print(visible(f"{counted(len(jobs), 'run')} in {counted(tasks, 'task')}: {path}"))
     print(f"each task: dlrun array run {typeable(path)}{trust}")
     for one in SCHEDULERS:
@@ -115,6 +116,7 @@ def _sweep(typed: Sequence[str]) -> tuple[str, list["Job"], Sweep, str]:
             raise UsageError(f"{word}: of Hydra's fields array prepare knows hydra.sweep.dir only")
     with reading_data() as data:
         sweep = typed_sweep(typed, data.now)
+    refuse_on_end(sweep.on_end)
     note_typed(sweep.folder, [word for word in typed if not word.startswith("hydra.")], sweep.jobs)
     return sweep.folder.name, sweep.jobs, sweep.settings, f"dlrun report {typeable(sweep.folder)}"
 
@@ -125,6 +127,7 @@ def _table(typed: Sequence[str]) -> tuple[str, list["Job"], Sweep, str]:
 
     with reading_data() as data:
         table = request(typed, data.now)
+    refuse_on_end(table.on_end)
     command = f"dlrun reproduce {shlex.join(typed)}"
     return table.table.name, to_run(table), table.planned[0].config.sweep, command
 

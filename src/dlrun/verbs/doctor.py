@@ -191,6 +191,9 @@ def _extras() -> Iterator[Finding]:
         "search": "dlrun -m hydra/sweeper=search …",
         "slurm": "dlrun slurm, hydra/launcher=slurm",
         "dask": "hydra/launcher=dask",
+        "mlflow": "sinks=[mlflow]",
+        "wandb": "sinks=[wandb]",
+        "trackio": "sinks=[trackio]",
         "export": "dlrun export --format onnx",
         "asl": "dlrun data fetch asl from Kaggle",
     }

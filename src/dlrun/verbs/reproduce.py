@@ -19,6 +19,7 @@ from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
 from dlrun.lab import settings as lab_settings
 from dlrun.output import terminal_width
+from dlrun.runs.on_end import followed_by
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
 from dlrun.store.content import Contents, unread
@@ -28,7 +29,7 @@ from dlrun.sweeps.fingerprints import reading_data
 from dlrun.tables.compare import Comparison, compare, precise
 from dlrun.tables.evidence import Pool, gather, pool
 from dlrun.tables.parameters import check_parameters
-from dlrun.tables.planned import MOST_SEEDS, QUICK, Found, Planned, in_precision, plan, seeds_typed
+from dlrun.tables.planned import MOST_SEEDS, QUICK, RUNS, Found, Planned, in_precision, plan, seeds_typed
 from dlrun.tables.render import render
 from dlrun.tables.table import PublishedTable, Row, available, choose, load
 from dlrun.text import visible
@@ -61,18 +62,26 @@ def main(arguments: list[str]) -> int:
     if len(asked) > 1:
         for one in asked:  # A mistake in the last table shows before the first one trains.
             to_run(one)
+    statuses: list[int] = []
     if asked[0].json:
-        with contextlib.redirect_stdout(sys.stderr):  # where what happens meanwhile is told
+        with contextlib.redirect_stdout(sys.stderr), _followed(asked, statuses):  # where what happens meanwhile is told
             answers = [_answer(*_reproduce(one, lab or slurm)) for one in asked]
+            statuses += [status for _, status in answers]
         whole = [json.loads(render(comparison, "json")) for comparison, _ in answers]
         print(json.dumps(whole if len(whole) > 1 else whole[0], indent=2))
-        return max(status for _, status in answers)
-    status = 0
-    for one in asked:
-        status = max(status, show(*_reproduce(one, lab or slurm)))
+        return max(statuses)
+    with _followed(asked, statuses):
+        for one in asked:
+            statuses.append(show(*_reproduce(one, lab or slurm)))
     if len(asked) > 1:
         print("All tables on one page: dlrun report --tables")
-    return status
+    return max(statuses)
+
+
+def _followed(asked: Sequence["Request"], statuses: Sequence[int]) -> contextlib.AbstractContextManager[None]:
+    """The command that was typed as `on_end`, behind all tables."""
+    folders = list(dict.fromkeys(planned.folder for one in asked for planned in one.planned))
+    return followed_by(asked[0].on_end, RUNS, lambda: folders, lambda: not any(statuses))
 
 
 def _reproduce(asked: "Request", elsewhere: Elsewhere) -> tuple["Request", Sequence[Found]]:
@@ -104,6 +113,11 @@ class Request:
     """Of rows of other tables that lessons name: looked up, never trained."""
     json: bool
     """Whether the answer is for a program."""
+
+    @property
+    def on_end(self) -> str | None:
+        """What was typed to follow."""
+        return self.planned[0].config.on_end
 
     @property
     def called(self) -> str:

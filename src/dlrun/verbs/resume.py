@@ -7,6 +7,7 @@ dlrun resume RUN epochs=40 scheduler.extend=restart    the schedule begins anew 
 """
 
 import argparse
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,21 +19,23 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.config.compose import sentence
+from dlrun.config.compose import permit, sentence
 from dlrun.config.groups import EXTENSIONS, Target
-from dlrun.config.overrides import hydra_value
+from dlrun.config.overrides import bare, hydra_value, pair
 from dlrun.config.schema import Config, of_length, parse, plain
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.optim.schedule import factor
 from dlrun.output import counted
 from dlrun.runs.check import check
-from dlrun.runs.trust import BUILT, check_trust
+from dlrun.runs.on_end import followed_by
+from dlrun.runs.trust import BUILT, check_trust, only_typed
 from dlrun.store.folders import read_config, read_overrides
 from dlrun.store.history import history_of
 from dlrun.store.result import read_result
 from dlrun.store.standing import on_any_data, standing
 from dlrun.store.status import Status
+from dlrun.text import visible
 from dlrun.training.distributed import Ranks, joined
 from dlrun.training.started import ranks_started
 from dlrun.verbs.parser import Parser, run_folder
@@ -52,13 +55,22 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     before = settle(replace(read_config(options.run), trust=False))
-    after = settle(changed(before.config, options.changes), ranks_started())
+    config = changed(before.config, options.changes)
+    config, left = only_typed(config, [pair(text)[0] for text in options.changes], config.trust)
+    after = settle(config, ranks_started())
     check_trust(after.config, BUILT, after.config.trust)
     check(after.config)
     overrides = [*read_overrides(options.run), *(_written_out(text, after.config) for text in options.changes)]
-    with joined(after.config.device) as ranks:
+    with joined(after.config.device) as ranks, _followed(after.config, options.run, ranks):
+        if ranks.first:
+            for sentence in left:
+                print(visible(sentence))
         _go_on(before, after, options.run, overrides, ranks)
     return 0
+
+
+def _followed(config: Config, run_dir: Path, ranks: Ranks) -> contextlib.AbstractContextManager[None]:
+    return followed_by(config.on_end if ranks.first else None, run_dir, lambda: [run_dir])
 
 
 def _go_on(before: Settled, after: Settled, run_dir: Path, overrides: Sequence[str], ranks: Ranks) -> None:
@@ -102,7 +114,7 @@ def changed(config: Config, changes: Sequence[str]) -> Config:
     """
     values = plain(config)
     try:
-        for override in OverridesParser.create().parse_overrides(list(changes)):
+        for override in OverridesParser.create().parse_overrides([bare(text) for text in permit(changes)]):
             *groups, field = override.key_or_group.split(".")
             if override.key_or_group.partition(".")[0] == "choices":
                 raise ConfigError(f"{override.input_line}: choices only say what was chosen; a group can't be anew")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from dlrun.errors import UsageError
 from dlrun.output import counted, write
+from dlrun.runs.on_end import refuse_on_end
 from dlrun.slurm import manifest, queue, status
 from dlrun.slurm.settings import SlurmSettings, asked
 from dlrun.store.status import Status
@@ -84,6 +85,7 @@ def _submit_sweep(typed: Sequence[str], settings: SlurmSettings, words: list[str
     _refuse_other_fields(typed)
     with reading_data() as data:
         sweep = typed_sweep(typed, data.now)
+    refuse_on_end(sweep.on_end)
     of = f"sweep {sweep.folder.resolve()}"
     status = _send(sweep.folder.name, of, words, sweep.jobs, settings, sweep.settings)
     note_typed(sweep.folder, [word for word in typed if not word.startswith(HYDRA_FIELDS)], sweep.jobs)
@@ -103,6 +105,7 @@ def _submit_table(typed: Sequence[str], settings: SlurmSettings, words: list[str
 
     with reading_data() as data:
         table = request(typed, data.now)
+    refuse_on_end(table.on_end)
     return _send(table.called, table.called, words, to_run(table), settings, table.planned[0].config.sweep)
 
 

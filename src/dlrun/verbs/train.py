@@ -18,6 +18,7 @@ from dlrun.config.settled import Settled, settle
 from dlrun.output import counted
 from dlrun.runs.check import check
 from dlrun.runs.no_effect import say_without_effect
+from dlrun.runs.on_end import followed_by
 from dlrun.runs.outcome import device_name
 from dlrun.runs.parts import Parts
 from dlrun.runs.run import run
@@ -56,7 +57,8 @@ def train_typed(overrides: Sequence[str]) -> Result:
         if ranks.first:
             say_without_effect([settled.config])
         run_dir = wished if named else ranks.told(lambda: claim(wished))
-        return train(settled, run_dir, overrides, ranks=ranks)
+        with followed_by(settled.config.on_end if ranks.first else None, run_dir, lambda: [run_dir]):
+            return train(settled, run_dir, overrides, ranks=ranks)
 
 
 def train(

@@ -38,6 +38,7 @@ class PointSweeper(Sweeper):
         Raises:
             RunFailed: At least one run has no result.
         """
+        from dlrun.runs.on_end import followed_by
         from dlrun.sweeps.fingerprints import reading_data
         from dlrun.sweeps.folder import noted
         from dlrun.sweeps.session import demand_success
@@ -46,7 +47,9 @@ class PointSweeper(Sweeper):
         assert self.config is not None
         with reading_data() as data:
             sweep = typed_sweep(arguments, data.now, Path(self.config.hydra.sweep.dir))
-        with noted(sweep.folder, arguments, sweep.jobs):
+        folders = [job.run_dir for job in sweep.jobs]
+        noting = noted(sweep.folder, arguments, sweep.jobs)
+        with noting, followed_by(sweep.on_end, sweep.folder, lambda: folders):
             if not isinstance(self.launcher, LocalLauncher):
                 return self._launch_elsewhere(sweep.jobs, sweep.folder)
             demand_success(self.launcher.run(sweep.jobs, sweep.settings, sweep.folder), sweep.folder)

@@ -22,10 +22,11 @@ class SearchSweeper(PointSweeper):
         Raises:
             RunFailed: At least one run has no result.
         """
+        from dlrun.runs.on_end import followed_by
         from dlrun.sweeps.fingerprints import reading_data
         from dlrun.sweeps.folder import note_typed
         from dlrun.sweeps.found import sentences
-        from dlrun.sweeps.points import settings_of
+        from dlrun.sweeps.points import on_end_of, settings_of
         from dlrun.sweeps.search import open_search
         from dlrun.sweeps.session import demand_success
 
@@ -34,15 +35,16 @@ class SearchSweeper(PointSweeper):
         with reading_data() as data:
             search = open_search(arguments, settings, folder, data.now)
             note_typed(folder, arguments)
-            try:
-                if isinstance(self.launcher, LocalLauncher):
-                    outcomes = self.launcher.run(search.jobs(), settings, folder, [search], settings.trials)
-                    demand_success(outcomes, folder)
-                else:
-                    self._in_batches(search, settings.slots or 1, data)
-            finally:
-                for sentence in sentences(search.write_summary()):
-                    print(sentence)
+            with followed_by(on_end_of(arguments), folder, search.folders):
+                try:
+                    if isinstance(self.launcher, LocalLauncher):
+                        outcomes = self.launcher.run(search.jobs(), settings, folder, [search], settings.trials)
+                        demand_success(outcomes, folder)
+                    else:
+                        self._in_batches(search, settings.slots or 1, data)
+                finally:
+                    for sentence in sentences(search.write_summary()):
+                        print(sentence)
 
     def _in_batches(self, search: "Search", size: int, data: "Fingerprints") -> None:
         from dlrun.store.status import Status
