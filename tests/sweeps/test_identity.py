@@ -90,8 +90,9 @@ def every_field() -> Iterator[tuple[str, str, str, list[str]]]:
     parts += [("model.", Layers, [])]
     for prefix, spec, words in parts:
         for name, item in fields_of(spec).items():
+            # The commas of on_end are the shell's.
             if (
-                name not in (*GROUPS, "checkpoint", "sweep", "choices", "name", "named", "layers")
+                name not in (*GROUPS, "checkpoint", "sweep", "choices", "name", "named", "layers", "on_end")
                 or prefix + name == "name"
             ):
                 one, other = two_values(item, typing.get_type_hints(spec)[name])
@@ -129,7 +130,7 @@ def _try_field(name: str, one: str, other: str, words: list[str], folder: Path) 
         jobs = jobs_of(expand(typed), folder, say=said.append)
     except ConfigError as error:
         refused = str(error)
-    reason = "take several values" if name.startswith(("sweep.", "on_end")) else "changes no number"
+    reason = "take several values" if name.startswith("sweep.") else "changes no number"
     assert len(jobs) == 2 or said or (name in refused and reason in refused), (name, refused)
     assert len({job.run_dir for job in jobs}) == len(jobs)
     if name in ("threads", "device"):

@@ -15,14 +15,17 @@ from dlrun.errors import ConfigError, UsageError, did_you_mean
 from dlrun.extras import command
 from dlrun.sinks import attempt
 from dlrun.store.result import Result
+from dlrun.store.status import Status
 from dlrun.training.events import EpochEnded, Event
 
 log = logging.getLogger("dlrun")
 
 READY = ("mlflow", "wandb", "trackio")
 """The sinks of `dlrun.sinks.trackers`; each is called as the package that it needs."""
-LINGER = 20.0
-"""Seconds that a sink gets at the end of a run for what it has not yet passed on; `launch` kills after 30."""
+LINGER = 60.0
+"""Seconds that a sink gets at the end of a run for what it has not yet passed on."""
+LINGER_STOPPED = 20.0
+"""The same after a signal: a sweep kills after 30."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,10 @@ class Told:
     def close(self, result: Result | None) -> None:
         """Let the sink take what is left, for `LINGER` seconds."""
         self.events.put(_End(result))
-        self.thread.join(LINGER)
+        seconds = LINGER_STOPPED if result is None or result.status == Status.INTERRUPTED else LINGER
+        self.thread.join(seconds)
         if self.thread.is_alive():
-            log.warning("sink %s has not taken everything in %g s after the run, and is left", self.name, LINGER)
+            log.warning("sink %s has not taken everything in %g s after the run, and is left", self.name, seconds)
 
     def _work(self, make: Make, about: About) -> None:
         attempt(f"sink {self.name}", lambda: self._tell(make, about))
