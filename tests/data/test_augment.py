@@ -36,6 +36,8 @@ ALL = [
     Augment(rotate=10, zoom=0.1, shift=0.1, flip=True),
     Augment(crop=4, flip=True),
     Augment(noise=0.1),
+    Augment(randaugment=2, magnitude=15),
+    Augment(erase=0.7),
     Augment(flip=True, shift=0.2, rotate=30, zoom=0.2, crop=2, noise=0.1),
 ]
 

@@ -488,3 +488,33 @@ class Augment:
     zoom: float = option(0.0, "scale by a factor within 1 - zoom .. 1 + zoom", low=0, below=1)
     crop: int = option(0, "pad by this many pixels, then crop at a random place", low=0)
     noise: float = option(0.0, "standard deviation of added noise, in units of the full range 0-1", low=0)
+    randaugment: int = option(
+        0, "so many operations on each picture, drawn from RandAugment's fourteen (Cubuk et al. 2020)", low=0
+    )
+    magnitude: float = option(
+        9.0,
+        "how far each of them goes, on a scale of 30",
+        low=0,
+        high=30,
+        tells=lambda augment: augment.randaugment > 0 and augment.magnitude != Augment.magnitude,
+    )
+    erase: float = option(
+        0.0, "share of the pictures in which a rectangle is erased, of 2 to 33 % (Zhong et al. 2020)", low=0, high=1
+    )
+    mixup: float = option(
+        0.0,
+        "mix each picture and its label with another of the batch, by a share from Beta(mixup, mixup) (Zhang et al. "
+        "2018; 0: not)",
+        low=0,
+    )
+    cutmix: float = option(
+        0.0,
+        "put a rectangle of another picture into each, its share from Beta(cutmix, cutmix), and mix their labels by it "
+        "(Yun et al. 2019; 0: not); beside mixup each picture gets one of the two",
+        low=0,
+    )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether labels are mixed, too."""
+        return self.mixup > 0 or self.cutmix > 0

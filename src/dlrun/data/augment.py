@@ -7,10 +7,11 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
 
 from dlrun.config.groups import Augment
+from dlrun.data.randaugment import randaugmented
 
 
 def augment(images: Tensor, config: Augment) -> Tensor:
-    """The pictures changed at random: rotated, zoomed, shifted and mirrored, then cropped, then made noisy.
+    """The pictures changed at random: rotated, zoomed, shifted and mirrored, cropped, RandAugment, made noisy, erased.
 
     What moves in from outside is 0. Random numbers come from the device's default generator and only for what
     is on; nothing waits for the device.
@@ -28,8 +29,12 @@ def augment(images: Tensor, config: Augment) -> Tensor:
         images = torch.where(_coins(images)[:, None, None, None], images.flip(-1), images)
     if config.crop:
         images = _cropped(images, config.crop)
+    if config.randaugment:
+        images = randaugmented(images, config.randaugment, config.magnitude)
     if config.noise:
         images = torch.randn_like(images).mul_(config.noise).add_(images).clamp_(0, 1)
+    if config.erase:
+        images = _erased(images, config.erase)
     return images
 
 
@@ -63,9 +68,40 @@ def _cropped(images: Tensor, margin: int) -> Tensor:
     return windows[torch.arange(count, device=images.device), :, rows, columns]
 
 
+def _erased(images: Tensor, share: float) -> Tensor:
+    """A rectangle of 2 to 33 % of the picture, 0.3 to 3.3 times as high as wide, is 0 in a share of the pictures."""
+    height, width = images.shape[-2:]
+    area = _between(images, 0.02, 0.33) * (height * width)
+    ratio = _between(images, math.log(0.3), math.log(3.3)).exp()
+    rows = (area * ratio).sqrt().round().clamp(1, height)
+    columns = (area / ratio).sqrt().round().clamp(1, width)
+    top = (_between(images, 0, 1) * (height - rows + 1)).floor()
+    left = (_between(images, 0, 1) * (width - columns + 1)).floor()
+    inside = rectangles(top, top + rows, left, left + columns, height, width)
+    chosen = _between(images, 0, 1) < share
+    return images.masked_fill(inside & chosen[:, None, None, None], 0)
+
+
+def rectangles(top: Tensor, bottom: Tensor, left: Tensor, right: Tensor, height: int, width: int) -> Tensor:
+    """Whether each pixel lies in the picture's rectangle, bool (N, 1, H, W).
+
+    Args:
+        top, bottom, left, right: Of each picture, in pixels, (N,); `bottom` and `right` are the first ones outside.
+    """
+    rows, columns = (torch.arange(size, device=top.device) for size in (height, width))
+    within_rows = (rows >= top[:, None]) & (rows < bottom[:, None])
+    within_columns = (columns >= left[:, None]) & (columns < right[:, None])
+    return (within_rows[:, :, None] & within_columns[:, None, :])[:, None]
+
+
+def _between(images: Tensor, low: float, high: float) -> Tensor:
+    """A number from `low` to `high` for every picture."""
+    return torch.empty(len(images), device=images.device, dtype=images.dtype).uniform_(low, high)
+
+
 def _uniform(images: Tensor, limit: float) -> Tensor:
     """A number between -limit and limit for every picture."""
-    return torch.empty(len(images), device=images.device, dtype=images.dtype).uniform_(-limit, limit)
+    return _between(images, -limit, limit)
 
 
 def _coins(images: Tensor) -> Tensor:

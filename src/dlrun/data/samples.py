@@ -6,6 +6,7 @@ from torch import Tensor
 from dlrun.config.groups import Augment
 from dlrun.data.augment import augment
 from dlrun.data.dataset import Split, place_in_class
+from dlrun.data.mixing import mixed
 from dlrun.randomness import undisturbed_random
 
 
@@ -27,4 +28,5 @@ def augmented(images: Tensor, changes: Augment) -> Tensor:
     with undisturbed_random(images.device):
         torch.manual_seed(0)
         changed = augment(images.float() / 255, changes)
+        changed = mixed(changed, changes)[0] if changes.mixes else changed
     return (changed.clamp(0, 1) * 255).round().to(torch.uint8)

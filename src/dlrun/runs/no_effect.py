@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator
 
-from dlrun.config.groups import OneCycle, Optimizer, Step, Steps, Synthetic, Target
+from dlrun.config.groups import Augment, OneCycle, Optimizer, Step, Steps, Synthetic, Target
 from dlrun.config.schema import Config
 from dlrun.data.facts import images_in
 from dlrun.output import counted
@@ -28,7 +28,7 @@ def say_without_effect(configs: Iterable[Config]) -> None:
 
 def without_effect(config: Config) -> list[str]:
     """What in a config can't do what it says, a sentence each; see `dlrun help` for the fields."""
-    return [*_of_rate(config), *_of_length(config), *_of_balance(config), *_of_start(config)]
+    return [*_of_rate(config), *_of_length(config), *_of_balance(config), *_of_start(config), *_of_augment(config)]
 
 
 def _of_rate(config: Config) -> Iterator[str]:
@@ -60,6 +60,14 @@ def _of_length(config: Config) -> Iterator[str]:
             f"average={config.average:g}: an average over some {1 / (1 - config.average):,.0f} steps, and the run has "
             f"{steps:,}, so that the first weights still weigh much in it; {better}"
         )
+
+
+def _of_augment(config: Config) -> Iterator[str]:
+    augment = config.augment
+    if augment.magnitude != Augment.magnitude and not augment.randaugment:
+        yield f"augment.magnitude={augment.magnitude:g}: of augment.randaugment, which is 0"
+    if augment.mixes and config.batch_size == 1:
+        yield "augment.mixup, augment.cutmix: with batch_size=1 there is no other picture to mix with"
 
 
 def _of_start(config: Config) -> Iterator[str]:

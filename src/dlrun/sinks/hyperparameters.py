@@ -75,7 +75,7 @@ def _layers(model: Layers | Target) -> str:
 
 
 def _augment(augment: Augment) -> str:
-    active = {key: value for key, value in vars(augment).items() if value}
+    active = {key: value for key, value in vars(augment).items() if value != getattr(Augment, key)}
     return ", ".join(f"{key} {value:g}" if value is not True else key for key, value in active.items()) or "none"
 
 

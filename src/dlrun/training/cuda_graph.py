@@ -117,8 +117,8 @@ class ReplayedStep(TrainingStep):
 
     def _whole(self) -> None:
         """The step with all that it counts, on the recorded tensors."""
-        logits = self.learn(self.images, self.labels, len(self.labels), len(self.labels))
-        self.state.totals.correct.add_((logits.argmax(1) == self.labels).sum())
+        logits, labels = self.learn(self.images, self.labels, len(self.labels), len(self.labels))
+        self.state.totals.correct.add_((logits.argmax(1) == labels).sum())
 
     def _moved_by(self, step: Callable[[], None]) -> Tensor:
         before = self._weights()

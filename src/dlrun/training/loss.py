@@ -27,14 +27,16 @@ def loss_of(
     Args:
         kind: One of the choices of the field `loss`.
         logits: float32 (N, classes).
-        labels: int64 (N,).
-        weights: float32 (classes,), of a picture by its class; their sum is what a mean divides by.
+        labels: int64 (N,), or float32 (N, classes) where a picture is of several classes by shares.
+        weights: float32 (classes,), of a picture by its class; their sum is what a mean divides by. With labels by
+            shares only the sum over the pictures takes them.
         smoothing: Share of the target that is spread over all classes.
         reduction: Over the pictures, `mean` or `sum`.
     """
     if kind == CROSS_ENTROPY:
         return F.cross_entropy(logits, labels, weights, label_smoothing=smoothing, reduction=reduction)
-    wanted = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    shared = labels.is_floating_point()
+    wanted = labels if shared else F.one_hot(labels, logits.shape[1]).to(logits.dtype)
     if smoothing:
         wanted = wanted * (1 - smoothing) + smoothing / logits.shape[1]
     if kind == "squared_error":
@@ -43,7 +45,7 @@ def loss_of(
         losses = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(1)
     if weights is None:
         return losses.mean() if reduction == "mean" else losses.sum()
-    each = weights[labels]
+    each = labels @ weights if shared else weights[labels]
     total = (losses * each).sum()
     return total / each.sum() if reduction == "mean" else total
 

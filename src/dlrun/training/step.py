@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.data.dataset import Split
+from dlrun.data.mixing import mixed
 from dlrun.data.prepare import Prepare
 from dlrun.training.distributed import ALONE, Ranks
 from dlrun.training.loss import CROSS_ENTROPY, Penalty, loss_of
@@ -121,12 +122,14 @@ class TrainingStep:
         self.penalty = Penalty(state.model, settings.l2) if any(settings.l2) else None
         self.uncounted: list[tuple[Tensor, Tensor]] = []
         # What weighs the images of a step is known in all its parts and ranks together only.
-        self.in_parts = settings.accumulate > 1 or (settings.class_weights is not None and ranks.count > 1)
+        self.mixing = prepare.changes if prepare.changes is not None and prepare.changes.mixes else None
+        shared = ranks.count > 1 or self.mixing is not None
+        self.in_parts = settings.accumulate > 1 or (settings.class_weights is not None and shared)
 
     def __call__(self, images: Tensor, labels: Tensor, all_images: int) -> None:
         """Train on what `batches` gives."""
         count = self.ranks.share_of(all_images)
-        logits = self.learn(images, labels, count, all_images)
+        logits, labels = self.learn(images, labels, count, all_images)
         self.state.totals.images += count
         if count < len(labels):  # A rank without a share was given an image that must not count.
             logits, labels = logits[:count], labels[:count]
@@ -134,8 +137,8 @@ class TrainingStep:
         if len(self.uncounted) == COUNT_EVERY:
             self.count()
 
-    def learn(self, images: Tensor, labels: Tensor, count: int, all_images: int) -> Tensor:
-        """Update the weights and the sum of losses, and return the logits, (N, classes).
+    def learn(self, images: Tensor, labels: Tensor, count: int, all_images: int) -> tuple[Tensor, Tensor]:
+        """Update the weights and the sum of losses; return the logits, (N, classes), and the labels they should meet.
 
         Args:
             count: How many of the images count: all of them, or none.
@@ -145,44 +148,49 @@ class TrainingStep:
             return self._learn_in_parts(images, labels, count, all_images)
         state, settings = self.state, self.settings
         images = self.prepare(images) if self.prepare.draws else images
+        images, mix = (images, None) if self.mixing is None else mixed(images, self.mixing)
         with settings.precision.autocast():
             logits = self.model(images)
-            loss = self._loss(logits.float(), labels)
+            targets = labels if mix is None else mix.targets(labels, logits.shape[1])
+            loss = self._loss(logits.float(), targets)
         # Ranks average their gradients; the weight makes that the mean over images when shares differ.
         weight = count * self.ranks.count / all_images
         self._forget_gradients()
         state.scaler.scale(loss if weight == 1 else loss * weight).backward()
         self._update()
         state.totals.loss.add_(loss.detach(), alpha=count)
-        return logits.detach()
+        return logits.detach(), labels if mix is None else mix.larger(labels)
 
-    def _learn_in_parts(self, images: Tensor, labels: Tensor, count: int, all_images: int) -> Tensor:
+    def _learn_in_parts(self, images: Tensor, labels: Tensor, count: int, all_images: int) -> tuple[Tensor, Tensor]:
         """`learn`, batch by batch: gradients of sums are added up, and divided by all that they are sums of."""
         state, settings = self.state, self.settings
         size = -(-settings.batch_size // self.ranks.count)
         parts = list(zip(images.split(size), labels.split(size), strict=True))
-        logits, losses, totals = [], [], []
+        logits, met, losses, totals = [], [], [], []
         self._forget_gradients()
         for number, (some, true) in enumerate(parts, start=1):
             some = self.prepare(some) if self.prepare.draws else some
+            some, mix = (some, None) if self.mixing is None else mixed(some, self.mixing)
             # Ranks exchange their gradients with the last part; the number of parts may differ between them.
             alone = contextlib.nullcontext() if number == len(parts) else self.ranks.unsynchronised(self.model)
             with alone:
                 with settings.precision.autocast():
                     said = self.model(some)
-                    loss = self._loss(said.float(), true, "sum")
+                    targets = true if mix is None else mix.targets(true, said.shape[1])
+                    loss = self._loss(said.float(), targets, "sum")
                 # A sum over a batch, as long as it is not divided, is kept at the size of a mean.
                 state.scaler.scale(loss * (min(count, 1) / settings.batch_size)).backward()
             logits.append(said.detach())
+            met.append(true if mix is None else mix.larger(true))
             losses.append(loss.detach())
-            totals.append(self._weight_of(true))
+            totals.append(self._weight_of(targets))
         weight = sum(totals) if count else 0 * totals[0]
         total = all_images if settings.class_weights is None else self.ranks.total(weight)
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         torch._foreach_mul_(gradients, settings.batch_size * self.ranks.count / total)
         self._update()
         state.totals.loss.add_(sum(losses) * min(count, 1) * all_images / total)
-        return torch.cat(logits)
+        return torch.cat(logits), torch.cat(met)
 
     def count(self) -> None:
         """Bring the number of correct predictions up to date."""
@@ -198,7 +206,9 @@ class TrainingStep:
     def _weight_of(self, labels: Tensor) -> Any:
         """What the sum of losses of these images is to be divided by for their mean: a number, or a tensor ()."""
         weights = self.settings.class_weights
-        return len(labels) if weights is None else weights[labels].sum()
+        if weights is None:
+            return len(labels)
+        return (labels @ weights if labels.is_floating_point() else weights[labels]).sum()
 
     def _forget_gradients(self) -> None:
         for parameter in self.parameters:  # As the optimizer's zero_grad does, at a tenth of its time.
