@@ -163,6 +163,9 @@ DATA: dict[str, type[Data]] = {
 # --- models -----------------------------------------------------------------------------------------------
 
 
+NEIGHBOURS = "dlrun.models.neighbours.Neighbours"
+"""The `_target_` of model=knn, which trains nothing."""
+
 INITIALISATIONS = (
     *("zeros", "normal", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal"),
     *("lecun_uniform", "lecun_normal", "kaiming_uniform", "kaiming_normal", "xavier_uniform", "xavier_normal"),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dlrun.config.groups import ImageFolder, Layers, Target
+from dlrun.config.groups import NEIGHBOURS, Augment, ImageFolder, Layers, Target
 from dlrun.config.schema import Config, earlier_identities
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, UsageError
@@ -36,6 +36,8 @@ def check(config: Config) -> None:
         raise ConfigError("model.init_checksum: of no weights; model.init_from=RUN or =FILE names them")
     if config.data.sampling == "balanced" and not config.shuffle:
         raise ConfigError("shuffle=false: data.sampling=balanced draws the images of an epoch at random; choose one")
+    if isinstance(config.model, Target) and config.model.target == NEIGHBOURS:
+        _refuse_training(config)
     if isinstance(config.data, Target):
         return
     source = locate(config.data)
@@ -45,6 +47,23 @@ def check(config: Config) -> None:
     refuse_weights(config.data, known.classes)
     if isinstance(config.model, Layers):
         plan(config.model, known.shape, len(known.classes))
+
+
+def _refuse_training(config: Config) -> None:
+    """What would have to train, where nothing is trained."""
+    typed = {
+        f"epochs={config.epochs}": config.epochs > 1,
+        f"average={config.average}": config.average is not None,
+        f"loss={config.loss}": config.loss != "cross_entropy",
+        "compile=true": config.compile,
+        "augment": config.augment != Augment(),
+        "model.init_from": config.model.init_from is not None,
+        "model.freeze": bool(config.model.freeze),
+    }
+    for name, there in typed.items():
+        if there:
+            needed = "; leave it out, or epochs=1" if name.startswith("epochs") else "; leave it out"
+            raise ConfigError(f"{name}: model=knn trains nothing{needed}")
 
 
 def refuse_foreign(run_dir: Path, hash: str, extended: Mapping[str, Any] | None) -> None:

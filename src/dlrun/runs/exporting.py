@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dlrun.errors import RunFailed, UsageError, is_out_of_memory
 from dlrun.extras import command
+from dlrun.models.neighbours import Neighbours
 from dlrun.runs.loading import Loaded
 from dlrun.training.loss import CROSS_ENTROPY, probabilities
 
@@ -60,6 +61,8 @@ def export(run: Loaded, form: str, path: Path) -> float:
     """
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder")
+    if isinstance(run.model, Neighbours):
+        raise UsageError("model=knn can't be exported: its file would be the training pictures; use dlrun predict")
     writers = {"onnx": (_write_onnx, _read_onnx), "pt2": (_write_pt2, _read_pt2)}
     write, read = writers[form]
     classifier = Classifier(run).eval().cpu()

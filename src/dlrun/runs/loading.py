@@ -15,13 +15,18 @@ from dlrun.config.groups import Data, ImageFolder, Target
 from dlrun.config.schema import Config, earlier_identities, parse, plain
 from dlrun.config.settled import settle
 from dlrun.data.foreign import Fitted, fitted
+from dlrun.data.heldout import split_off
 from dlrun.data.inputs import Inputs
+from dlrun.data.load import load
 from dlrun.data.prepare import Prepare, prepare_for
-from dlrun.errors import Damaged, UsageError, is_out_of_memory
+from dlrun.errors import Damaged, DataError, UsageError, is_out_of_memory
 from dlrun.models.build import build_network
+from dlrun.models.neighbours import Neighbours
+from dlrun.runs.parts import remember
 from dlrun.runs.trust import check_trust, without_download
 from dlrun.store import check, checkpoint, kept
 from dlrun.store.checkpoint import CheckpointError
+from dlrun.store.content import same_content
 from dlrun.store.folders import outcome, read_config
 from dlrun.store.status import Status
 from dlrun.training.evaluation import logits_of
@@ -100,12 +105,15 @@ def load_run(
     inputs = _inputs(content, path)
     model = build_network(config.model, inputs.shape, len(inputs.classes))
     _load_weights(model, content, path, weights_only)
+    prepare = prepare_for(inputs.mean, inputs.std, config.data, place)
+    if isinstance(model, Neighbours):
+        _remember(model, config, content, prepare, place)
     return Loaded(
         config=config,
         model=model.to(place).eval(),
         inputs=inputs,
         fingerprint=content.get("fingerprint"),
-        prepare=prepare_for(inputs.mean, inputs.std, config.data, place),
+        prepare=prepare,
         precision=Precision(config.precision, place.type),
         device=place,
         weights=_describe(content, path, weights_only, None if finished else given.epochs),
@@ -121,6 +129,25 @@ def _kept(run_dir: Path, epoch: int) -> Path:
             "checkpoint.keep_best=K say what a run keeps"
         )
     return there[epoch]
+
+
+def _remember(
+    model: Neighbours, config: Config, content: Mapping[str, Any], prepare: Prepare, place: torch.device
+) -> None:
+    """Read the training pictures again, which neighbours have in place of weights.
+
+    Raises:
+        DataError: They are not there, or are others now.
+    """
+    check_trust(config, ("data",), config.trust)
+    dataset = load(config.data)
+    if not same_content(content.get("fingerprint"), dataset.fingerprint):
+        raise DataError(
+            f"{dataset.name}: model=knn classifies by its training pictures, and those are others now (fingerprint "
+            f"{dataset.fingerprint}, then {content.get('fingerprint')})"
+        )
+    train, _ = split_off(config, dataset)
+    remember(model, train.to(place), prepare)
 
 
 def _is_finished(run_dir: Path, config: Config) -> bool:

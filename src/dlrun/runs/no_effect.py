@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator
 
-from dlrun.config.groups import Augment, OneCycle, Optimizer, Step, Steps, Synthetic, Target
+from dlrun.config.groups import NEIGHBOURS, Augment, OneCycle, Optimizer, Step, Steps, Synthetic, Target
 from dlrun.config.schema import Config
 from dlrun.data.facts import images_in
 from dlrun.output import counted
@@ -28,7 +28,24 @@ def say_without_effect(configs: Iterable[Config]) -> None:
 
 def without_effect(config: Config) -> list[str]:
     """What in a config can't do what it says, a sentence each; see `dlrun help` for the fields."""
+    if isinstance(config.model, Target) and config.model.target == NEIGHBOURS:
+        return list(_of_training(config))
     return [*_of_rate(config), *_of_length(config), *_of_balance(config), *_of_start(config), *_of_augment(config)]
+
+
+def _of_training(config: Config) -> Iterator[str]:
+    typed = {
+        f"optimizer={config.choices.get('optimizer')}": config.choices.get("optimizer", "sgd") != "sgd",
+        f"optimizer.lr={getattr(config.optimizer, 'lr', 0.01):g}": getattr(config.optimizer, "lr", 0.01) != 0.01,
+        f"scheduler={config.scheduler.name}": config.scheduler.name != "constant",
+        f"label_smoothing={config.label_smoothing:g}": config.label_smoothing > 0,
+        f"clip_norm={config.clip_norm}": config.clip_norm is not None,
+        f"accumulate={config.accumulate}": config.accumulate > 1,
+        f"data.sampling={config.data.sampling}": config.data.sampling != "once",
+        "data.class_weights": config.data.class_weights is not None,
+    }
+    if there := [name for name, differs in typed.items() if differs]:
+        yield f"{', '.join(there)}: model=knn trains nothing"
 
 
 def _of_rate(config: Config) -> Iterator[str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dlrun.data.dataset import Dataset, Split
     from dlrun.data.inputs import Inputs
     from dlrun.data.prepare import Prepare
+    from dlrun.models.neighbours import Neighbours
     from dlrun.training.state import State
     from dlrun.training.step import LoopSettings
 
@@ -117,6 +118,7 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     from dlrun.data.prepare import prepare_for
     from dlrun.data.sameness import sameness
     from dlrun.models.build import count_parameters
+    from dlrun.models.neighbours import Neighbours
 
     config = settled.config
     device = pick_device(config.device)
@@ -145,6 +147,9 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
     torch.manual_seed(config.seed)
     state = _state(config, tuple(train.images.shape[1:]), len(dataset.classes), device, precision)
     _refuse_one_over(config, len(train), tuple(train.images.shape[1:]), state, ranks)
+    prepare_evaluated = prepare_for(dataset.mean, dataset.std, config.data, device)
+    if isinstance(state.model, Neighbours):
+        remember(state.model, train.to(device), prepare_evaluated, ranks)
     if not ranks.first:
         # The weights are the same everywhere; dropout and augmentation must not be.
         torch.manual_seed((config.seed * 1_000_003 + 7919 * ranks.rank) % 2**63)
@@ -157,13 +162,24 @@ def build(settled: Settled, ranks: Ranks = ALONE) -> Parts:
         evaluated=test if held_out is None else held_out.to(device),
         test=test,
         prepare=prepare_for(dataset.mean, dataset.std, config.data, device, config.augment),
-        prepare_evaluated=prepare_for(dataset.mean, dataset.std, config.data, device),
+        prepare_evaluated=prepare_evaluated,
         state=state,
         settings=_settings(config, precision, None if weights is None else weights.to(device), _l2(config, dataset)),
         threads=threads,
         parameters=count_parameters(state.model),
         ranks=ranks,
     )
+
+
+def remember(model: "Neighbours", train: "Split", prepare: "Prepare", ranks: Ranks = ALONE) -> None:
+    """Give neighbours their training pictures.
+
+    Raises:
+        ConfigError: They are too few, or this is one of several ranks.
+    """
+    if ranks.count > 1:
+        raise ConfigError("model=knn: nothing is trained that several ranks could share; start it without torchrun")
+    model.remember(prepare(train.images), train.labels)
 
 
 def _refuse_one_over(config: Config, images: int, shape: tuple[int, ...], state: "State", ranks: Ranks) -> None:
@@ -210,7 +226,10 @@ def _state(
     config: Config, shape: tuple[int, ...], classes: int, device: "torch.device", precision: Precision
 ) -> "State":
     """Network, optimizer and average as they are before the first step, drawn from torch's generator."""
+    import torch
+
     from dlrun.models.build import build_network
+    from dlrun.models.neighbours import Neighbours
     from dlrun.models.start import frozen
     from dlrun.optim.average import Average
     from dlrun.optim.build import build_optimizer
@@ -221,7 +240,9 @@ def _state(
     still = frozen(model, config.model.freeze)
     if not config.compile:
         without_compiler()
-    optimizer = build_optimizer(config.optimizer, list(model.parameters()))
+    # What is remembered needs no optimizer; the state of a run has one.
+    trained = [torch.nn.Parameter(torch.zeros(()))] if isinstance(model, Neighbours) else list(model.parameters())
+    optimizer = build_optimizer(config.optimizer, trained)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     average = Average(model, config.average) if config.average else None

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dlrun.config.fields import default_of, fields_of
-from dlrun.config.groups import NetworkTarget, Target
+from dlrun.config.groups import NEIGHBOURS, NetworkTarget, Target
 from dlrun.config.overrides import hydra_value
 from dlrun.config.schema import Config
 from dlrun.errors import ConfigError
@@ -15,10 +15,10 @@ BUILT = ("model", "data", "optimizer")
 """The groups that may name a `_target_`: all of them are built where a run goes on."""
 STARTED = ("sinks", "on_end")
 """Fields that start something besides the run."""
-OWN_MODELS = ("dlrun.models.resnet.resnet9", "dlrun.models.resnet.resnet18", "dlrun.models.lowres.lowres")
+OWN_MODELS = ("dlrun.models.resnet.resnet9", "dlrun.models.resnet.resnet18", "dlrun.models.lowres.lowres", NEIGHBOURS)
 TORCHVISION = "torchvision.models."
 ANY_OF_TORCHVISION = "torchvision.models.get_model"
-LISTED = ("dlrun.models.resnet.", "dlrun.models.lowres.", "torch.nn.", "torch.optim.", TORCHVISION)
+LISTED = ("dlrun.models.resnet.", "dlrun.models.lowres.", NEIGHBOURS, "torch.nn.", "torch.optim.", TORCHVISION)
 """How the names on the list begin; the list itself needs torch."""
 
 

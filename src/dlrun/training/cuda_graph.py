@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from dlrun.data.prepare import Prepare
+from dlrun.models.neighbours import Neighbours
 from dlrun.optim import keras
 from dlrun.randomness import random_state, set_random_state
 from dlrun.training.distributed import ALONE, Ranks
+from dlrun.training.neighbours import LeaveOneOut
 from dlrun.training.state import State
 from dlrun.training.step import LoopSettings, TrainingStep
 
@@ -28,6 +30,8 @@ TOLERANCE = 0.05
 
 def step_for(state: State, settings: LoopSettings, prepare: Prepare, ranks: Ranks = ALONE) -> TrainingStep:
     """The step to train with: replayed where that is possible. The log says what was chosen on a GPU, and why."""
+    if isinstance(state.model, Neighbours):
+        return LeaveOneOut(state, settings, prepare, ranks)
     reason = why_not_replayed(state, settings, ranks)
     if reason:
         if state.device.type == "cuda":

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from dlrun.config.compose import Composed, checked, compose_with_hydra, folder_of, hydra_started
-from dlrun.config.groups import Augment
+from dlrun.config.groups import NEIGHBOURS, Augment, Target
 from dlrun.config.hydra_fields import OF_A_SWEEP, refuse_without_effect
 from dlrun.config.naming import called
 from dlrun.config.overrides import typed_for
@@ -110,8 +110,7 @@ def _facts(parts: Parts, run_dir: Path, overrides: Sequence[str]) -> dict[str, s
     return {
         "model": f"{called(config, 'model')}, {parts.parameters['total']:,} parameters{_begun(parts)}",
         "data": f"{data.name}, {parts.counts()}, {shape}, {len(data.classes)} classes{unverified}",
-        "training": f"{called(config, 'optimizer')}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
-        f"batch {_batch(config)}, {counted(config.epochs, 'epoch')}, seed {config.seed}{_changing(config)}",
+        "training": _training(parts),
         "device": f"{device_name(parts.state.device)}, {config.precision}, {counted(parts.threads, 'thread')}",
         "folder": str(run_dir),
     }
@@ -122,6 +121,16 @@ def _begun(parts: Parts) -> str:
     model = parts.config.model
     begun = f", weights of {visible(model.init_from)}" if model.init_from else ""
     return begun + (f", {parts.parameters['trainable']:,} trained" if model.freeze else "")
+
+
+def _training(parts: Parts) -> str:
+    config = parts.config
+    if isinstance(config.model, Target) and config.model.target == NEIGHBOURS:
+        return f"none, the training images are remembered, seed {config.seed}"
+    return (
+        f"{called(config, 'optimizer')}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
+        f"batch {_batch(config)}, {counted(config.epochs, 'epoch')}, seed {config.seed}{_changing(config)}"
+    )
 
 
 def _batch(config: Config) -> str:
