@@ -92,10 +92,19 @@ def _shaded(shares: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.uint8]
     return squares
 
 
+PICTURE_FILES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
+"""Formats that a page can be written in, by the ending of the file's name."""
+
+
 def png(page: Image.Image) -> bytes:
     """The picture as a PNG file."""
+    return encoded(page, ".png")
+
+
+def encoded(page: Image.Image, suffix: str) -> bytes:
+    """The picture as a file of the format of a suffix, one of `PICTURE_FILES` in any case."""
     file = io.BytesIO()
-    page.save(file, "png")
+    page.save(file, PICTURE_FILES[suffix.lower()], quality=95)
     return file.getvalue()
 
 

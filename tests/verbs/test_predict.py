@@ -105,6 +105,12 @@ def test_a_contact_sheet_shows_what_the_network_saw(
     assert main(["predict", str(drawn_run), str(tmp_path / "in"), "--sheet", str(sheet)]) == 0
     with Image.open(sheet) as page:
         assert page.width == 3 * 116
+    assert main(["predict", str(drawn_run), str(tmp_path / "in"), "--sheet", str(sheet.with_suffix(".JPG"))]) == 0
+    with Image.open(sheet.with_suffix(".JPG")) as page:
+        assert page.format == "JPEG"
+    for verb, option in (("predict", "--sheet"), ("evaluate", "--sheet"), ("data show", "--output")):
+        assert main([*verb.split(), str(drawn_run), option, "sheet.gif"]) == 2
+        assert "sheet.gif: expected a name that ends in .png or .jpg" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [[], ["no-such-folder-or-run"], ["device=cpu"]], ids=str)

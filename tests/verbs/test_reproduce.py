@@ -223,6 +223,11 @@ def test_quick_is_marked(work, capsys):
     assert "not comparable" in out
     assert "Not the published settings: run with epochs=2 epochs=1." in out
     assert {result.epochs for result, _ in results().values()} == {1}
+    advised = re.search(r"dlrun (report --table .*)$", out)
+    assert advised
+    assert main(shlex.split(advised[1])) == 0
+    assert "3 missing" not in capsys.readouterr().out
+    assert "Not the published settings: run with epochs=2 epochs=1" in Path("outputs/runs/mine.html").read_text()
 
 
 def test_a_row_that_fails_is_shown_and_the_others_go_on(work, capsys):

@@ -13,6 +13,7 @@ from dlrun.config.overrides import hydra_value
 from dlrun.errors import ConfigError
 from dlrun.output import Table, column, write
 from dlrun.text import visible
+from dlrun.verbs.parser import picture_file
 
 if TYPE_CHECKING:
     from dlrun.config.groups import Augment
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `dlrun data show` takes besides --root."""
     parser.add_argument("name", metavar="NAME", help="the data set")
     parser.add_argument("fields", nargs="*", default=(), metavar="FIELD=VALUE", help="data.…, augment=NAME, augment.…")
-    parser.add_argument("--output", type=Path, metavar="FILE.png", help="the contact sheet (default: NAME.png)")
+    parser.add_argument("--output", type=picture_file, metavar="FILE.png", help="the contact sheet (default: NAME.png)")
 
 
 def show(options: argparse.Namespace) -> int:
@@ -96,4 +97,4 @@ def _write_sheet(dataset: "Dataset", changes: "Augment", path: Path) -> None:
     both = Image.new("RGB", (pages[0].width, pages[0].height * 2 + 12), drawing.PAPER)
     for number, page in enumerate(pages):
         both.paste(page, (0, number * (page.height + 12)))
-    write_atomically(path, drawing.png(both))
+    write_atomically(path, drawing.encoded(both, path.suffix))

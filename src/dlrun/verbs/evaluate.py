@@ -32,7 +32,7 @@ from dlrun.runs.trust import check_trust
 from dlrun.text import visible
 from dlrun.verbs.answers import answers
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
-from dlrun.verbs.parser import Parser
+from dlrun.verbs.parser import Parser, picture_file
 from dlrun.verbs.tested import PARTS, Tested, tested
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ def _parser() -> Parser:
     form.add_argument("--json", action="store_true", help="everything as JSON, all wrong answers included")
     form.add_argument("--md", action="store_true", help="write Markdown")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write a row a picture")
-    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also write a contact sheet of the wrong ones")
+    parser.add_argument(
+        "--sheet", type=picture_file, metavar="FILE.png", help="also write a contact sheet of the wrong ones"
+    )
     return parser
 
 
@@ -188,7 +190,7 @@ def _write_sheet(run: "Loaded", chosen: Tested, outcome: "Predictions", path: Pa
     if page is None:
         print(visible(f"{path}: not written, as nothing is wrong"), file=sys.stderr)
         return
-    write_atomically(path, drawing.png(page))
+    write_atomically(path, drawing.encoded(page, path.suffix))
     wrong = len(outcome.mistakes(len(outcome.labels)))
     left_out = f" (the first {MOST_ON_SHEET} of {wrong:,} mistakes)" if wrong > MOST_ON_SHEET else ""
     print(visible(f"{path}{left_out}"), file=sys.stderr)

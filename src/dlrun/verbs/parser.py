@@ -60,6 +60,14 @@ def without_dashes(option: str, value: str = "") -> str:
     return f"fields are typed without dashes: {name}={value or 'VALUE'}" if is_field(name) else ""
 
 
+def picture_file(text: str) -> Path:
+    """An argument that names a picture to be written."""
+    path = Path(text)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise argparse.ArgumentTypeError(f"{text}: expected a name that ends in .png or .jpg")
+    return path
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """The option --json; what it writes is in docs/reference.md, from scripts/reference."""
     parser.add_argument("--json", action="store_true", help="write the facts as JSON, for programs")

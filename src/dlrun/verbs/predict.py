@@ -27,7 +27,7 @@ from dlrun.output import counted, write
 from dlrun.text import visible
 from dlrun.verbs.answers import answers
 from dlrun.verbs.loaded import FIELDS, add_run, apart, fields, load
-from dlrun.verbs.parser import Parser
+from dlrun.verbs.parser import Parser, picture_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +106,7 @@ def _parser() -> Parser:
     form.add_argument("--json", action="store_true", help="write JSON")
     form.add_argument("--csv", action="store_true", help="write CSV")
     parser.add_argument(
-        "--sheet", type=Path, metavar="FILE.png", help="also write a contact sheet of what the network saw"
+        "--sheet", type=picture_file, metavar="FILE.png", help="also write a contact sheet of what the network saw"
     )
     return parser
 
@@ -230,7 +230,7 @@ def _write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     chosen = predictions[:MOST_ON_SHEET]
     captions = [f"{one.path.name}\n{_first(one)}" for one in chosen]
     page = drawing.sheet(np.stack([one.picture.pixels for one in chosen]), captions, tile=96)
-    write_atomically(path, drawing.png(page))
+    write_atomically(path, drawing.encoded(page, path.suffix))
     left_out = len(predictions) - len(chosen)
     print(
         visible(f"{path}") + (f" (the first {len(chosen)}; {left_out} more are left out)" if left_out else ""),

@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -217,7 +218,8 @@ def show(asked: Request, found: Sequence[Found]) -> int:
     """Print published beside measured; the exit status is 1 if a run is not complete."""
     comparison, status = _answer(asked, found)
     print(render(comparison, "text", terminal_width()), end="")
-    print(f"\nThe same as a page that opens in a browser: dlrun report --table {visible(asked.table.name)}")
+    words = shlex.join([asked.table.name, *asked.own])
+    print(f"\nThe same as a page that opens in a browser: dlrun report --table {visible(words)}")
     return status
 
 
