@@ -253,7 +253,7 @@ def test_bad_overrides(words: list[str], said: Any, counts: Any) -> None:
     counts.done["bad input"] += 1
 
 
-USING = ["resume", "evaluate", "predict", "export", "show", "report", "reproduce", "plan", "data"]
+USING = ["resume", "evaluate", "predict", "compare", "export", "show", "report", "reproduce", "plan", "data"]
 WORDS = ["", "=", "epochs=", "device=nope", "threads=0", "trust=3", "a=" + "[" * 1000, "--nope", "\udce9=1"]
 
 HARMLESS = {("report", ""), ("predict", ""), ("resume", "device=nope")}

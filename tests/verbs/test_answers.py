@@ -115,6 +115,24 @@ def test_files_stay_those_of_their_pictures_where_some_are_left_out_or_they_lie_
     assert [row["file"] for row in field] == ["field/a/0.png", "field/b/0.png", "field/a/1.png", "field/b/1.png"]
 
 
+def test_files_of_a_table_and_of_pictures_that_a_data_set_holds_out_itself(here: Path) -> None:
+    splits = {"train": 6, "test": 3, "valid": 2}
+    for split, count in splits.items():
+        draw(here / "own" / split, (count, count), ("a", "b"))
+    pictures = sorted((here / "own").glob("*/*/*.png"))
+    lines = [f"{path.relative_to(here / 'own')},{path.parent.name},{path.parent.parent.name}" for path in pictures]
+    (here / "own" / "labels.csv").write_text("\n".join(["file,label,split", *lines]) + "\n")
+    for data in (["data=image_folder", "data.root=own"], ["data=image_table", "data.table=own/labels.csv"]):
+        words = [*RUN, *data, "data.color=grey", "data.size=6", "validation=own", "hydra.run.dir=run"]
+        assert said(*words)[0] == 0
+        for split, part in zip(splits, ("train", "test", "val"), strict=True):
+            found = answers(f"split={part}")
+            assert [row["truth"] for row in found] == [Path(row["file"]).parent.name for row in found]
+            expected = {str(path.relative_to(here)) for path in pictures if path.parent.parent.name == split}
+            assert {row["file"] for row in found} == expected
+        (here / "run").rename(here / f"run-{data[0]}")
+
+
 def test_pictures_without_files_have_their_place(drawn_run: Path, here: Path) -> None:
     status, out, error = heard("evaluate", str(drawn_run), "--csv", "answers.csv", "limit=30", "--md")
     assert status == 0

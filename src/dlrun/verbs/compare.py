@@ -93,8 +93,8 @@ def _parser() -> Parser:
     )
     parser.add_argument("--json", action="store_true", help="write JSON")
     parser.add_argument("--pictures", action="store_true", help="test the networks again, picture by picture")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the pictures that only one gets right")
-    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also write a contact sheet of them")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="--pictures, and write those that only one gets right")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="--pictures, and write a contact sheet of them")
     return parser
 
 
