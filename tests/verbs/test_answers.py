@@ -178,9 +178,9 @@ def test_predict_knows_classes_by_their_folders(here: Path) -> None:
 
 
 def test_where_a_file_can_not_go_is_said_before_anything_is_read(here: Path) -> None:
-    (here / "own").mkdir()
+    (here / "own.png").mkdir()
     draw(here / "p", (1,), ("a",))
     for words in (["evaluate", "no-run"], ["predict", "no-run", "p/a"]):
         for option in ("--sheet", *(["--csv"] if words[0] == "evaluate" else [])):
             assert said(*words, option, "no/x.png") == (2, "dlrun: no/x.png: no such folder: no\n")
-            assert said(*words, option, "own") == (2, "dlrun: own: a folder; name a file in it\n")
+            assert said(*words, option, "own.png") == (2, "dlrun: own.png: a folder; name a file in it\n")

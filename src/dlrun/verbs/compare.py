@@ -35,7 +35,7 @@ from dlrun.store.scan import Run
 from dlrun.store.status import Status
 from dlrun.text import visible
 from dlrun.verbs.loaded import FIELDS, fields
-from dlrun.verbs.parser import Parser, run_folder
+from dlrun.verbs.parser import Parser, picture_file, run_folder
 
 if TYPE_CHECKING:
     from dlrun.verbs.differing import Differing
@@ -94,7 +94,9 @@ def _parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="write JSON")
     parser.add_argument("--pictures", action="store_true", help="test the networks again, picture by picture")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="--pictures, and write those that only one gets right")
-    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="--pictures, and write a contact sheet of them")
+    parser.add_argument(
+        "--sheet", type=picture_file, metavar="FILE.png", help="--pictures, and write a contact sheet of them"
+    )
     return parser
 
 

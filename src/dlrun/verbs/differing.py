@@ -58,7 +58,7 @@ class Differing:
             return
         captions = [f"is {one['truth']}\nA: {one['a_prediction']}\nB: {one['b_prediction']}" for one in chosen]
         page = drawing.sheet(self.images.images[: len(chosen)].numpy(), captions, tile=96)
-        write_atomically(path, drawing.png(page))
+        write_atomically(path, drawing.encoded(page, path.suffix))
         left_out = len(self.records) - len(chosen)
         print(visible(f"{path}" + (f" ({left_out:,} more are left out)" if left_out else "")), file=sys.stderr)
 
