@@ -271,7 +271,13 @@ def test_folds_are_the_repeats_of_one_configuration(run: Make, tmp_path: Path) -
     assert "fold" not in titles(found)
     assert any(note.startswith("n counts folds") for note in found.notes)
     assert any("not over the whole training set: 1 of run-" in note for note in found.notes)
+    assert not any("different images" in note for note in found.notes)
     assert shown(table(tmp_path, columns=["folds_done"]), "folds") == ["0, 2", "0, 1, 2"]
+    validated(run("batch_size=64", "folds=3", "fold=1", "seed=1"), 0.6, 0.9)
+    validated(run("batch_size=64", "validation=5"), 0.6, 0.9)
+    found = table(tmp_path)
+    assert any(note.startswith("n counts folds and seeds:") for note in found.notes)
+    assert any(note.startswith("Configurations hold out different images") for note in found.notes)
 
 
 def test_runs_of_an_earlier_dlrun_are_of_the_same_configuration(run: Make, tmp_path: Path) -> None:

@@ -413,6 +413,8 @@ def _notes(records: Sequence[Fields], groups: Sequence[Group], pairs: Sequence[P
         notes.append("The best epoch was picked on the test set, so its accuracy flatters.")
     if len(groups) > 1 and any(group.val for group in groups) and chosen_by(groups) == "test":
         notes.append("Not all configurations hold images out, so they are sorted and compared by test accuracy.")
+    if chosen_by(groups) == "val" and any(_differs(groups, name) for name in ("validation", "validation_by", "folds")):
+        notes.append("Configurations hold out different images, by which their val accuracies differ, too.")
     return notes + _of_folds(groups) + repeated(groups)
 
 
@@ -422,11 +424,16 @@ def _of_folds(groups: Iterable[Group]) -> list[str]:
     lacking = [group for group in divided if _missing_folds(group)]
     notes = []
     if divided:
-        notes.append("n counts folds: each run is validated on the part of the training set that it holds out.")
+        counted = "folds and seeds" if any(_has_seeds(group) for group in divided) else "folds"
+        notes.append(f"n counts {counted}: each run is validated on the part of the training set that it holds out.")
     if lacking:
         texts = [f"{', '.join(map(str, _missing_folds(group)))} of {group.runs[0].folder.name}" for group in lacking]
         notes.append(f"Folds without a result, so that the mean is not over the whole training set: {few(texts, 3)}")
     return notes
+
+
+def _has_seeds(group: Group) -> bool:
+    return len({run.fields.get("seed") for run in group.completed()}) > 1
 
 
 def _missing_folds(group: Group) -> list[int]:

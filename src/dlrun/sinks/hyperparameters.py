@@ -57,6 +57,7 @@ def hyperparameters(config: Config, parameters: int, held_out: int = 0) -> dict[
         "average": config.average or 0.0,
         "limit": float(config.limit or 0),
         "validation": float(held_out),
+        "fold": "none" if config.folds is None else f"{config.fold} of {config.folds}",
     }
 
 
