@@ -158,3 +158,4 @@ def test_the_command_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(list(PARENT.glob("b/*/result.json"))) == 1
     assert before == {path: path.read_bytes() for path in PARENT.glob("a/*/result.json")}
     assert "1 of 4 runs is missing" in said("plan", "-m", *words, "seed=0,1,2,3")[1]
+    assert json.loads(heard("plan", "-m", *words, "seed=0,1,2", "--json")[1])["missing"] == []

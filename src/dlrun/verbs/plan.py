@@ -8,7 +8,9 @@ The estimate is kept, and the sweep says in the end how far it was off.
 """
 
 import argparse
+import contextlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,14 @@ def main(arguments: list[str]) -> int:
         RunFailed: A trial failed.
     """
     words = _words([word for word in arguments if word != "--json"])
-    with reading_data() as data:
+    as_json = "--json" in arguments
+    # What is said of equal points and of runs elsewhere is no JSON.
+    aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    with reading_data() as data, aside:
         sweeping = words[0] in ("-m", "--multirun")
         folder, settings, jobs, total = _sweep(words[1:], data) if sweeping else _table(words, data)
         missing = [job for job in jobs if data.complete(job) is None]
-    if "--json" in arguments:
+    if as_json:
         print(json.dumps({"folder": str(folder), "runs": total, **_expected(missing, settings, folder)}, indent=2))
         return 0
     are = "is" if len(missing) == 1 else "are"
