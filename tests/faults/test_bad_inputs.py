@@ -96,6 +96,7 @@ PLACES: dict[str, list[list[str]]] = {
         ["pack", "{}", "-o", "outputs/packed.jsonl"],
         ["pack", "run", "-o", "{}/x/y.jsonl"],
     ],
+    "table": [["new", "new", "--from", "{}"], ["check", "{}"]],
     "doctor": [],
     "completion": [["{}"]],
     "train": [

@@ -14,6 +14,7 @@ VERBS = {
     "data": "list | fetch | verify | show: the data sets",
     "clean": "PATH …: delete failed runs, previous checkpoints of finished runs, caches; says what and asks",
     "records": "pack | merge | show: results as lines of text, to commit, mail and merge",
+    "table": "new | check: a table file from a printed table, and what it still lacks",
     "plan": "-m OVERRIDE … | TABLE: what would run, and how long it would take",
     "slurm": "submit | status | collect | cancel: Slurm, without waiting",
     "array": "prepare | run: the runs of a sweep or a table as an array of jobs, on any scheduler",

@@ -1,0 +1,107 @@
+"""`dlrun table`: from what one has to a table that runs."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers import said
+
+from dlrun.errors import UsageError
+from dlrun.tables.printed import parse
+from dlrun.tables.table import load
+
+MARKDOWN = """
+A slide:
+
+| Model        | Parameters | Test accuracy | Loss  | Speed |
+|:-------------|-----------:|--------------:|-------|------:|
+| FC (64,64)   |     55,050 |      97.5     | 0.12  | 12    |
+| **CNN**      |  1,199,882 |     **99.25** | 0.031 | 3.5   |
+| to do        |            |       —       |       | 1     |
+"""
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_slide_becomes_a_table_that_can_be_run(tmp_path: Path) -> None:
+    Path("slide.md").write_text(MARKDOWN)
+    status, text = said("table", "new", "mine", "--from", "slide.md")
+    assert status == 0, text
+    assert "configs/table/mine.yaml: 3 rows, percent" in text
+    assert "not taken: the column Speed" in text
+    table = load("mine")
+    assert [row.label for row in table.rows] == ["FC (64,64)", "CNN", "to do"]
+    assert [row.published.test_accuracy for row in table.rows] == [0.975, 0.9925, None]
+    assert [row.published.test_loss for row in table.rows] == [0.12, 0.031, None]
+    assert [row.parameters for row in table.rows] == [55_050, 1_199_882, None]
+    assert (table.digits, [row.digits for row in table.rows]) == (4, [3, 4, 4])
+    status, text = said("table", "check", "mine", "--no-trials")
+    assert status == 1
+    assert text.count("overrides: missing") == 3
+    assert "source.document: missing" in text
+    assert "3 rows of 3 can't be run yet" in text
+    path = Path("configs/table/mine.yaml")
+    values = yaml.safe_load(path.read_text())
+    values["source"] = {"document": "a talk", "heading": "a slide"}
+    values["common"] = {"data": "synthetic", "epochs": 1, "device": "cpu", "threads": 1, "precision": "float32"}
+    for row, layers in zip(values["rows"], (["dense 4"], ["dense 5"], ["danse 6"]), strict=True):
+        row["overrides"] = {"model.layers": ["flatten", *layers]}
+        row.pop("parameters", None)
+    path.write_text(yaml.safe_dump(values))
+    status, text = said("table", "check", "mine", "--no-trials")
+    assert status == 1
+    assert text.count("3 runs") == 2
+    assert "no layer is called 'danse'" in text
+    assert "1 row of 3 can't be run yet" in text
+    values["rows"][2]["overrides"] = values["rows"][1]["overrides"]
+    path.write_text(yaml.safe_dump(values))
+    assert "overrides: the same as row 2" in said("table", "check", "mine", "--no-trials")[1]
+    del values["rows"][2]
+    path.write_text(yaml.safe_dump(values))
+    status, text = said("table", "check", "mine", "--no-trials")
+    assert (status, "all rows can be run: dlrun reproduce mine" in text) == (0, True), text
+    status, text = said("table", "new", "mine", "--from", "slide.md")
+    assert (status, "there is a table of this name" in text) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "numbers", "percent"),
+    [
+        ("a,0.91\nb,0.9\n", ["a", "b"], ["0.91", "0.9"], False),
+        ("Netz;Genauigkeit\nA;97,5\nB;98,25 %\n", ["A", "B"], ["97.5", "98.25"], True),
+        ("net\tacc\nx\t.91\nx\t.92\n", ["x (1)", "x (2)"], [".91", ".92"], False),
+        ('"a, b",sgd,99.1 ± 0.2\n"c",adam,98.7 ± 0.1', ["a, b, sgd", "c, adam"], ["99.1", "98.7"], True),
+    ],
+)
+def test_tables_are_read_as_they_are_copied(text, labels, numbers, percent):
+    printed = parse(text)
+    assert [row.label for row in printed.rows] == labels
+    assert [row.numbers["test_accuracy"].text for row in printed.rows] == numbers
+    assert printed.percent == percent
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [("", "no table"), ("just a line", "no table"), ("a,b\nc,d\n", "no column has numbers"), ('a,1\n"b,2', "no table")],
+)
+def test_what_is_no_table_is_refused(text, error):
+    with pytest.raises(UsageError, match=error):
+        parse(text)
+
+
+def test_errors_and_deviations():
+    Path("e.csv").write_text("net,test error,sd,n\na,1.25 %,0.1,5\nb,0.9 %,0.05,5\n")
+    Path("d.csv").write_text("net,acc\na,97.5 ± 0.2\nb,98.1 ± 0.1\n")
+    assert said("table", "new", "errors", "--from", "e.csv")[0] == 0
+    first, second = load("errors").rows
+    assert (first.published.test_accuracy, first.published.std, first.published.n) == (0.9875, 0.001, 5)
+    assert (second.published.std, second.digits) == (0.0005, 3)
+    assert said("table", "new", "deviations", "--from", "d.csv")[0] == 0
+    assert load("deviations").rows[0].published.std is None
+    assert "std: 0.002 is printed, too; of how many runs?" in Path("configs/table/deviations.yaml").read_text()
+    for words in (["new", "Bad name", "--from", "e.csv"], ["new", "x", "--from", "none.csv"], ["check", "psc_mnst"]):
+        status, text = said("table", *words)
+        assert (status, len(text.splitlines())) == (2, 1), text
