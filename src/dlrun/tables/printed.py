@@ -47,7 +47,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class PrintedRow:
+class RowInPrint:
     """Its words, and what of its numbers is known by the heads of their columns."""
 
     label: str
@@ -55,16 +55,16 @@ class PrintedRow:
 
 
 @dataclass(frozen=True)
-class PrintedTable:
+class TableInPrint:
     """What was understood of a printed table, and what was not."""
 
-    rows: tuple[PrintedRow, ...]
+    rows: tuple[RowInPrint, ...]
     percent: bool
     left_out: tuple[str, ...]
     """Columns of numbers that have no place in a table file, or whose heads say nothing."""
 
 
-def parse(text: str) -> PrintedTable:
+def parse(text: str) -> TableInPrint:
     """Read a table in Markdown, or with commas, semicolons or tabs between its cells.
 
     A row's label are its cells that are no numbers. Accuracies are percent where a cell says so or is larger than 1.
@@ -84,7 +84,7 @@ def parse(text: str) -> PrintedTable:
     rows = [_row(row, kinds, numbers) for row in body]
     shares = [number for row in rows for kind, number in row.numbers.items() if kind in SHARES]
     percent = any(number.percent or number.value > 1 for number in shares)
-    return PrintedTable(tuple(_told_apart(rows)), percent, tuple(left_out))
+    return TableInPrint(tuple(_told_apart(rows)), percent, tuple(left_out))
 
 
 def _cells(text: str) -> list[list[str]]:
@@ -138,22 +138,22 @@ def _kinds(heads: Sequence[str], places: Sequence[int]) -> tuple[dict[int, str],
     return kinds, [head for _, head in left_out]
 
 
-def _row(row: Sequence[str], kinds: dict[int, str], numbers: Sequence[int]) -> PrintedRow:
+def _row(row: Sequence[str], kinds: dict[int, str], numbers: Sequence[int]) -> RowInPrint:
     words = [cell for place, cell in enumerate(row) if place not in numbers and cell]
     found = {kind: number for place, kind in kinds.items() if (number := _number(_at(row, place)))}
-    return PrintedRow(", ".join(words), found)
+    return RowInPrint(", ".join(words), found)
 
 
-def _told_apart(rows: Sequence[PrintedRow]) -> list[PrintedRow]:
+def _told_apart(rows: Sequence[RowInPrint]) -> list[RowInPrint]:
     """Labels that stand there twice, or are empty, get the number of their row."""
     count = Counter(row.label for row in rows)
     return [
-        row if row.label and count[row.label] == 1 else PrintedRow(f"{row.label or 'row'} ({number})", row.numbers)
+        row if row.label and count[row.label] == 1 else RowInPrint(f"{row.label or 'row'} ({number})", row.numbers)
         for number, row in enumerate(rows, start=1)
     ]
 
 
-def written(name: str, printed: PrintedTable) -> str:
+def written(name: str, printed: TableInPrint) -> str:
     """The table file, with what is still to be filled in."""
     metric = next(
         (kind for kind in ("test_accuracy", "val_accuracy", "best_accuracy") if _has(printed, kind)), "test_accuracy"
@@ -186,7 +186,7 @@ def written(name: str, printed: PrintedTable) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _has(printed: PrintedTable, kind: str) -> bool:
+def _has(printed: TableInPrint, kind: str) -> bool:
     return any(kind in row.numbers for row in printed.rows)
 
 
@@ -194,7 +194,7 @@ def _digits(number: Number, percent: bool) -> int:
     return number.decimals + 2 if percent else number.decimals
 
 
-def _published(row: PrintedRow, percent: bool) -> str:
+def _published(row: RowInPrint, percent: bool) -> str:
     """In braces: fractions with as many digits as are printed."""
     values = {}
     for kind, number in row.numbers.items():
