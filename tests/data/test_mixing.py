@@ -1,6 +1,7 @@
 """mixup, CutMix, RandAugment and random erasing: drawn for each picture, as papers and torchvision compute them."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 
 from dlrun.config.compose import compose
 from dlrun.config.groups import Augment
+from dlrun.config.schema import Config
 from dlrun.config.settled import settle
 from dlrun.data.augment import augment
 from dlrun.data.mixing import Mix, mixed
@@ -113,16 +115,20 @@ def test_every_augmentation_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch
 
 
 def test_magnitude_counts_where_something_has_it() -> None:
-    hashes = [
-        settle(compose([*WORDS, *words])).hash
-        for words in ([], ["augment.magnitude=5"], ["augment.randaugment=2"], ["augment=randaugment"])
-    ]
-    assert hashes[0] == hashes[1]
-    assert hashes[2] == hashes[3] != hashes[0]
-    assert settle(compose([*WORDS, "augment=randaugment", "augment.magnitude=5"])).hash not in hashes
-    (said,) = without_effect(compose([*WORDS, "augment.magnitude=5"]))
+    plain = compose(WORDS)
+
+    def config(**changes: float) -> Config:
+        return replace(plain, augment=replace(plain.augment, **changes))
+
+    none, alone, both, further = (
+        settle(config(**changes)).hash
+        for changes in ({}, {"magnitude": 5.0}, {"randaugment": 2}, {"randaugment": 2, "magnitude": 5.0})
+    )
+    assert none == alone
+    assert len({none, both, further}) == 3
+    (said,) = without_effect(config(magnitude=5.0))
     assert said == "augment.magnitude=5: of augment.randaugment, which is 0"
-    (said,) = without_effect(compose([*WORDS, "augment=mixup", "batch_size=1"]))
+    (said,) = without_effect(replace(config(mixup=0.2), batch_size=1))
     assert "no other picture to mix with" in said
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dlrun.config.compose import compose
+from dlrun.config.groups import OPTIMIZERS
 from dlrun.config.settled import settle
 from dlrun.data.balance import class_weights, evenly_drawn
 from dlrun.errors import ConfigError
@@ -140,9 +141,12 @@ def test_data_of_ones_own_are_balanced_too(tmp_path: Path, monkeypatch: pytest.M
     assert "sampling" not in own.config.data.arguments  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(
-    "name", ["sgd", "nesterov", "adam", "adamw", "rmsprop", "adadelta", "nadam", "adamax", "adagrad"]
-)
+SLOW = [
+    pytest.param(name, marks=pytest.mark.slow) for name in [*OPTIMIZERS, "nesterov"] if name not in ("sgd", "adamw")
+]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", *SLOW])
 def test_biases_and_norms_need_not_decay(name: str) -> None:
     words = ["model.layers=[conv 4, bn, flatten, dense 5]", f"optimizer={name}", "optimizer.weight_decay=0.1"]
     made = parts(*words, "optimizer.decay_on=weights")
@@ -167,5 +171,7 @@ def test_decay_without_a_rate_and_balance_twice_are_said() -> None:
     assert without_effect(compose([*WORDS, "optimizer.decay_on=weights"])) == [
         "optimizer.decay_on=weights: nothing decays, as optimizer.weight_decay is 0"
     ]
+    (said,) = without_effect(compose([*WORDS, "accumulate=11"]))
+    assert said == "accumulate=11: more batches than an epoch has (10), so that it is one update"
     (said,) = without_effect(compose([*WORDS, "data.class_weights=balanced", "data.sampling=balanced"]))
     assert "rare classes count twice" in said

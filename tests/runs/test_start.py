@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import torch
 
 from dlrun.config.compose import compose
 from dlrun.config.settled import Settled, settle
+from dlrun.config.start import weights_file
+from dlrun.errors import UsageError
+from dlrun.models.start import fitting
 from dlrun.runs.no_effect import without_effect
 from dlrun.runs.parts import Parts, begin, build
+from dlrun.store.checkpoint import load_weights
 from dlrun.store.folders import read_config
 from dlrun.store.result import Result
 from tests.helpers import heard, same_bits
@@ -81,19 +86,17 @@ def test_other_classes_get_a_new_last_layer_and_that_is_said(source: Path) -> No
 
 def test_the_content_of_the_weights_is_hashed_and_not_their_path(source: Path) -> None:
     shutil.copytree(source, "copy")
-    from_source, from_copy, from_file, plain = (
-        settled("data.classes=3", *words)
-        for words in (
-            ["model.init_from=source"],
-            ["model.init_from=copy"],
-            ["model.init_from=copy/checkpoints/last.pt"],
-            [],
-        )
-    )
-    assert from_source.hash == from_copy.hash == from_file.hash != plain.hash
+    plain = compose([*WORDS, "data.classes=3"])
+
+    def hash_of(**changes: Any) -> str:
+        return settle(replace(plain, model=replace(plain.model, **changes))).hash
+
+    names = ("source", "copy", "copy/checkpoints/last.pt")
+    from_source, from_copy, from_file = (hash_of(init_from=name) for name in names)
+    assert from_source == from_copy == from_file != hash_of()
     torch.save(average_of(source), "plain.pt")
-    assert settled("data.classes=3", "model.init_from=plain.pt").hash not in (plain.hash, from_copy.hash)
-    assert plain.hash == settled("data.classes=3", "model.freeze=[]").hash
+    assert hash_of(init_from="plain.pt") not in (hash_of(), from_copy)
+    assert hash_of(freeze=["conv1"]) != hash_of(freeze=[]) == hash_of()
 
 
 def test_a_run_goes_on_and_is_used_when_its_source_is_gone(source: Path) -> None:
@@ -193,11 +196,15 @@ def made_up(path: Path, source: Path) -> dict[str, str]:
 
 def test_what_is_no_weights_of_this_network_is_a_line(source: Path) -> None:
     Path("folder").mkdir()
+    network = build(settled("data.classes=3")).state.model
     for name, said in made_up(Path(), source).items():
-        status, _, errors = heard(*WORDS, "data.classes=3", f"model.init_from={name}", f"hydra.run.dir=runs/{name}")
-        assert status == 2, name
-        assert said in errors, (name, errors)
-        assert len(errors.splitlines()) <= 2, errors
+        with pytest.raises(UsageError) as caught:
+            fitting(network, load_weights(weights_file(name))[0], name)
+        assert said in str(caught.value), name
+        if name in ("text", "code", "other", "folder"):
+            status, _, errors = heard(*WORDS, "data.classes=3", f"model.init_from={name}", f"hydra.run.dir=runs/{name}")
+            assert status == 2, name
+            assert errors == f"dlrun: {caught.value}\n"
     assert not Path("owned").exists()
 
 

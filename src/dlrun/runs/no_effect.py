@@ -69,6 +69,9 @@ def _of_length(config: Config) -> Iterator[str]:
         yield f"min_delta={config.min_delta:g}: says when early_stopping counts an epoch as better, which is not set"
     if (every := config.checkpoint.keep_every) and every > config.epochs:
         yield f"checkpoint.keep_every={every}: keeps no weights in a run of {counted(config.epochs, 'epoch')}"
+    images = _images(config)
+    if images is not None and config.accumulate > (batches := math.ceil(images / config.batch_size)):
+        yield f"accumulate={config.accumulate}: more batches than an epoch has ({batches}), so that it is one update"
     steps = _steps(config)
     if config.average and steps and steps * (1 - config.average) < SHARE:
         fitting = math.floor((1 - SHARE / steps) * 100) / 100
@@ -102,9 +105,13 @@ def _of_balance(config: Config) -> Iterator[str]:
 
 def _steps(config: Config) -> int | None:
     """The steps of a run as far as they are known without reading the data; validation is left out of account."""
+    images = _images(config)
+    return None if images is None else math.ceil(images / (config.batch_size * config.accumulate)) * config.epochs
+
+
+def _images(config: Config) -> int | None:
     data = config.data
     if isinstance(data, Target):
         return None
     drawn = data.train_images if isinstance(data, Synthetic) else None
-    images = images_in("train", data.name, config.train_limit or config.limit, drawn)
-    return None if images is None else math.ceil(images / (config.batch_size * config.accumulate)) * config.epochs
+    return images_in("train", data.name, config.train_limit or config.limit, drawn)
