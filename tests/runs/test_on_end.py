@@ -1,5 +1,6 @@
 """`on_end`: a command when a run or a sweep has ended, for who typed it alone."""
 
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,19 @@ def test_a_run_that_fails_and_a_mistake_before_it() -> None:
     Path("ended").unlink()
     assert said(*TINY, *HERE, "batch_size=0", TELLS)[0] == 2
     assert ended() == []
+
+
+def test_a_run_that_is_stopped_says_how_to_go_on_with_both() -> None:
+    Path("stopping_sinks.py").write_text(
+        "import os, signal\ndef stops(run):\n    return lambda event: os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    words = (*TINY, *HERE[:-1], "epochs=5000", "sinks=[stopping_sinks.stops]", "hydra.run.dir=r")
+    status, output = said(*words, TELLS)
+    assert (status, ended()) == (143, ["interrupted, 0+0+1 of 1"]), output
+    line = next(line for line in output.splitlines() if "go on with: " in line).partition("go on with: ")[2]
+    assert shlex.split(line) == ["dlrun", "resume", "r", "sinks=[stopping_sinks.stops]", TELLS]
+    assert said(*shlex.split(line)[1:])[0] == 143
+    assert len(ended()) == 2
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def only_typed(config: Config, typed: Collection[str], trust: bool) -> tuple[Con
         value = getattr(config, name)
         if value and name not in typed and not trust:
             said.append(
-                f"{name}={hydra_value(value)} of the run's config is not started, since its folder may be a "
+                f"{_typed(name, value)} of the run's config is not started, since its folder may be a "
                 "stranger's; type it again, or trust=true"
             )
             config = replace(config, **{name: default_of(fields_of(Config)[name])})
@@ -83,6 +83,11 @@ def check_started(config: Config, trust: bool) -> None:
         )
 
 
+def _typed(name: str, value: str | list[str]) -> str:
+    """A field of `STARTED` as one types it; a command is taken as it stands."""
+    return f"{name}={value if isinstance(value, str) else hydra_value(value)}"
+
+
 def hint(config: Config, groups: Sequence[str]) -> str:
     """What has to be typed behind a verb for a run with this config: ` trust=true` or nothing (without torch)."""
     targets = {group: part for group in groups if isinstance(part := getattr(config, group), Target)}
@@ -92,7 +97,7 @@ def hint(config: Config, groups: Sequence[str]) -> str:
 
 def go_on(config: Config, run_dir: Path) -> str:
     """The line to type to go on with a run."""
-    again = [typeable(f"{name}={hydra_value(value)}") for name in STARTED if (value := getattr(config, name))]
+    again = [typeable(_typed(name, value)) for name in STARTED if (value := getattr(config, name))]
     trust = hint(config, BUILT)  # which covers the others, too
     return " ".join(["dlrun resume", f"{typeable(run_dir)}{trust}", *([] if trust else again)])
 
