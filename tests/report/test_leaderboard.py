@@ -198,11 +198,11 @@ def test_parsing_in_pieces_is_parsing(tmp_path: Path) -> None:
         assert (parse_yaml(odd) or None) == expected
 
 
-def test_two_thousand_runs_in_seconds(tmp_path: Path) -> None:
+def test_two_thousand_runs_cost_eight_times_as_much_as_an_eighth(tmp_path: Path) -> None:
     base = plain(compose(["data=mnist", "model=fc_64", "precision=float32"]))
     for number in range(2000):
-        folder = tmp_path / f"{number:04d}"
-        folder.mkdir()
+        folder = tmp_path / ("eighth" if number < 250 else "rest") / f"{number:04d}"
+        folder.mkdir(parents=True)
         values = {**base, "seed": number % 50, "batch_size": 8 * (1 + number // 50)}
         # Not synced to the disk, which would take longer than everything else.
         (folder / "config.yaml").write_text("\n".join(_lines(values)))
@@ -210,12 +210,19 @@ def test_two_thousand_runs_in_seconds(tmp_path: Path) -> None:
         hash = identity(parse(values))
         text = result_of_a_run(hash=hash, seed=number % 50, test={"loss": 0.1, "accuracy": 0.9 + number / 1e6})
         (folder / "result.json").write_text(_json(text))
-    started = time.process_time()
-    found = table(tmp_path)
-    seconds = time.process_time() - started
+    _timed(tmp_path / "eighth")  # what is imported and cached once
+    seconds, _ = _timed(tmp_path / "eighth")
+    of_all, found = _timed(tmp_path)
     assert len(found.records) == 40
     assert {record["n"] for record in found.records} == {50}
-    assert seconds < 5
+    assert of_all < 3 * 8 * seconds
+
+
+def _timed(folder: Path) -> tuple[float, Table]:
+    """Seconds of the processor, and the table."""
+    started = time.process_time()
+    found = table(folder)
+    return time.process_time() - started, found
 
 
 def _lines(values: dict[str, Any]) -> list[str]:
