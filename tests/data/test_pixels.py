@@ -184,6 +184,10 @@ def test_a_table_is_trained_on_and_tested(here: Path) -> None:
     status, text = said("evaluate", "r", "--json", "data.test_table=moved.csv")
     assert status == 0, text
     assert json.loads(text)["pictures"] == 12
+    (here / "other.csv").write_bytes(table(*drawn(9, seed=2)))
+    status, text = said("evaluate", "r", "--json", "data.table=other.csv", "data.test_table=null")
+    assert (json.loads(text)["split"], json.loads(text)["pictures"]) == ("all", 9), "none of it was trained on"
+    assert "all of other.csv is tested: it is not the run's own data" in text
     assert said("data", "list")[1].count("set data.table") == 2
     status, text = said("data=pixel_table", "data.table=nowhere.csv", *words)
     assert (status, text) == (2, "dlrun: pixel_table: data.table=nowhere.csv: no such file\n")

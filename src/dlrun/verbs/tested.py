@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlrun.config.groups import Data, ImageFolder, ImageTable, Synthetic, Target
+from dlrun.config.groups import Data, ImageFolder, ImageTable, PixelTable, Synthetic, Target
 from dlrun.config.overrides import hydra_value
 from dlrun.config.schema import OWN, evaluated_on
 from dlrun.errors import ConfigError, DataError
@@ -73,11 +73,22 @@ def tested(run: "Loaded", changes: Mapping[str, Any], part: str, limits: Mapping
     elif isinstance(config, ImageFolder):
         return _of_folder(run, config, part, changes, limit)
     else:
-        dataset = load(config)
+        whole = _undivided(config, part, changes)
+        dataset = load(config if whole is None else replace(whole, test_table=whole.table))
         split = dataset.train if part == "train" else dataset.test
-        found = Tested(split, dataset.classes, dataset.name, part, tuple(range(len(split))))
+        notes: tuple[str, ...] = ()
+        if whole is not None:
+            part = "all"
+            notes = (f"all of {whole.table} is tested: it is not the run's own data and has no data.test_table",)
+        found = Tested(split, dataset.classes, dataset.name, part, tuple(range(len(split))), notes)
     _check_shape(run, found)
     return replace(found, split=limited(found.split, limit), names=found.names[:limit])
+
+
+def _undivided(config: Data | Target, part: str, changes: Mapping[str, Any]) -> PixelTable | None:
+    """A table of pixels that has no part which is to be tested, so that all of it is."""
+    asked = part == "test" and "data.test_fraction" not in changes
+    return config if asked and isinstance(config, PixelTable) and config.test_table is None else None
 
 
 def _config(run: "Loaded", changes: Mapping[str, Any]) -> Data | Target:
