@@ -127,3 +127,11 @@ def test_four_neighbours_on_mnist_are_what_kuzushiji_mnists_authors_print(tmp_pa
     )
     assert status == 0, text
     assert json.loads(Path("r/result.json").read_text())["test"]["accuracy"] == pytest.approx(0.9714, abs=5e-5)
+
+
+@pytest.mark.slow
+def test_a_plan_measures_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, text = said("plan", "-m", *WORDS[:-1], "seed=0,1")
+    assert status == 0, text
+    assert "2 of 2 runs are missing" in text

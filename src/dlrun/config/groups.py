@@ -201,6 +201,11 @@ class NetworkTarget(Start, Target):
     """A network of a class or function, with what is not its to know."""
 
 
+def trains_nothing(model: "Layers | NetworkTarget") -> bool:
+    """Whether the network is none: it remembers the training pictures."""
+    return isinstance(model, NetworkTarget) and model.target == NEIGHBOURS
+
+
 @dataclass
 class Phrases:
     """A network as a list of layer phrases; the scalars are defaults for the phrases."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dlrun.config.groups import NEIGHBOURS, Augment, ImageFolder, Layers, Target
+from dlrun.config.groups import Augment, ImageFolder, Layers, Target, trains_nothing
 from dlrun.config.schema import Config, earlier_identities
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, UsageError
@@ -36,7 +36,7 @@ def check(config: Config) -> None:
         raise ConfigError("model.init_checksum: of no weights; model.init_from=RUN or =FILE names them")
     if config.data.sampling == "balanced" and not config.shuffle:
         raise ConfigError("shuffle=false: data.sampling=balanced draws the images of an epoch at random; choose one")
-    if isinstance(config.model, Target) and config.model.target == NEIGHBOURS:
+    if trains_nothing(config.model):
         _refuse_training(config)
     if isinstance(config.data, Target):
         return

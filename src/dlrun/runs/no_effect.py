@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator
 
-from dlrun.config.groups import NEIGHBOURS, Augment, OneCycle, Optimizer, Step, Steps, Synthetic, Target
+from dlrun.config.groups import Augment, OneCycle, Optimizer, Step, Steps, Synthetic, Target, trains_nothing
 from dlrun.config.schema import Config
 from dlrun.data.facts import images_in
 from dlrun.output import counted
@@ -28,7 +28,7 @@ def say_without_effect(configs: Iterable[Config]) -> None:
 
 def without_effect(config: Config) -> list[str]:
     """What in a config can't do what it says, a sentence each; see `dlrun help` for the fields."""
-    if isinstance(config.model, Target) and config.model.target == NEIGHBOURS:
+    if trains_nothing(config.model):
         return list(_of_training(config))
     return [*_of_rate(config), *_of_length(config), *_of_balance(config), *_of_start(config), *_of_augment(config)]
 

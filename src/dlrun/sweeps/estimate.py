@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
+from dlrun.config.groups import trains_nothing
 from dlrun.config.schema import OWN, Config, Sweep, evaluated_on
 from dlrun.config.settled import Settled, settle
 from dlrun.data.heldout import how_many
@@ -89,6 +90,10 @@ def _images(settled: Settled, data: Fingerprints) -> tuple[int, int]:
 def _measured(config: Config, images: tuple[int, int], count: int, settings: Sweep, processes: Processes) -> Speed:
     train, evaluated = images
     size = min(max(FIRST_TRY, 20 * config.batch_size), train)
+    if trains_nothing(config.model):
+        # Every picture is compared with all that are remembered.
+        speed = _try(config, size, min(evaluated, size), count, settings, processes)
+        return replace(speed, evaluate=speed.evaluate * train / size)
     speed = _try(config, size, min(evaluated, size), count, settings, processes)
     if size < train and size * speed.train < LONG_ENOUGH / 2:
         size = min(int(LONG_ENOUGH / max(speed.train, 1e-9)), train)
@@ -100,7 +105,7 @@ def _try(config: Config, train: int, evaluated: int, count: int, settings: Sweep
     own = config.validation == OWN or evaluated_on(config) == "test"
     short = replace(
         config,
-        epochs=2,
+        epochs=1 if trains_nothing(config.model) else 2,
         limit=train + (0 if own else evaluated),
         validation=config.validation if own else evaluated,
         folds=None,
@@ -119,13 +124,14 @@ def _try(config: Config, train: int, evaluated: int, count: int, settings: Sweep
 def _speed(outcome: Outcome, train: int, evaluated: int) -> Speed:
     if not outcome.good or outcome.result is None:
         raise RunFailed(f"a measurement failed: {outcome.reason or outcome.status}")
-    first, second = read_history(outcome.job.run_dir)
+    first, *_ = rows = read_history(outcome.job.run_dir)
+    second = rows[-1]
     training = train / second["images_per_second"]
     evaluation = max(second["seconds"] - training, 0.0)
     slow_first = max(first["seconds"] - second["seconds"], 0.0)
     start = outcome.result.seconds["start"]
-    rest = outcome.seconds - start - first["seconds"] - second["seconds"]
-    return Speed(start + slow_first, max(rest, 0.0) / 2, training / train, evaluation / max(evaluated, 1))
+    rest = outcome.seconds - start - sum(row["seconds"] for row in rows)
+    return Speed(start + slow_first, max(rest, 0.0) / len(rows), training / train, evaluation / max(evaluated, 1))
 
 
 def _extrapolated(config: Config, speed: Speed, images: tuple[int, int]) -> float:

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from dlrun.config.compose import Composed, checked, compose_with_hydra, folder_of, hydra_started
-from dlrun.config.groups import NEIGHBOURS, Augment, Target
+from dlrun.config.groups import Augment, trains_nothing
 from dlrun.config.hydra_fields import OF_A_SWEEP, refuse_without_effect
 from dlrun.config.naming import called
 from dlrun.config.overrides import typed_for
@@ -125,7 +125,7 @@ def _begun(parts: Parts) -> str:
 
 def _training(parts: Parts) -> str:
     config = parts.config
-    if isinstance(config.model, Target) and config.model.target == NEIGHBOURS:
+    if trains_nothing(config.model):
         return f"none, the training images are remembered, seed {config.seed}"
     return (
         f"{called(config, 'optimizer')}, lr {parts.state.optimizer.param_groups[0]['initial_lr']:g}, "
