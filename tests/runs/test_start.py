@@ -212,6 +212,10 @@ def test_what_is_no_weights_of_this_network_is_a_line(source: Path) -> None:
     ("words", "said"),
     [
         (["model.freeze=dence1"], "it has conv1, bn1, dense1, dense2; did you mean dense1?"),
+        (
+            ["model.init_from=last"],
+            "not found; expected the folder of a run or a file of weights; dlrun list tells which",
+        ),
         (["model.freeze=*"], "the model has no trainable parameters"),
         (["model.init_checksum=0123456789abcdef"], "model.init_checksum: of no weights"),
         (["model.init_checksum=x"], "model.init_checksum=x: expected 16 hex digits or null"),

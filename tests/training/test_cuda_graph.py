@@ -34,6 +34,10 @@ CASES = {
     "adamax": ["optimizer=adamax"],
     "adagrad": ["optimizer=adagrad"],
     "augmented": ["optimizer=sgd", "augment=affine", "augment.noise=0.05"],
+    "mixed, erased, weighed": [
+        *("augment=mixup", "augment.cutmix=1", "augment.erase=0.5", "augment.randaugment=1"),
+        "data.class_weights=[1,2,3,4,5,6,7,8,9,10]",
+    ],
     "bfloat16": ["optimizer=sgd", "precision=bfloat16"],
     "float16": ["optimizer=adam", "precision=float16", "clip_norm=1"],
 }

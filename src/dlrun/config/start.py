@@ -46,7 +46,10 @@ def weights_file(init_from: str) -> Path:
         if not path.is_file():
             raise ConfigError(f"model.init_from={init_from}: no run with weights ({path} is not there)")
     if not path.is_file():
-        raise ConfigError(f"model.init_from={init_from}: not found; expected the folder of a run or a file of weights")
+        last = "; dlrun list tells which folder is the last one" if init_from == "last" else ""
+        raise ConfigError(
+            f"model.init_from={init_from}: not found; expected the folder of a run or a file of weights{last}"
+        )
     return path
 
 
