@@ -3,7 +3,7 @@
 import pytest
 
 from dlrun.config.fields import expectation, fields_of
-from dlrun.config.groups import GROUPS, AdamOrAdamW, Target
+from dlrun.config.groups import GROUPS, AdamOrAdamW, NetworkTarget
 from dlrun.config.schema import Config, identity, parse, plain
 from dlrun.errors import ConfigError
 
@@ -30,7 +30,7 @@ def test_plain_and_parse_are_inverse() -> None:
 
 def test_parts_of_the_users_own_keep_their_arguments() -> None:
     config = parse({**MINIMAL, "model": {"_target_": "my.Net", "width": 3}})
-    assert config.model == Target("my.Net", {"width": 3})
+    assert config.model == NetworkTarget("my.Net", {"width": 3})
     assert plain(config)["model"] == {"_target_": "my.Net", "width": 3}
 
 
