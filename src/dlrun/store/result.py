@@ -19,7 +19,7 @@ LARGEST = 50_000_000
 
 @dataclass
 class Result:
-    """The content of `result.json`. Accuracies are fractions 0-1, losses nats, times seconds."""
+    """The content of `result.json`. Accuracies are fractions 0-1, losses those of the field `loss`, times seconds."""
 
     status: Status
     """`completed`, `failed` or `interrupted`."""
