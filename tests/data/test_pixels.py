@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers import said
 
-from dlrun.config.compose import compose
+from dlrun.config.compose import compose, hydra_started
 from dlrun.config.groups import PixelTable
 from dlrun.config.settled import settle
 from dlrun.data.facts import facts
@@ -160,6 +160,11 @@ def test_what_does_not_fit_together_is_told(here: Path) -> None:
 
 
 def test_where_it_lies_is_no_part_of_a_run(here: Path) -> None:
+    with hydra_started():
+        _check_identity(here)
+
+
+def _check_identity(here: Path) -> None:
     one, other = (settle(compose(["data=pixel_table", f"data.table={name}"])) for name in ("a.csv", "b.csv"))
     assert one.hash == other.hash
     assert not one.pinned
