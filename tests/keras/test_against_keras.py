@@ -151,8 +151,10 @@ def trained(name: str, optimizer: Optimizer, floats: str) -> tuple[list[float], 
 def test_float64_losses_weights_and_logits_equal_keras(keras: Callable[[str], Found], name: str, chosen: str) -> None:
     found = keras("float64")
     losses, logits, final = trained(name, CHOSEN["float64"][chosen], "float64")
-    # TensorFlow rounds leaky ReLU's slope to float32, and Nadam's 0.96.
-    tolerance = 2e-7 if chosen == "nadam_exact" else 2e-8 if name == "uneven" else 1e-9
+    # TensorFlow rounds leaky ReLU's slope to float32, and Nadam's 0.96. Adamax divides by the largest gradient alone,
+    # which may be next to nothing.
+    by_optimizer = {"nadam_exact": 1e-6, "adamax_exact": 1e-8}.get(chosen, 1e-9)
+    tolerance = max(2e-8, by_optimizer) if name == "uneven" else by_optimizer
     same = functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance)
     same(losses, found[f"{name}/{chosen}/loss"])
     same(logits, found[f"{name}/{chosen}/logits"])
