@@ -34,7 +34,9 @@ COUNTS = {
     "geron_optimizers": 12,
     "geron_networks": 4,
     "keras_examples": 4,
-    "kmnist_benchmark": 2,
+    "kmnist_benchmark": 4,
+    "nielsen_overfitting": 2,
+    "nielsen_validation": 13,
     "mnist_fast": 1,
     "chollet_mnist": 2,
 }
