@@ -33,7 +33,7 @@ def test_list_says_what_is_where(cache, capsys):
     assert table["cifar10"] == ["cifar10", "50,000", "+", "10,000", "3x32x32", "10", "missing"]
     assert table["image_folder"][-2:] == ["set", "data.root"]
     assert table["image_table"][-2:] == ["set", "data.table"]
-    assert len(table) == 10
+    assert len(table) == 11
 
 
 def test_list_shows_folders_as_they_are_called(tmp_path, capsys):
