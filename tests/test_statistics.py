@@ -487,7 +487,7 @@ def test_operating_characteristics():
     check_characteristics(300)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_operating_characteristics_in_full():
     check_characteristics(40_000)
 

@@ -286,8 +286,13 @@ def test_closed_streams(here: Path) -> None:
     checkpoint.load(here / "all" / "checkpoints" / "last.pt")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("streams", ["0", "1", "2", "01", "12", "02", "012"])
+@pytest.mark.parametrize(
+    "streams",
+    [
+        *(pytest.param(streams, marks=pytest.mark.slow) for streams in ("0", "12", "012")),
+        *(pytest.param(streams, marks=pytest.mark.long) for streams in ("1", "2", "01", "02")),
+    ],
+)
 def test_closed_streams_in_every_verb(streams: str, here: Path) -> None:
     for words in (
         [*TINY, f"hydra.run.dir=s{streams}"],
