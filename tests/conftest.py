@@ -50,6 +50,15 @@ def dlrun(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and threads that stay as they are."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dlrun.runs.parts.set_threads", lambda _: 1)
+    monkeypatch.setattr("dlrun.runs.loading.set_threads", lambda _: 1)
+    return tmp_path
+
+
 TRACKERS = ("mlflow", "wandb", "trackio")
 
 

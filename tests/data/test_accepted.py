@@ -48,15 +48,6 @@ REFUSED = {
 }
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, and threads that stay as they are."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dlrun.runs.parts.set_threads", lambda _: 1)
-    monkeypatch.setattr("dlrun.runs.loading.set_threads", lambda _: 1)
-    return tmp_path
-
-
 def test_data_of_ones_own_that_no_verb_could_use_are_refused_before_training(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

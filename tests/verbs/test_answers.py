@@ -16,15 +16,6 @@ ODD = ("Käse, Öl", "=1+1", 'quo"te', "esc\x1b[31m")
 """Names of classes."""
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, and threads that stay as they are."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dlrun.runs.parts.set_threads", lambda _: 1)
-    monkeypatch.setattr("dlrun.runs.loading.set_threads", lambda _: 1)
-    return tmp_path
-
-
 def draw(folder: Path, counts: Sequence[int], names: Sequence[str] = ODD) -> None:
     """Pictures of noise, in one folder a class."""
     random = np.random.default_rng(0)

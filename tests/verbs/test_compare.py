@@ -24,15 +24,6 @@ RUN = ("model.layers=[flatten]", "epochs=1", "threads=1", "device=cpu", "tensorb
 FC, WIDE = ("data=mnist", "model=fc_64", "precision=float32"), ("data=mnist", "model=fc_512", "precision=float32")
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, and threads that stay as they are."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dlrun.runs.parts.set_threads", lambda _: 1)
-    monkeypatch.setattr("dlrun.runs.loading.set_threads", lambda _: 1)
-    return tmp_path
-
-
 @functools.cache
 def composed(words: tuple[str, ...]) -> Config:
     return compose(list(words))

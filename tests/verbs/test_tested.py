@@ -15,15 +15,6 @@ from dlrun.store import checkpoint
 RUN = ("model.layers=[flatten]", "epochs=1", "threads=1", "device=cpu", "tensorboard=off")
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, and threads that stay as they are."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dlrun.runs.parts.set_threads", lambda _: 1)
-    monkeypatch.setattr("dlrun.runs.loading.set_threads", lambda _: 1)
-    return tmp_path
-
-
 def draw(folder: Path, count: int, light: int = 0, seed: int = 0) -> None:
     """Pictures of noise, dark, with a border that is darker; the first `light` of them the other way round."""
     random = np.random.default_rng(seed)

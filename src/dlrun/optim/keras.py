@@ -61,14 +61,10 @@ class SGD(_Whole):
         super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay})
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        if group["momentum"]:
-            for p in params:
-                if not self.state[p]:
-                    self.state[p] = {"momentum_buffer": torch.zeros_like(p)}
         torch._fused_sgd_(
             params,
-            [p.grad for p in params if p.grad is not None],
-            [self.state[p]["momentum_buffer"] for p in params] if group["momentum"] else [],
+            _gradients(params),
+            self._kept("momentum_buffer", params) if group["momentum"] else [],
             weight_decay=group["weight_decay"],
             momentum=group["momentum"],
             lr=group["lr"],
@@ -110,12 +106,8 @@ class Adam(_Whole):
         super().__init__(params, {**defaults, "fused": True})
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        for p in params:
-            if not self.state[p]:
-                self.state[p] = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-        states = [self.state[p] for p in params]
-        if "step" not in states[0]:
-            states[0]["step"] = torch.zeros((), device=params[0].device)
+        means, squares = self._kept("exp_avg", params), self._kept("exp_avg_sq", params)
+        step = self._kept_once("step", params)
         beta1, beta2 = group["betas"]
         decay = group["weight_decay"]
         scaling = _scaling(self)
@@ -129,11 +121,11 @@ class Adam(_Whole):
         torch._fused_adam_(
             params,
             _gradients(params),
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
+            means,
+            squares,
             [],
             [endless] * len(params),
-            lr=_corrected(group["lr"], states[0]["step"].add_(taken), beta1, beta2),
+            lr=_corrected(group["lr"], step.add_(taken), beta1, beta2),
             beta1=beta1,
             beta2=beta2,
             weight_decay=0.0 if group["decoupled"] else decay,

@@ -177,7 +177,7 @@ def _left(run: Run) -> float | None:
 
 
 def _summary(runs: Sequence[Run]) -> str:
-    """How many stand how, and which of those that are done is the best."""
+    """How many stand how."""
     counts = Counter(run.status for run in runs)
     order = (Status.RUNNING, Status.COMPLETED, Status.FAILED, Status.INTERRUPTED)
     words = ", ".join(f"{counts[status]:,} {status}" for status in order if counts[status])
