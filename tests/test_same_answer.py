@@ -195,7 +195,7 @@ def test_random_folders(drawn: list[Drawn], color: str, size: int, capsys: pytes
         check(drawn, color, size, Path(folder), capsys, thorough=False)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=30, phases=[Phase.generate], **usual)
 @given(drawn=folders, color=st.sampled_from(["grey", "rgb"]), size=st.integers(1, 40))
 def test_many_random_folders(drawn: list[Drawn], color: str, size: int, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,6 +91,7 @@ def gone_on(sweep: Path) -> int:
     return sum(path.read_text().count("going on after epoch") for path in sweep.glob("*/run.log"))
 
 
+@pytest.mark.long
 def test_twelve_runs_are_killed_at_random_and_end_once_each_with_the_same_bits(dlrun, cell, prepared):
     words = [f"epochs={EPOCHS}", "seed=0,1,2,3,4,5,6,7,8,9,10,11"]
     assert dlrun("-m", *LONG, *words, "hydra.sweep.dir=undisturbed", timeout=900).returncode == 0

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from helpers import wait_for
+from helpers import heard, wait_for
 
+import dlrun.store.checkpoint as checkpoint
 from dlrun.store.history import read_history
 from dlrun.store.result import Result
 
@@ -152,6 +153,24 @@ def test_a_folder_that_vanishes(
     # What lies in it may be gone a moment before the folder itself.
     assert re.search(rf"{gone}(/checkpoints)?: the folder is gone", one_sentence(command, complaints))
     counts.done["limit"] += 1
+
+
+@pytest.mark.parametrize("gone", ["r", "r/checkpoints"])
+@pytest.mark.parametrize("moment", ["write_atomically", "save", "sync_folder"])
+def test_a_folder_that_vanishes_as_a_checkpoint_is_written(
+    gone: str, moment: str, words: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = getattr(checkpoint, moment)
+
+    def and_then_it_is_gone(*arguments: Any) -> None:
+        done(*arguments)
+        shutil.rmtree(tmp_path / gone)
+
+    monkeypatch.setattr(checkpoint, moment, and_then_it_is_gone)
+    status, _, said = heard(*words.small, "tensorboard=off", "epochs=2", "hydra.run.dir=r")
+    assert (status, said.count("\n")) == (1, 1)
+    assert f"{gone}: the folder is gone" in said
 
 
 SHORT_OF_MEMORY = """

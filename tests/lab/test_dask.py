@@ -246,6 +246,7 @@ def test_a_worker_is_killed_and_every_run_is_done_once_to_the_same_bits(
     assert (status, "12 of 12 were complete already" in out) == (0, True), out + err
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_when_the_scheduler_is_killed_workers_save_and_the_sweep_ends_in_a_line(
     cluster: Cluster, start: Words, tmp_path: Path
@@ -264,6 +265,7 @@ def test_when_the_scheduler_is_killed_workers_save_and_the_sweep_ends_in_a_line(
     assert len(ended(folder, "interrupted")) == len(bits(folder)) == 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_when_the_sweep_is_killed_its_workers_save_and_stop(cluster: Cluster, start: Words, tmp_path: Path) -> None:
     cluster.worker("--no-nanny")

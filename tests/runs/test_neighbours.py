@@ -117,7 +117,7 @@ def test_what_has_no_effect_is_said():
 
 
 @pytest.mark.real_data
-@pytest.mark.slow
+@pytest.mark.long
 def test_four_neighbours_on_mnist_are_what_kuzushiji_mnists_authors_print(tmp_path, monkeypatch):
     """97.14 % (README of rois-codh/kmnist; scikit-learn, 4 neighbours, weights by distance)."""
     monkeypatch.chdir(tmp_path)

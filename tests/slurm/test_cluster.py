@@ -125,7 +125,9 @@ def kill_training(cluster, job):
     os.kill(process_of(job, b"dlrun.sweeps.server"), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("disturb", [requeue, usr1, usr2, kill, kill_training])
+@pytest.mark.parametrize(
+    "disturb", [requeue, usr1, kill, *(pytest.param(one, marks=pytest.mark.long) for one in (usr2, kill_training))]
+)
 def test_a_disturbed_run_ends_with_the_same_bits(dlrun, cluster, tmp_path, disturb):
     ok(dlrun(*LONG, "hydra.run.dir=undisturbed"))
     submit = ["slurm", "submit", "-m", *LONG, "sweep.name=disturbed", *JOB]

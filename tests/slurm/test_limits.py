@@ -101,6 +101,7 @@ def test_srun_does_not_train_twice(tmp_path):
     assert Result.read(tmp_path / "once").status == "completed", (tmp_path / "log").read_text()
 
 
+@pytest.mark.long
 def test_twelve_runs_under_random_kills_end_once_each_and_with_the_same_bits(dlrun, cluster, tmp_path, capsys):
     words = ["-m", *FAST, "optimizer=adam", "augment=noise", "epochs=4", "seed=range(0,6)", "optimizer.lr=0.01,0.001"]
     done = dlrun(*words, "hydra.sweep.dir=undisturbed", "sweep.slots=2", timeout=600)

@@ -43,7 +43,7 @@ def rows(good: int) -> str:
 
 @pytest.mark.parametrize(
     "good",
-    [pytest.param(8, id="16 runs", marks=pytest.mark.slow), pytest.param(32, id="40 runs", marks=pytest.mark.slow)],
+    [pytest.param(8, id="16 runs", marks=pytest.mark.slow), pytest.param(32, id="40 runs", marks=pytest.mark.long)],
 )
 def test_saboteurs_fail_alone_and_are_repeated_alone(good: int, workplace: Path, sweep: Sweep) -> None:
     write_mnist(workplace / "bad/mnist", sound=False)

@@ -164,7 +164,10 @@ LAST_WORDS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in ("run", "sweep", "search") else pytest.mark.long) for name in COMMANDS],
+)
 def test_signals_at_many_moments(name: str, workplace: Path) -> None:
     """Found before it was mended: lost, answered after 30 s, ignored by doctor, and a crash of it."""
     (workplace / "configs" / "table").mkdir()

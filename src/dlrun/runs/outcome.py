@@ -132,6 +132,10 @@ def explain(error: BaseException, config: Config, parts: Parts | None = None, ru
     Args:
         parts, run_dir: What the run is made of and its folder, where it came so far.
     """
+    if run_dir is not None and _gone(run_dir) and _misses_a_file(error):
+        return (
+            f"{_gone(run_dir)}: the folder is gone, deleted or moved during the run, and what was saved there with it"
+        )
     if isinstance(error, DlrunError):
         return str(error)
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -142,13 +146,14 @@ def explain(error: BaseException, config: Config, parts: Parts | None = None, ru
             f"out of memory on {place} with batch_size={config.batch_size}, "
             f"eval_batch_size={config.eval_batch_size}{size}; lower these or the model's width"
         )
-    if isinstance(error, FileNotFoundError) and run_dir is not None and _gone(run_dir):
-        return (
-            f"{_gone(run_dir)}: the folder is gone, deleted or moved during the run, and what was saved there with it"
-        )
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'a file'}: {error.strerror}; what was saved before is whole"
     return f"{type(error).__name__}: {text}"
+
+
+def _misses_a_file(error: BaseException | None) -> bool:
+    """Whether a file that is not there is what an error comes from, at first or at last."""
+    return error is not None and (isinstance(error, FileNotFoundError) or _misses_a_file(error.__context__))
 
 
 def _gone(run_dir: Path) -> Path | None:
