@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -38,7 +39,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def save(name: str, figures: Mapping[str, Any], table: str, command: Sequence[str]) -> None:
     """Print a table, and write it and its figures to `results/NAME.md` and `results/NAME.json`."""
     facts = about()
-    words = " ".join(["python", f"benchmarks/{name}.py", *command])
+    words = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *command])
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({"about": facts, "command": words, **figures}, indent=2) + "\n")
     said = ", ".join(f"{key} {value}" for key, value in facts.items())
