@@ -390,17 +390,17 @@ def test_printed_numbers_of_one_experiment_count_once():
 
 
 def test_kendall_tau_by_hand():
-    assert rank([1, 2, 3, 4], [1, 2, 3, 4]) == rank([1, 2, 3, 4], [2, 4, 6, 8])
-    assert rank([1, 2, 3, 4], [4, 3, 2, 1]).tau == -1
-    assert rank([1, 2, 3, 4], [1, 2, 4, 3]).tau == pytest.approx(4 / 6)
-    # a tie in the first leaves five of six pairs there: (4 - 1) / sqrt(5 * 6)
-    assert rank([1, 2, 2, 3], [1, 2, 4, 3]).tau == pytest.approx(3 / math.sqrt(30))
-    assert rank([1, 1], [1, 2]) is None
-    assert rank([1], [1]) is None
+    assert rank([1, 2, 3, 4, 5], [1, 2, 3, 4, 5]) == rank([1, 2, 3, 4, 5], [2, 4, 6, 8, 9])
+    assert rank([1, 2, 3, 4, 5], [5, 4, 3, 2, 1]).tau == -1
+    assert rank([1, 2, 3, 4, 5], [1, 2, 4, 3, 5]).tau == pytest.approx(8 / 10)
+    # a tie in the first leaves nine of ten pairs there: (8 - 1) / sqrt(9 * 10)
+    assert rank([1, 2, 2, 3, 4], [1, 2, 4, 3, 5]).tau == pytest.approx(7 / math.sqrt(90))
+    assert rank([1, 1, 1, 1, 1], [1, 2, 3, 4, 5]) is None
+    assert rank([], []) is None
 
 
-def test_kendall_p_is_exact_from_five_rows_on():
-    assert rank([1, 2, 3, 4], [1, 2, 3, 4]).p is None
+def test_there_is_a_kendall_tau_from_five_rows_on_and_its_p_is_exact():
+    assert rank([1, 2, 3, 4], [1, 2, 3, 4]) is None
     assert rank([1, 2, 3, 4, 5], [1, 2, 3, 4, 5]).p == pytest.approx(2 / 120)
     # a tie in one of them, in the other, in both
     for first, second in (

@@ -26,7 +26,7 @@ JITTER_EPOCHS = 10
 MOST_SEEDS = 100
 """Up to which `seeds_that_decide` looks."""
 TAU_ROWS = 5
-"""From which on Kendall's tau gets a p-value."""
+"""From which on there is a Kendall's tau: of fewer, chance orders too many."""
 
 _EXACT = 1e-12
 """What comparisons of decimal fractions allow for binary rounding."""
@@ -520,21 +520,20 @@ class Rank:
 
     tau: float
     rows: int
-    p: float | None
-    """Two-sided, of no order in common; None below five rows."""
+    p: float
+    """Two-sided, of no order in common."""
 
 
 def rank(first: Sequence[float], second: Sequence[float]) -> Rank | None:
-    """Kendall's tau-b of two equally long sequences; None where one of them has no order.
+    """Kendall's tau-b of two equally long sequences; None below five rows, or where one of them has no order.
 
     Its p-value is exact, but where both have ties and eight rows or more: then by the normal approximation.
     """
     score = _score(first, second)
     scale = math.sqrt(_untied(first) * _untied(second))
-    if not scale:
+    if len(first) < TAU_ROWS or not scale:
         return None
-    n = len(first)
-    return Rank(score / scale, n, _rank_p(first, second, abs(score)) if n >= TAU_ROWS else None)
+    return Rank(score / scale, len(first), _rank_p(first, second, abs(score)))
 
 
 def _score(first: Sequence[float], second: Sequence[float]) -> int:

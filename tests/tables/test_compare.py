@@ -144,7 +144,8 @@ def test_lesson_over_seeds(table):
         write(planned, 0.9 + 0.001 * planned.seed + (0.01 if planned.row.number == 2 else 0))
     comparison = compare(table, table.rows, find(plan(table, table.rows, 3)))
     assert [(one.n, one.outcome) for one in comparison.lessons] == [((3, 3), "holds")]
-    assert (comparison.rank.tau, comparison.rank.rows, comparison.rank.p) == (1, 2, None)
+    assert comparison.rank is None, "two rows have an order by chance half of the time"
+    assert "Kendall" not in render(comparison, "text")
 
 
 RICH = """

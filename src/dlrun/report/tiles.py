@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlrun.output import counted, duration
+from dlrun.output import duration
 from dlrun.report.leaderboard import accuracies
 from dlrun.statistics import SeedMean
 from dlrun.store.scan import Run
@@ -67,7 +67,7 @@ def _verdict_tiles(comparison: Comparison) -> list[Tile]:
         held = sum(lesson.outcome == "holds" for lesson in comparison.lessons)
         tiles.append(Tile("lessons that hold", f"{held} of {len(comparison.lessons)}"))
     if rank := comparison.rank:
-        tiles.append(Tile("rank agreement", f"{rank.tau:+.2f}", f"Kendall's tau-b, {counted(rank.rows, 'row')}"))
+        tiles.append(Tile("rank agreement", f"{rank.tau:+.2f}", f"Kendall's tau-b, {rank.rows} rows"))
     return tiles
 
 

@@ -374,6 +374,5 @@ def _foot(comparison: Comparison) -> list[str]:
             f"above the published number in {foot.above}, below in {foot.below} (sign test, p = {foot.sign_p:.2g})."
         )
     if rank:
-        p = "" if rank.p is None else f", p = {rank.p:.2g}"
-        notes.append(f"Rank agreement over {counted(rank.rows, 'row')}: Kendall's tau-b {rank.tau:+.2f}{p}.")
+        notes.append(f"Rank agreement over {rank.rows} rows: Kendall's tau-b {rank.tau:+.2f}, p = {rank.p:.2g}.")
     return notes
