@@ -23,6 +23,8 @@ def test_pages_are_made_of_the_records() -> None:
     done = subprocess.run([sys.executable, ROOT / "scripts/results", "--check"], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0), done.stderr
     assert "made by scripts/results" in (ROOT / "docs/results/psc_fashion_changes.md").read_text("utf-8")
+    pages = {path.name for path in (ROOT / "docs/results").glob("*.md")} - {"index.md"}
+    assert set(re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs/results/index.md").read_text("utf-8"))) == pages
 
 
 def test_the_spread_found_is_the_one_expected() -> None:

@@ -16,7 +16,7 @@ from dlrun.store.result import Result
 from dlrun.tables import table as tables
 from dlrun.tables.compare import UNCONFIRMED, compare
 from dlrun.tables.planned import find, plan
-from dlrun.tables.render import render
+from dlrun.tables.render import one_experiment, render
 
 TABLE = r"""
 title: "Mine | <b>"
@@ -201,6 +201,29 @@ def test_several_printed_numbers_of_one_experiment_have_a_verdict_each_and_count
     # base with again, and elsewhere (outside); a reading of base is no other row, and in the exact one is no chance
     assert (comparison.foot.rows, comparison.foot.outside) == (2, 1)
     assert [line.reading_of for line in comparison.lines][-3] == "base"
+
+
+def test_an_experiment_that_is_printed_several_times_is_said(rich):
+    comparison = compared(rich)
+    assert one_experiment(comparison) == [
+        "Row 1 (base) is one experiment, printed 2 times: 0.9000, 0.9040. "
+        "In print 0.9000 to 0.9040; 3 seeds: 0.9000 to 0.9020, standard deviation 0.00100.",
+        "Row 2 (again) is one experiment, printed 3 times: 0.9020; in row base 0.9000, 0.9040. "
+        "In print 0.9000 to 0.9040, standard deviation 0.00200; 3 seeds: 0.9000 to 0.9020, standard deviation 0.00100.",
+    ]
+    assert one_experiment(comparison)[0] in render(comparison, "text").replace("\n", " ")
+    lines = json.loads(render(comparison, "json"))["lines"]
+    assert [(line["same_as"], line["elsewhere"]) for line in lines if line["row"] in (2, 3)] == [
+        (["rich", "base"], [0.9, 0.904]),
+        (["mine", "unprinted"], []),
+    ]
+
+
+def test_an_experiment_that_another_table_prints_is_said():
+    assert one_experiment(compared(tables.load("kmnist_benchmark"), 1)) == [
+        "Row 3 (Keras simple CNN, MNIST) is one experiment, printed 2 times: 0.9906; in row mnist_cnn.py, Adadelta at "
+        "1.0 of keras_examples 0.9925. In print 0.9906 to 0.9925; not measured."
+    ]
 
 
 def test_a_published_spread_counts_on_its_own_side(rich):

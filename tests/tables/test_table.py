@@ -39,6 +39,7 @@ COUNTS = {
     "nielsen_validation": 13,
     "mnist_fast": 1,
     "chollet_mnist": 2,
+    "pytorch_quickstart": 1,
 }
 
 MINE = """

@@ -110,6 +110,10 @@ class RowLine:
     """What it was computed in, where that is not the first of the table's `precisions`."""
     repeats: dict[int, tuple[float, ...]] = field(default_factory=dict)
     """By seed the results that differ from each other, where there are such; their mean counts."""
+    same_as: tuple[str, str] | None = None
+    """Table and label of another row that is the same experiment."""
+    elsewhere: tuple[float, ...] = ()
+    """What that row prints of single runs."""
 
 
 @dataclass(frozen=True)
@@ -451,6 +455,12 @@ def _line(table: PublishedTable, entry: _Entry, p: float | None, confirmed: bool
         longer=tuple(sorted({one.longer for one in completed if one.longer})),
         precision=_other_precision(table, results),
         repeats={seed: tuple(sorted(several)) for seed, several in values.items() if len(set(several)) > 1},
+        same_as=(row.same_as.table, row.same_as.label) if row.same_as else None,
+        elsewhere=tuple(
+            getattr(one, entry.metric)
+            for one in row.elsewhere
+            if one.n == 1 and getattr(one, entry.metric) is not None and not row.reading_of
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from dlrun import statistics as arithmetic
 from dlrun.output import Column, Fields, Table, column, counted, markdown, write
 from dlrun.tables.compare import Comparison, RowLine
-from dlrun.tables.render import lessons_table, rows_table
+from dlrun.tables.render import lessons_table, one_experiment, rows_table
 from dlrun.text import visible
 
 VERDICTS = ("reproduced", "close", "differs", "undecided")
@@ -185,7 +185,7 @@ def _differing(found: Overview, comparison: Comparison, line: RowLine) -> dict[s
 def short_tables(comparison: Comparison) -> list[Table]:
     """Rows and lessons with the columns that fit."""
     rows = rows_table(comparison)
-    tables = [_only(dataclasses.replace(rows, notes=rows.notes[:1]), SHORT)]
+    tables = [_only(dataclasses.replace(rows, notes=[*rows.notes[:1], *one_experiment(comparison)]), SHORT)]
     return [*tables, _only(lessons_table(comparison), SHORT_LESSON)] if comparison.lessons else tables
 
 

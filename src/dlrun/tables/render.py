@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -315,9 +316,46 @@ def _summary(comparison: Comparison) -> list[str]:
     if comparison.warning:
         notes.append(f"{comparison.warning}.")
     notes += comparison.failures
+    notes += one_experiment(comparison)
     notes += [*_remarks(comparison), *_foot(comparison), *_from_records(comparison), *_repeats(comparison)]
     made = "; ".join(f"{name} {', '.join(values)}" for name, values in comparison.made.items() if values)
     return [*notes, f"Measured on: {made}."] if made else notes
+
+
+def one_experiment(comparison: Comparison) -> list[str]:
+    """A sentence for every experiment that is printed more than once: how far apart in print, how far over seeds."""
+    printed: dict[tuple[int, str], list[RowLine]] = {}
+    for line in comparison.lines:
+        if line.published is not None and line.published_n == 1 and line.reading_of is None:
+            printed.setdefault((line.row, line.metric), []).append(line)
+    several = [lines for lines in printed.values() if len(lines) + len(lines[0].elsewhere) > 1]
+    return [_one_experiment(lines, comparison.table) for lines in several]
+
+
+def _one_experiment(lines: Sequence[RowLine], table: str) -> str:
+    first, digits = lines[0], lines[0].digits
+    own = [line.published for line in lines if line.published is not None]
+    numbers = [*own, *first.elsewhere]
+    listed = _listed(own, digits)
+    if first.same_as and first.elsewhere:
+        of_table = f" of {first.same_as[0]}" if first.same_as[0] != table else ""
+        listed += f"; in row {first.same_as[1]}{of_table} {_listed(first.elsewhere, digits)}"
+    seeds = [*first.measured.values()]
+    measured = f"{counted(len(seeds), 'seed')}: {_spread(seeds, digits)}" if seeds else "not measured"
+    return (
+        f"Row {first.row} ({first.label}) is one experiment, printed {len(numbers)} times: {listed}. "
+        f"In print {_spread(numbers, digits)}; {measured}."
+    )
+
+
+def _listed(values: Sequence[float], digits: int) -> str:
+    return ", ".join(f"{value:.{digits}f}" for value in values)
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    """From where to where, and from three values on their standard deviation."""
+    deviation = f", standard deviation {statistics.stdev(values):.{digits + 1}f}" if len(values) > 2 else ""
+    return f"{min(values):.{digits}f} to {max(values):.{digits}f}{deviation}"
 
 
 def _from_records(comparison: Comparison) -> list[str]:

@@ -91,6 +91,8 @@ class Row:
     """Parameters of the network as printed."""
     same_as: Reference | None = None
     """A row that computes the same: its runs stand for this one, too."""
+    elsewhere: tuple[Published, ...] = ()
+    """What that row prints."""
     reading_of: Reference | None = None
     """A row whose printed number this one reads in another way; that one is the main reading."""
     reading: str = ""
@@ -450,7 +452,8 @@ def _resolved(row: Row, rows: _Rows) -> Row:
         except ConfigError as error:
             raise ConfigError(f"row {row.number} ({row.label}): {key}: {error}") from None
         if key == "same_as":
-            row = replace(row, overrides=other.overrides, same_as=rows.named(reference))
+            printed = (other.published, *other.more)
+            row = replace(row, overrides=other.overrides, same_as=rows.named(reference), elsewhere=printed)
         else:
             row = replace(row, reading_of=rows.named(reference), **{name: getattr(other, name) for name in _OF_NUMBER})
     return row
