@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
+
 from dlrun.config.schema import Config
 from dlrun.config.settled import settle
 from dlrun.records.record import Record
@@ -90,6 +92,8 @@ def on_terminal(
 ) -> tuple[int, str]:
     """Exit status and output of `dlrun WORDS` on a terminal of its own, less the codes that move the cursor.
 
+    What is written over a line stands in a line of its own; no line is so long that the terminal would wrap it.
+
     Args:
         interrupt_at: Ctrl-C is typed when this appears.
     """
@@ -118,7 +122,12 @@ def on_terminal(
                 os.write(controller, b"\x03")
                 interrupt_at = None
     os.close(controller)
-    return process.wait(60), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode(errors="replace")).replace("\r", "")
+    status = process.wait(60)
+    text = re.sub(r"\x1b\[[0-9;]*H", "\n", seen.decode(errors="replace"))
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\^C", "", text)
+    lines = [line for line in re.split(r"[\r\n]+", text) if line]
+    assert [line for line in lines if cell_len(line) > columns] == []
+    return status, "\n".join(lines)
 
 
 def record_of_a_run(

@@ -12,7 +12,8 @@ from dlrun import __version__
 from dlrun.config.groups import GROUPS
 from dlrun.errors import DlrunError, UsageError, did_you_mean, is_out_of_memory
 from dlrun.linux import bound_spinning
-from dlrun.text import VisibleFormatter, visible_lines
+from dlrun.output import say, starting
+from dlrun.text import VisibleFormatter
 from dlrun.training.signals import ctrl_c_ends
 from dlrun.verbs import VERBS
 
@@ -116,8 +117,8 @@ def _warn_on_stderr() -> None:
 
 def _say(text: str, status: int) -> int:
     """Print an error: the text of a file or an argument may be in it, so it is cut and spelt out."""
-    lines = [f"{line[:LONGEST]}…" if len(line) > LONGEST else line for line in text.split("\n")]
-    print("dlrun: " + visible_lines("\n".join(lines)), file=sys.stderr)
+    for line in f"dlrun: {text}".split("\n"):
+        say(f"{line[:LONGEST]}…" if len(line) > LONGEST else line, sys.stderr, 2)
     return status
 
 
@@ -135,9 +136,10 @@ def _dispatch(words: list[str]) -> int:
         raise UsageError(f"{first} {' '.join(words[1:3])}: no blanks around the sign: {first}={value}")
     if first and "=" not in first and first[0] not in "-+~":
         raise UsageError(_unknown_word(first))
-    if any(word.startswith("-") for word in words):
-        return _verb("multirun").main(words)
-    return _verb("train").main(words)
+    flags = [word for word in words if word.startswith("-")]
+    if not flags or {"-m", "--multirun"} & set(flags):
+        starting()
+    return _verb("multirun" if flags else "train").main(words)
 
 
 def _unknown_word(word: str) -> str:

@@ -1,26 +1,30 @@
-"""Tables in every format (terminal, Markdown, CSV, LaTeX, JSON), each string escaped for where it goes."""
+"""Tables in every format (terminal, Markdown, CSV, LaTeX, JSON), each string escaped for where it goes; long lines."""
 
 import csv
 import io
 import json
 import math
+import os
 import re
+import shlex
 import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
+from rich.cells import cell_len, set_cell_size
 
 from dlrun.text import visible
 
 FORMATS = ("text", "md", "csv", "json", "latex")
 GAP = 2
 """Characters between two columns of text."""
+COMMANDS = "dlrun|tensorboard|pip"
+"""What the commands begin with that are advised."""
 LONGEST_WORD = 20
 """Characters of a word of text (a path, a name) that stay in one line."""
 
@@ -113,9 +117,95 @@ def few_sentences(sentences: Sequence[object], most: int) -> str:
     return "; ".join(map(str, sentences[:most])) + (f" (and {more} more)" if more > 0 else "")
 
 
-def terminal_width() -> int | None:
-    """Characters in a line of the terminal; None where standard output is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def terminal_width(stream: TextIO | None = None) -> int | None:
+    """Characters in a line of the terminal that `stream` (default: standard output) is; None where it is none."""
+    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() else None
+
+
+def shortened(text: str, most: int | None) -> str:
+    """The text in so many characters at most: its middle goes, as what begins alike is told apart by its end.
+
+    >>> shortened("mnist-cnn-adam-seed0", 12)
+    'mnist-…seed0'
+    """
+    if most is None or cell_len(text) <= most:
+        return text
+    head, tail = set_cell_size(text, most // 2).rstrip(), text
+    while cell_len(head) + 1 + cell_len(tail) > most:
+        tail = tail[1:]
+    return f"{head}…{tail}"
+
+
+def folded(text: str, width: int | None, indent: int | None = None) -> str:
+    """The text with its long lines folded at blanks, but not within a command that fits in a line: it will be copied.
+
+    A word that is longer than a line (a path) stays whole.
+
+    Args:
+        width: Characters of a line; None folds nothing.
+        indent: Blanks before what goes on; default: under the words of the line, behind a gap of three blanks or more.
+
+    >>> print(folded("  run     how far it is, and for how long yet", 30))
+      run     how far it is, and
+              for how long yet
+    """
+    return text if width is None else "\n".join(_folded(line, width, indent) for line in text.split("\n"))
+
+
+def _folded(line: str, width: int, indent: int | None) -> str:
+    if cell_len(line) <= width:
+        return line
+    if indent is None:
+        head = re.match(r"\s*(?:\S+ )*?\S* {3,}(?=\S)|\s*", line)[0]  # type: ignore[index]
+        indent = cell_len(head)
+    gap = " " * min(indent, width // 2)
+    lines = [""]
+    for word in re.findall(rf"\s*(?:(?:{COMMANDS}) [^;]{{1,{width - len(gap) - 12}}}(?=;|$)|\S+)", line):
+        if lines[-1].strip() and cell_len(lines[-1] + word) > width:
+            lines.append(gap + word.lstrip())
+        else:
+            lines[-1] += word
+    return "\n".join(lines)
+
+
+def say(text: str, stream: TextIO | None = None, indent: int | None = None) -> None:
+    """Print a sentence, control characters spelt out; on a terminal it is folded.
+
+    Args:
+        stream: Default: standard output.
+        indent: As `folded` takes it.
+    """
+    print(folded(visible(text), terminal_width(stream), indent), file=stream or sys.stdout, flush=True)
+
+
+def near(path: Path) -> str:
+    """The whole path of a folder; on a terminal where it is too long for a line, that from the working directory."""
+    whole, width = path.resolve(), terminal_width()
+    if width is not None and cell_len(str(whole)) > width and whole.is_relative_to(Path.cwd()):
+        whole = whole.relative_to(Path.cwd())
+    return visible(str(whole))
+
+
+def page(text: str) -> None:
+    """Print a text, through $PAGER (default: less) where standard output is a terminal that is too small for it."""
+    small = text.count("\n") >= shutil.get_terminal_size().lines
+    if small and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        command = shlex.split(os.environ.get("PAGER") or "less")
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the pager, as long as it is there.
+        try:
+            subprocess.run(command, input=text, text=True, env={"LESS": "FRX", **os.environ}, check=False)
+            return
+        except OSError:  # there is no such pager
+            pass
+        finally:
+            signal.signal(signal.SIGINT, before)
+    print(text, end="", flush=True)
+
+
+def starting() -> None:
+    """Say on a terminal that something is to come; the next line is written over it, so it has to be as long."""
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        print("starting …\r", end="", flush=True)
 
 
 def write(table: Table, form: str, width: int | None = None) -> str:
@@ -179,6 +269,11 @@ def _cells(table: Table, escape: Callable[[str], str]) -> list[list[str]]:
 
 
 def _terminal(table: Table, width: int | None) -> str:
+    # Here, since every command imports this module and few draw a table.
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
     cells = _cells(table, visible)
     bounds = _bounds(table.columns, cells)
     places = _places(table.columns, bounds, width)
@@ -196,7 +291,7 @@ def _terminal(table: Table, width: int | None) -> str:
     left_out = [item.title for place, item in enumerate(table.columns) if place not in places]
     notes = [*table.notes, *([f"No room here for: {', '.join(left_out)}."] if left_out else [])]
     for note in notes:
-        console.print(Text(visible(note)), soft_wrap=True)
+        console.print(Text(folded(visible(note), width)), soft_wrap=True)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 

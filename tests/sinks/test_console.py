@@ -1,6 +1,7 @@
 """What one sees of a run on a terminal; pipes are tested wherever a command is."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +16,35 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such ter
 SMALL = ["model=fc_64", "data=synthetic", "threads=1", "device=cpu", "tensorboard=off"]
 
 
-@pytest.mark.parametrize("columns", [60, 140])
-def test_a_run_on_a_terminal_has_a_bar_and_a_line_an_epoch(columns: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("columns", "line"), [(80, r"train \d\.\d{4} loss"), (140, r"train loss \d\.\d{4} acc")])
+def test_a_run_on_a_terminal_has_a_bar_and_a_line_an_epoch(columns: int, line: str, tmp_path: Path) -> None:
     status, seen = on_terminal([*SMALL, "epochs=3", "log_every=5"], tmp_path, columns)
     assert status == 0, seen
-    assert "epoch 3/3 train loss" in " ".join(seen.split())
+    assert re.search(rf"^epoch 3/3  {line} .* s", seen, re.MULTILINE), seen
+    assert seen.startswith("starting …")
     assert "img/s" in seen
+    assert re.search(r"\d s left", seen)
     assert "completed in" in seen
+
+
+def test_a_run_fits_a_terminal_where_it_is_shown_and_reported(tmp_path: Path) -> None:
+    status, seen = on_terminal(
+        [*SMALL, "epochs=2", "tags=[a-long-tag,another-one]", "name=a-rather-long-name"], tmp_path
+    )
+    assert status == 0, seen
+    status, seen = on_terminal(["show", "last"], tmp_path)
+    assert status == 0, seen
+    headings = [
+        r"last +epoch 2: test accuracy 1\.0000",
+        "model +fc_64",
+        "epoch .*test accuracy.*train",
+        "layer +output",
+    ]
+    places = [re.search(rf"^{heading}", seen, re.MULTILINE) for heading in headings]
+    assert [place and place.start() for place in places] == sorted(place.start() if place else -1 for place in places)
+    status, seen = on_terminal(["report", "outputs"], tmp_path)
+    assert status == 0, seen
+    assert "1.0000" in seen
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -32,10 +55,16 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_a_sweep_on_a_terminal(tmp_path: Path) -> None:
-    status, seen = on_terminal(["-m", *SMALL, "epochs=2", "seed=0,1", "sweep.name=s"], tmp_path, 100)
+    sweep = ["-m", *SMALL, "epochs=20", "seed=0,1", "sweep.name=s", "sweep.slots=1"]
+    status, seen = on_terminal(sweep, tmp_path)
     assert status == 0, seen
-    assert "test accuracy" in seen
     assert (tmp_path / "outputs" / "sweeps" / "s").is_dir()
+    first, later = re.split(r"(?m)^\[1/2\].*  completed  test accuracy 1\.0000  .* s$", seen)
+    assert re.search(r"(?m)^seed0-\w+ +\d+/20", first), first
+    assert not re.search(r"(?m)^seed0-\w+ +\d+/20", later), later
+    assert re.search(r"best so far by test accuracy: seed0-\w+  1\.0000", later), later
+    for done, total, others in re.findall(r"(\d+) of (\d+) complete((?:, \d+ [a-z]+)*)", seen):
+        assert int(done) + sum(map(int, re.findall(r"\d+", others))) == int(total) == 2
 
 
 def test_a_run_goes_on_when_its_reader_goes_away(tmp_path: Path) -> None:

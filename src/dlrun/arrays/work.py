@@ -13,6 +13,7 @@ from dlrun.arrays.task import cores_given
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, UsageError
 from dlrun.locks import is_locked
+from dlrun.output import say
 from dlrun.runs.trust import BUILT, check_started, check_trust
 from dlrun.store.content import unread
 from dlrun.store.folders import hold
@@ -21,7 +22,6 @@ from dlrun.sweeps.endings import Running
 from dlrun.sweeps.jobs import Job, Outcome, standing_of
 from dlrun.sweeps.launch import launch
 from dlrun.sweeps.slots import gpus_for
-from dlrun.text import visible
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -83,7 +83,7 @@ def _forget_kill(job: Job) -> None:
 
 
 def _say(what: str, job: Job, reason: str = "") -> None:
-    print(visible(f"{what}: {job.run_dir} {reason}".rstrip()), flush=True)
+    say(f"{what}: {job.run_dir} {reason}".rstrip())
 
 
 class _Log:

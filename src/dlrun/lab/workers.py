@@ -27,12 +27,12 @@ from dlrun.lab import worker
 from dlrun.lab.settings import DaskSettings
 from dlrun.linux import cores
 from dlrun.locks import Lock, is_locked
+from dlrun.output import say
 from dlrun.store.folders import take
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.fingerprints import Fingerprints
 from dlrun.sweeps.processes import Process, make_processes
 from dlrun.sweeps.slots import Slot
-from dlrun.text import visible
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -289,7 +289,7 @@ class Workers:
     def _leave_out(self, address: str, reason: str) -> None:
         self.threads.pop(address, None)
         self.unfit[address] = reason
-        print(visible(f"{address}: left out, since it {reason}"), flush=True)
+        say(f"{address}: left out, since it {reason}")
 
     def _again(self, errand: _Errand, why: str) -> None:
         """Let a job whose worker is gone go on elsewhere, from its last checkpoint."""
@@ -298,7 +298,7 @@ class Workers:
         if errand.losses >= LOSSES or errand.wanted is not None:
             errand.status = -signal.SIGKILL
         else:
-            print(visible(f"{why}; {Path(errand.task.run_dir).name} goes on elsewhere"), flush=True)
+            say(f"{why}; {Path(errand.task.run_dir).name} goes on elsewhere")
             self.waiting.appendleft(errand)
 
     # --- jobs

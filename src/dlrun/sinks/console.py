@@ -7,17 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TaskProgressColumn, TextColumn
+from rich.text import Text
 
 from dlrun.config.schema import Config, evaluated_on
+from dlrun.output import duration, folded, near
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.store.history import read_history
 from dlrun.store.result import Result
 from dlrun.text import typeable, visible
-from dlrun.training.events import EpochEnded, Event, StepsTaken, Stopped
+from dlrun.training.events import EpochEnded, Event, Metrics, StepsTaken, Stopped
+
+WIDE = 100
+"""Characters of a line that the long form of progress and epochs needs."""
 
 
 class _Console(Console):
@@ -35,14 +39,30 @@ def make_console(quiet: bool = False) -> Console:
 
 def header(console: Console, facts: dict[str, str]) -> None:
     """Print what is about to run, a line a fact."""
-    grid = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        grid.add_row(f"[bold]{name}[/]", escape(visible(value)))
-    if console.is_terminal:
-        console.print(grid)
-    else:
+    if not console.is_terminal:
         for name, value in facts.items():
             console.print(f"{name}: {visible(value)}", markup=False)
+        return
+    widest = max(map(cell_len, facts), default=0)
+    for name, value in facts.items():
+        print_fact(console, name, value, widest + 2)
+
+
+def print_fact(console: Console, name: str, value: str, indent: int) -> None:
+    """Print a name and its value, which begins after `indent` characters and is folded on a terminal."""
+    text = Text(folded(f"{name:<{indent}}{visible(value)}", room(console), indent))
+    text.stylize("bold", 0, len(name))
+    console.print(text, soft_wrap=True)
+
+
+def room(console: Console) -> int | None:
+    """Characters of a line; None where the console is no terminal."""
+    return console.width if console.is_terminal else None
+
+
+def tell(console: Console, text: str, style: str = "") -> None:
+    """As `dlrun.output.say`, through a console, which may be quiet or draw a live table below."""
+    console.print(Text(folded(visible(text), room(console), 2), style), soft_wrap=True)
 
 
 class ConsoleSink:
@@ -53,6 +73,7 @@ class ConsoleSink:
         better = f"better {evaluated_on(config)} {config.best_by}"
         self.better = f"{better} by more than {config.min_delta:g}" if config.min_delta else better
         self.width = len(str(self.epochs))
+        self.narrow = console.is_terminal and console.width < WIDE
         self.progress = _bar(console) if console.is_terminal else None
         self.task: TaskID | None = None
         self.started = time.monotonic()
@@ -62,10 +83,10 @@ class ConsoleSink:
         if isinstance(event, StepsTaken):
             self._advance(event)
         elif isinstance(event, EpochEnded):
-            self.console.print(self._line(event), markup=False)
+            tell(self.console, self._line(event))
         elif isinstance(event, Stopped) and event.reason == "early_stopping":
             waited = "in the last epoch" if self.patience == 1 else f"for {self.patience} epochs"
-            self.console.print(f"stopped early: no {self.better} {waited} (early_stopping)", markup=False)
+            tell(self.console, f"stopped early: no {self.better} {waited} (early_stopping)")
 
     def _advance(self, event: StepsTaken) -> None:
         if self.progress is None:
@@ -78,17 +99,21 @@ class ConsoleSink:
             self.task,
             completed=(event.epoch - 1) * event.steps_per_epoch + event.steps_done,
             description=f"epoch {event.epoch}/{self.epochs}",
-            state=f"loss {event.train.loss:.4f}  acc {event.train.accuracy:.4f}  {event.images_per_second:,.0f} img/s",
+            state=f"loss {event.train.loss:.4f} acc {event.train.accuracy:.4f} {event.images_per_second:,.0f} img/s",
         )
 
     def _line(self, event: EpochEnded) -> str:
         seconds = event.train_seconds + event.evaluate_seconds
         return (
             f"epoch {event.epoch:>{self.width}}/{self.epochs}  "
-            f"train loss {event.train.loss:.4f} acc {event.train.accuracy:.4f}  "
-            f"{event.split} loss {event.evaluated.loss:.4f} acc {event.evaluated.accuracy:.4f}  "
+            f"train {self._measured(event.train)}  {event.split} {self._measured(event.evaluated)}  "
             f"{seconds:.1f} s{'  *' if event.best else ''}"
         )
+
+    def _measured(self, found: Metrics) -> str:
+        if self.narrow:
+            return f"{found.accuracy:.4f} loss {found.loss:.4f}"
+        return f"loss {found.loss:.4f} acc {found.accuracy:.4f}"
 
     def close(self) -> None:
         """Take the bar off the screen."""
@@ -96,13 +121,24 @@ class ConsoleSink:
             self.progress.stop()
 
 
+class _Left(ProgressColumn):
+    """How long the run will still take."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """The time as people say it; nothing where it is not known yet."""
+        seconds = task.time_remaining
+        return Text("" if seconds is None else f"{duration(seconds)} left")
+
+
 def _bar(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=None if console.width < 100 else 30),
+        BarColumn(bar_width=None if console.width < WIDE else 30),
         TaskProgressColumn(),
         TextColumn("{task.fields[state]}"),
-        TimeRemainingColumn(),
+        _Left(),
         console=console,
         transient=True,
     )
@@ -122,19 +158,17 @@ def summary(console: Console, result: Result, run_dir: Path) -> None:
     if result.test and result.train:
         rows = read_history(run_dir)
         held_out = f"val accuracy {rows[-1]['val_accuracy']:.4f}, " if rows and "val_accuracy" in rows[-1] else ""
-        console.print(
+        tell(
+            console,
             f"last epoch {result.epochs}: {held_out}test accuracy {result.test['accuracy']:.4f}, "
             f"loss {result.test['loss']:.4f}; train accuracy {result.train['accuracy']:.4f}",
-            markup=False,
         )
     if result.best:
-        console.print(f"best epoch {result.best['epoch']}: {best_in_words(result.best)}", markup=False)
+        tell(console, f"best epoch {result.best['epoch']}: {best_in_words(result.best)}")
     if console.is_terminal:
         for line in accuracy_curve(read_history(run_dir), console.encoding):
             console.print(line)
-    console.print(f"next: dlrun show {typeable(run_dir)}", markup=False)
+    tell(console, f"next: dlrun show {typeable(run_dir)}")
     if (run_dir / "tensorboard").is_dir():
-        console.print(f"      tensorboard --logdir {typeable(run_dir)}", markup=False)
-    console.print(
-        f"{result.status} in {result.seconds['total']:.1f} s: {visible(str(run_dir.resolve()))}", markup=False
-    )
+        tell(console, f"      tensorboard --logdir {typeable(run_dir)}")
+    tell(console, f"{result.status} in {result.seconds['total']:.1f} s: {near(run_dir)}")

@@ -15,7 +15,7 @@ Grid = list[list[int]]
 
 
 def accuracy_curve(history: Sequence[Mapping[str, float]], encoding: str = "utf-8") -> list[Text]:
-    """Accuracy by epoch, evaluation solid and training dotted; no lines for fewer than two epochs.
+    """Accuracy by epoch, evaluation solid and training dashed, as on pages; no lines for fewer than two epochs.
 
     Args:
         history: Rows of `history.csv`.
@@ -27,9 +27,9 @@ def accuracy_curve(history: Sequence[Mapping[str, float]], encoding: str = "utf-
     if len(evaluated) < 2 or len(trained) != len(evaluated) or not all(map(math.isfinite, evaluated + trained)):
         return []
     low, high = min(evaluated + trained), max(evaluated + trained)
-    solid = _drawn(evaluated, low, high, dotted=False)
-    dotted = _drawn(trained, low, high, dotted=True)
-    rows = [_row(*layers, _has_braille(encoding)) for layers in zip(solid, dotted, strict=True)]
+    solid = _drawn(evaluated, low, high, dashed=False)
+    dashed = _drawn(trained, low, high, dashed=True)
+    rows = [_row(*layers, _has_braille(encoding)) for layers in zip(solid, dashed, strict=True)]
     return [_legend(split), *_framed(rows, low, high, int(history[-1]["epoch"]))]
 
 
@@ -41,7 +41,7 @@ def _has_braille(encoding: str) -> bool:
     return True
 
 
-def _drawn(values: Sequence[float], low: float, high: float, dotted: bool) -> Grid:
+def _drawn(values: Sequence[float], low: float, high: float, dashed: bool) -> Grid:
     """The line as bits of braille patterns, `HEIGHT` rows of `WIDTH`."""
     grid = [[0] * WIDTH for _ in range(HEIGHT)]
     before = None
@@ -51,17 +51,17 @@ def _drawn(values: Sequence[float], low: float, high: float, dotted: bool) -> Gr
         value = values[left] + (values[left + 1] - values[left]) * (place - left)
         y = round((high - value) / ((high - low) or 1) * (4 * HEIGHT - 1))
         # A steep line is filled between two columns, or it would fall apart.
-        first = y if before is None or dotted else min(y, before + 1) if before < y else max(y, before - 1)
+        first = y if before is None or dashed else min(y, before + 1) if before < y else max(y, before - 1)
         for dot in range(min(first, y), max(first, y) + 1):
-            if not dotted or x % 4 < 2:
+            if not dashed or x % 4 < 2:
                 grid[dot // 4][x // 2] |= DOTS[x % 2][dot % 4]
         before = y
     return grid
 
 
-def _row(solid: Sequence[int], dotted: Sequence[int], braille: bool) -> Text:
+def _row(solid: Sequence[int], dashed: Sequence[int], braille: bool) -> Text:
     row = Text()
-    for line, points in zip(solid, dotted, strict=True):
+    for line, points in zip(solid, dashed, strict=True):
         sign = chr(0x2800 + (line | points)) if braille else "*" if line else "."
         style = STYLES["evaluated" if line else "train"]
         row.append(*((sign, style) if line or points else (" ", None)))
@@ -70,7 +70,7 @@ def _row(solid: Sequence[int], dotted: Sequence[int], braille: bool) -> Text:
 
 def _legend(split: str) -> Text:
     parts = [("accuracy by epoch: ", ""), (split, STYLES["evaluated"]), (" (solid), ", "")]
-    return Text.assemble(*parts, ("training", STYLES["train"]), " (dotted)")
+    return Text.assemble(*parts, ("training", STYLES["train"]), " (dashed)")
 
 
 def _framed(rows: Sequence[Text], low: float, high: float, epochs: int) -> list[Text]:

@@ -14,6 +14,7 @@ from typing import Protocol
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, UsageError
 from dlrun.locks import Lock
+from dlrun.output import say
 from dlrun.store.content import incomparable, unread
 from dlrun.store.folders import hold, numbered, take
 from dlrun.store.history import history_of
@@ -24,7 +25,6 @@ from dlrun.sweeps.fingerprints import Fingerprints
 from dlrun.sweeps.jobs import Job, Outcome, reason_of, standing_of
 from dlrun.sweeps.processes import KILL, Processes, make_processes
 from dlrun.sweeps.slots import Slot, slots_for
-from dlrun.text import visible
 from dlrun.training.signals import let_go_of_terminal, to_catch
 from dlrun.training.started import refuse_ranks
 
@@ -335,7 +335,7 @@ def _cleared(job: Job, claim: Lock) -> Lock | None:
         aside = next(path for path in numbered(aside) if not path.exists())
         job.run_dir.rename(aside)
         why = incomparable(recorded) or "its data have changed since"
-        print(visible(f"{job.run_dir}: {why}; that run is kept as {aside.name}"), flush=True)
+        say(f"{job.run_dir}: {why}; that run is kept as {aside.name}")
     finally:
         held.release()
     claim.release()

@@ -10,16 +10,15 @@ from rich.console import Console
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, RunFailed
 from dlrun.files import write_atomically
-from dlrun.output import counted, duration, terminal_width, write
+from dlrun.output import counted, duration, near, terminal_width, write
 from dlrun.report.leaderboard import failures, leaderboard
-from dlrun.sinks.console import make_console
+from dlrun.sinks.console import make_console, tell
 from dlrun.store import scan
 from dlrun.store.status import Status
 from dlrun.sweeps.display import Display
 from dlrun.sweeps.jobs import Job, Outcome
 from dlrun.sweeps.launch import Places, Watcher, launch
 from dlrun.sweeps.processes import Processes
-from dlrun.text import visible
 
 PLAN = "plan.json"
 
@@ -45,8 +44,8 @@ def run_sweep(
     """
     console = make_console()
     listed = jobs if isinstance(jobs, Sequence) else []
-    count = total or len(listed)
-    console.print(f"{counted(count, 'run')} in {visible(str(folder))}", markup=False)
+    count = total or len({job.run_dir for job in listed})
+    tell(console, f"{counted(count, 'run')} in {folder}")
     planned = read_plan(folder)
     started = time.monotonic()
     try:
@@ -58,7 +57,7 @@ def run_sweep(
     # A search may draw a point again.
     print_answer(console, list(dict.fromkeys(outcome.job.run_dir for outcome in outcomes)))
     _print_plan_error(console, outcomes, planned, time.monotonic() - started)
-    console.print(visible(str(folder.resolve())), markup=False)
+    console.out(near(folder), highlight=False)
     return outcomes
 
 
@@ -81,7 +80,7 @@ def print_answer(console: Console, folders: Sequence[Path]) -> None:
     """Print the leaderboard of the runs in these folders, and the failures."""
     found, damaged = scan.read(folder for folder in folders if (folder / "result.json").exists())
     for sentence in damaged:
-        console.print(visible(f"left out: {sentence}"), markup=False)
+        tell(console, f"left out: {sentence}")
     if not found:
         return
     width = terminal_width()
@@ -117,8 +116,8 @@ def _print_plan_error(console: Console, outcomes: Sequence[Outcome], planned: di
         return
     expected = sum(planned[outcome.job.hash] for outcome in ran)
     took = sum(outcome.seconds for outcome in ran)
-    console.print(
+    tell(
+        console,
         f"planned {duration(expected)} for {counted(len(ran), 'run')} that took {duration(took)} "
         f"({(took / expected - 1) * 100:+.0f} %); wall time {duration(wall)}",
-        markup=False,
     )

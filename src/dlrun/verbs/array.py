@@ -20,7 +20,7 @@ from dlrun.arrays.manifest import Shares, read, shared_out
 from dlrun.arrays.task import SCHEDULERS, task_number
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
-from dlrun.output import counted
+from dlrun.output import counted, say
 from dlrun.runs.on_end import refuse_on_end
 from dlrun.runs.trust import BUILT, hint
 from dlrun.text import typeable, visible
@@ -88,11 +88,11 @@ def _prepare(words: Sequence[str], tasks: int) -> int:
     shares = Shares(shared_out(submitted(jobs), tasks), sweep)
     path = shares.write(name)
     trust = " trust=true" if any(job.config.sinks or hint(job.config, BUILT) for job in jobs) else ""
-    print(visible(f"{counted(len(jobs), 'run')} in {counted(tasks, 'task')}: {path}"))
+    say(f"{counted(len(jobs), 'run')} in {counted(tasks, 'task')}: {path}")
     print(f"each task: dlrun array run {typeable(path)}{trust}")
     for one in SCHEDULERS:
         print(f"  {one.name:<12} {one.submit.format(count=tasks, last=tasks - 1)}")
-    print(visible(f"afterwards: {afterwards}"))
+    say(f"afterwards: {afterwards}")
     return 0
 
 

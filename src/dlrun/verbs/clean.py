@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlrun.errors import UsageError
-from dlrun.output import Table, column, counted, few, write
+from dlrun.output import Table, column, counted, few, say, write
 from dlrun.store import leftovers, scan
 from dlrun.store.follows import FOLLOWS, read_follows
 from dlrun.store.scan import Run
@@ -81,7 +81,7 @@ def _kinds(options: argparse.Namespace) -> list[Kind]:
     if options.failed or options.previous or everything:
         found, damaged = scan.read(scan.find(paths))
         for sentence in damaged:
-            print(visible(f"left as it is: {sentence}"), file=sys.stderr)
+            say(f"left as it is: {sentence}", sys.stderr)
     spared = _followed([*paths, OUTPUTS])
     found = [run for run in found if run.folder.resolve() not in spared]
     kinds = []
@@ -127,7 +127,7 @@ def _print(kinds: Sequence[Kind]) -> None:
     columns = [column("what"), column("number", right=True), column("bytes", right=True)]
     print(write(Table(columns, records), "text"), end="")
     for kind in kinds:
-        print(visible(f"{kind.name}: {few([typeable(thing) for thing in kind.things], MOST)}"))
+        say(f"{kind.name}: {few([typeable(thing) for thing in kind.things], MOST)}")
 
 
 def _agreed(total: int) -> bool:
@@ -156,7 +156,7 @@ def _delete(kinds: Sequence[Kind]) -> int:
                 if kind.remove(thing):
                     deleted, size = deleted + 1, size + space
                 else:
-                    print(visible(f"{thing}: stays; it is in use, gone or needed now"), file=sys.stderr)
+                    say(f"{thing}: stays; it is in use, gone or needed now", sys.stderr)
             except (UsageError, OSError) as error:
                 trouble += 1
                 print(

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import UsageError
 from dlrun.files import check_place, write_atomically
-from dlrun.output import Table, column, counted, duration, few, finite, plain_text, terminal_width, write
+from dlrun.output import Table, column, counted, duration, few, finite, folded, plain_text, say, terminal_width, write
 from dlrun.report.leaderboard import Group, grouped, repeated, varying
 from dlrun.report.versus import Versus, versus
 from dlrun.statistics import sign_test
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     print(_as_json(sides, found, differing) if options.json else _as_text(sides, found, differing), end="")
     if differing is not None and options.csv:
         write_atomically(options.csv, write(differing.table(), "csv"))
-        print(visible(f"{options.csv}: {counted(len(differing.records), 'picture')}"), file=sys.stderr)
+        say(f"{options.csv}: {counted(len(differing.records), 'picture')}", sys.stderr)
     if differing is not None and options.sheet:
         differing.write_sheet(options.sheet)
     return 1 if damaged else 0
@@ -127,7 +127,7 @@ def _sides(words: Sequence[str], damaged: list[str]) -> tuple[Side, Side]:
             raise UsageError(f"compare: these runs are of {what}{differing}; two are compared")
         sides = [Side(_called(group, groups), group) for group in groups]
     for note in repeated(group for _, some in named for group in some):
-        print(visible(note), file=sys.stderr)
+        say(note, sys.stderr)
     return sides[0], sides[1]
 
 
@@ -149,7 +149,7 @@ def _complete(word: str, damaged: list[str]) -> list[Run]:
         why = few([*sentences, *unfinished], MOST_FIELDS) or "no runs there"
         raise UsageError(f"{word}: no complete run ({why})")
     for sentence in [*sentences, *unfinished]:
-        print(visible(f"left out: {sentence}"), file=sys.stderr)
+        say(f"left out: {sentence}", sys.stderr)
     return done
 
 
@@ -187,14 +187,18 @@ def _of_row(name: str, wanted: str) -> list[Path]:
 
 def _as_text(sides: Sequence[Side], found: Versus, differing: "Differing | None") -> str:
     head = [f"{letter}: {side.name}" for letter, side in zip("AB", sides, strict=True)]
-    parts = ["\n".join(map(visible, head)) + "\n"]
+    parts = [_lines(head)]
     if found.settings:
         parts.append(write(_settings(found), "text", terminal_width()))
     parts.append(write(_measured(sides, found), "text", terminal_width()))
-    parts.append("\n".join(map(visible, [*_sentences(found), *found.notes])) + "\n")
+    parts.append(_lines([*_sentences(found), *found.notes]))
     if differing is not None:
         parts.append(_pictures(differing))
     return "\n".join(parts)
+
+
+def _lines(sentences: Sequence[str]) -> str:
+    return "\n".join(folded(visible(sentence), terminal_width()) for sentence in sentences) + "\n"
 
 
 def _settings(found: Versus) -> Table:
@@ -258,10 +262,13 @@ def _pictures(differing: "Differing") -> str:
     p = _sign_p(differing)
     if p is not None:
         told += f"; exact sign test of these two networks: p = {p:.2g}"
-    lines = "\n".join(map(visible, [*differing.notes, told]))
-    shown = write(Table(columns, records, title="pictures"), "text")
+    shown = write(Table(columns, records, title="pictures"), "text", terminal_width())
     listed = differing.table(MOST_LISTED)
-    return f"{shown}{lines}\n" + (f"\n{write(listed, 'text', terminal_width())}" if listed.records else "")
+    return (
+        shown
+        + _lines([*differing.notes, told])
+        + (f"\n{write(listed, 'text', terminal_width())}" if listed.records else "")
+    )
 
 
 def _sign_p(differing: "Differing") -> float | None:

@@ -19,7 +19,7 @@ from dlrun.config.overrides import hydra_value
 from dlrun.data.catalogue import ENTRIES, WITH_FILES, CatalogueEntry
 from dlrun.data.places import find, locate, roots
 from dlrun.errors import DataError, UsageError, did_you_mean
-from dlrun.output import Column, Fields, Table, column, terminal_width, write
+from dlrun.output import Column, Fields, Table, column, say, terminal_width, write
 from dlrun.text import visible
 from dlrun.verbs import data_show
 from dlrun.verbs.parser import Parser, add_json
@@ -151,7 +151,7 @@ def _attempt(
     """Do it for one data set; a failure is said and does not keep the next from being tried."""
     assert not isinstance(config, Target)
     try:
-        print(visible(f"{name}: {act(config, options)}"))
+        say(f"{name}: {act(config, options)}")
     except DataError as error:
         print("\n".join(map(visible, f"dlrun data {options.action}: {error}".splitlines())), file=sys.stderr)
         return error.exit_status

@@ -14,12 +14,11 @@ from dlrun import drawing
 from dlrun.data.dataset import Split
 from dlrun.errors import UsageError
 from dlrun.files import write_atomically
-from dlrun.output import Table, column
+from dlrun.output import Table, column, say
 from dlrun.report.versus import Versus
 from dlrun.runs.loading import load_run
 from dlrun.runs.trust import check_trust
 from dlrun.store.scan import Run
-from dlrun.text import visible
 from dlrun.training.started import refuse_ranks
 from dlrun.verbs.evaluate import MOST_ON_SHEET, examined
 from dlrun.verbs.tested import Tested, tested
@@ -54,13 +53,13 @@ class Differing:
         """A contact sheet of the first of them, which is said, or that there are none."""
         chosen = self.records[:MOST_ON_SHEET]
         if not chosen:
-            print(visible(f"{path}: not written, as no picture is right in one only"), file=sys.stderr)
+            say(f"{path}: not written, as no picture is right in one only", sys.stderr)
             return
         captions = [f"is {one['truth']}\nA: {one['a_prediction']}\nB: {one['b_prediction']}" for one in chosen]
         page = drawing.sheet(self.images.images[: len(chosen)].numpy(), captions, tile=96)
         write_atomically(path, drawing.encoded(page, path.suffix))
         left_out = len(self.records) - len(chosen)
-        print(visible(f"{path}" + (f" ({left_out:,} more are left out)" if left_out else "")), file=sys.stderr)
+        say(f"{path}" + (f" ({left_out:,} more are left out)" if left_out else ""), sys.stderr)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ import platform
 import shutil
 import sys
 import tempfile
-import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+
+from rich.cells import cell_len
 
 from dlrun.config.compose import configs_dir
 from dlrun.config.groups import DATA
@@ -23,10 +24,12 @@ from dlrun.data.places import find, roots
 from dlrun.errors import DlrunError, first_line
 from dlrun.extras import command, package_of, pip_install, requirements
 from dlrun.files import cache_home
-from dlrun.output import counted
+from dlrun.output import counted, folded, terminal_width
 from dlrun.text import visible
 from dlrun.verbs.parser import Parser, add_json
 
+INDENT = 26
+"""Characters before what was found."""
 SLURM_COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
 
 
@@ -49,7 +52,7 @@ def main(arguments: list[str]) -> int:
         answer = [{"section": title, **asdict(one)} for title, look in SECTIONS.items() for one in _guarded(look)]
         print(json.dumps(answer, indent=2))
         return 0
-    width = max(60, shutil.get_terminal_size().columns)
+    width = terminal_width()
     for title, look in SECTIONS.items():
         print(title)
         for found in _guarded(look):
@@ -66,17 +69,14 @@ def _guarded(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
         yield Finding("broken", "this check", f"{type(error).__name__}: {first_line(error)}")
 
 
-def _shown(found: Finding, width: int) -> str:
-    lines = textwrap.wrap(
-        visible(found.what),
-        width,
-        initial_indent=f"  {found.state:<8}{found.name:<14}  ",
-        subsequent_indent=" " * 26,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-    # A line to type is never broken: it is there to be copied.
-    return "\n".join([*lines, *([f"{'':<26}> {visible(found.advice)}"] if found.advice else [])])
+def _shown(found: Finding, width: int | None) -> str:
+    lines = folded(f"  {found.state:<8}{found.name:<14}  {visible(found.what)}", width, INDENT)
+    if not found.advice:
+        return lines
+    # A line to type is there to be copied: where there is no room for it, it begins at the left.
+    advice = f"> {visible(found.advice)}"
+    there = width is None or INDENT + cell_len(advice) <= width
+    return f"{lines}\n{' ' * (INDENT if there else 2)}{advice}"
 
 
 # --- program ----------------------------------------------------------------------------------------------

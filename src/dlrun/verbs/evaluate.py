@@ -25,9 +25,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
+
 from dlrun.errors import ConfigError, RunFailed
 from dlrun.files import check_place, write_atomically
-from dlrun.output import Column, Fields, Table, column, counted, finite, markdown, plain_text, write
+from dlrun.output import (
+    GAP,
+    Column,
+    Fields,
+    Table,
+    column,
+    counted,
+    finite,
+    folded,
+    markdown,
+    plain_text,
+    say,
+    terminal_width,
+    write,
+)
 from dlrun.runs.trust import check_trust
 from dlrun.text import visible
 from dlrun.verbs.answers import answers
@@ -77,7 +93,7 @@ def main(arguments: list[str]) -> int:
     print(_as_json(found) if form == "json" else _as_text(found, form), end="")
     if options.csv:
         write_atomically(options.csv, write(_answers(run, chosen, outcome), "csv"))
-        print(visible(f"{options.csv}: {counted(len(chosen.names), 'picture')}"), file=sys.stderr)
+        say(f"{options.csv}: {counted(len(chosen.names), 'picture')}", sys.stderr)
     if options.sheet:
         _write_sheet(run, chosen, outcome, options.sheet)
     return 0
@@ -188,12 +204,12 @@ def _write_sheet(run: "Loaded", chosen: Tested, outcome: "Predictions", path: Pa
 
     page = mistakes_sheet(outcome, chosen.split, run.inputs.classes, MOST_ON_SHEET, tile=96)
     if page is None:
-        print(visible(f"{path}: not written, as nothing is wrong"), file=sys.stderr)
+        say(f"{path}: not written, as nothing is wrong", sys.stderr)
         return
     write_atomically(path, drawing.encoded(page, path.suffix))
     wrong = len(outcome.mistakes(len(outcome.labels)))
     left_out = f" (the first {MOST_ON_SHEET} of {wrong:,} mistakes)" if wrong > MOST_ON_SHEET else ""
-    print(visible(f"{path}{left_out}"), file=sys.stderr)
+    say(f"{path}{left_out}", sys.stderr)
 
 
 def _as_json(found: Mapping[str, Any]) -> str:
@@ -209,9 +225,12 @@ def _as_text(found: Mapping[str, Any], form: str) -> str:
         f"loss {plain_text(found['loss'], 4)}{top5}",
         *found["notes"],
     ]
-    lines = "\n\n".join(map(markdown, head)) if form == "md" else "\n".join(map(visible, head))
-    tables = [_classes(found), _confusion(found), *([_listed(found)] if found["wrong"] else [])]
-    return lines + "\n\n" + "\n".join(write(table, form) for table in tables)
+    width = terminal_width()
+    folds = (folded(visible(line), width) for line in head)
+    lines = "\n\n".join(map(markdown, head)) if form == "md" else "\n".join(folds)
+    confusion = _confusion(found, width if form == "text" else None)
+    tables = [_classes(found), confusion, *([_listed(found)] if found["wrong"] else [])]
+    return lines + "\n\n" + "\n".join(write(table, form, width) for table in tables)
 
 
 def _classes(found: Mapping[str, Any]) -> Table:
@@ -237,8 +256,8 @@ def _listed(found: Mapping[str, Any]) -> Table:
     return Table([*columns, column("probability", digits=4, right=True)], wrong[:MOST_WRONG], title=f"wrong{more}")
 
 
-def _confusion(numbers: Mapping[str, Any]) -> Table:
-    """The whole matrix, or of many classes what is confused most often."""
+def _confusion(numbers: Mapping[str, Any], width: int | None) -> Table:
+    """The whole matrix, by numbers of classes where their names don't fit; of many classes what is confused most."""
     names = [entry["class"] for entry in numbers["classes"]]
     cells = numbers["confusion"]
     if len(names) > MOST_COLUMNS:
@@ -251,8 +270,12 @@ def _confusion(numbers: Mapping[str, Any]) -> Table:
         pairs.sort(key=lambda pair: -pair["pictures"])
         columns = [column("true"), column("predicted"), column("pictures", right=True)]
         return Table(columns, pairs[:CONFUSIONS], title="confused most often")
+    heads = names
+    if width is not None and max(map(cell_len, names)) + sum(cell_len(visible(name)) + GAP for name in names) > width:
+        heads = [str(number) for number in range(len(names))]
+        names = [f"{number} {name}" for number, name in enumerate(names)]
     records = [{"true": name, **dict(enumerate(line))} for name, line in zip(names, cells, strict=True)]
-    columns = [column("true"), *(_count(number, name) for number, name in enumerate(names))]
+    columns = [column("true"), *(_count(number, name) for number, name in enumerate(heads))]
     return Table(columns, records, title="confusion (rows: true class)")
 
 

@@ -10,7 +10,7 @@ compared with the network before it gets its name.
 import argparse
 from pathlib import Path
 
-from dlrun.text import visible
+from dlrun.output import near
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
 from dlrun.verbs.parser import Parser
 
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     shape = "x".join(map(str, run.inputs.shape))
     print(f"images uint8 Nx{shape} -> probabilities float32 Nx{len(run.inputs.classes)}")
     print(f"differs from the network by at most {difference:.0e}, {run.weights}")
-    print(visible(str(path.resolve())))
+    print(near(path))
     return 0
 
 

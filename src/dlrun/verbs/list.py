@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from dlrun.errors import UsageError
-from dlrun.output import Column, Fields, Table, column, counted, duration, write
+from dlrun.output import Column, Fields, Table, column, counted, duration, say, write
 from dlrun.store import scan
 from dlrun.store.chosen import Chosen, since
 from dlrun.store.scan import Run
 from dlrun.store.status import Status
-from dlrun.text import typeable, visible
+from dlrun.text import typeable
 from dlrun.verbs.parser import OUTPUTS, Parser
 
 
@@ -41,9 +41,9 @@ def main(arguments: list[str]) -> int:
         print(write(_table(listed), options.form), end="")
     if not listed:
         why = f"; {chosen.missed(found)}" if found else ""
-        print(visible(f"none of {counted(len(found), 'run')}{why}"), file=sys.stderr)
+        say(f"none of {counted(len(found), 'run')}{why}", sys.stderr)
     for sentence in damaged:
-        print(visible(f"left out: {sentence}"), file=sys.stderr)
+        say(f"left out: {sentence}", sys.stderr)
     return 1 if damaged else 0
 
 

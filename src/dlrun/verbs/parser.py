@@ -1,13 +1,14 @@
 """What reads the words behind a verb: argparse, with its complaints in one line as all others of dlrun's."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 from dlrun.config.kinds import is_field
 from dlrun.errors import UsageError, did_you_mean
-from dlrun.text import visible
+from dlrun.output import folded, page, say, terminal_width
 
 OUTPUTS = Path("outputs")
 """Where runs are looked for if no folder is named."""
@@ -30,6 +31,18 @@ class Parser(argparse.ArgumentParser):
         if kind == "the following arguments are required":
             message = f"{words} {'are' if ', ' in words else 'is'} missing"
         raise UsageError(f"{self._verb()}: {message.removeprefix('argument ')}; see {self.prog} --help")
+
+    def format_help(self) -> str:
+        """The help, its lines folded on a terminal."""
+        text, width = super().format_help(), terminal_width()
+        if width is None:
+            return text
+        # The lines of a paragraph are joined first: folded one by one each would leave a stump.
+        return folded(re.sub(r"(?m)^((?!.* {3})\S.{89,})\n(?!.* {3})(?=\S)", r"\1 ", text), width)
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help, a screen at a time on a terminal."""
+        page(self.format_help())
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
@@ -113,5 +126,5 @@ def run_folder(text: str) -> Path:
     found = newest(OUTPUTS)
     if found is None:
         raise UsageError(f"{LAST}: there is no run in {OUTPUTS} here")
-    print(visible(f"{LAST} is {found}"), file=sys.stderr)
+    say(f"{LAST} is {found}", sys.stderr)
     return found

@@ -18,10 +18,9 @@ from typing import Any
 from dlrun.config.overrides import typed_for
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
-from dlrun.output import Column, Table, column, counted, duration, terminal_width, write
+from dlrun.output import Column, Table, column, counted, duration, say, terminal_width, write
 from dlrun.sweeps.fingerprints import Fingerprints, reading_data
 from dlrun.sweeps.jobs import Job
-from dlrun.text import visible
 from dlrun.verbs.parser import Parser
 
 
@@ -44,7 +43,7 @@ def main(arguments: list[str]) -> int:
         print(json.dumps({"folder": str(folder), "runs": total, **_expected(missing, settings, folder)}, indent=2))
         return 0
     are = "is" if len(missing) == 1 else "are"
-    print(visible(f"{len(missing)} of {counted(total, 'run')} {are} missing in {folder}"))
+    say(f"{len(missing)} of {counted(total, 'run')} {are} missing in {folder}")
     if missing:
         _print(_expected(missing, settings, folder))
     return 0
@@ -103,4 +102,4 @@ def _print(expected: Mapping[str, Any]) -> None:
     time = Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True)
     print(write(Table([column("run"), time], expected["missing"]), "text", terminal_width()), end="")
     together, wall = duration(expected["seconds"]), duration(expected["wall_seconds"])
-    print(f"together {together}; {expected['slots']} at a time, so about {wall} from start to end")
+    say(f"together {together}; {expected['slots']} at a time, so about {wall} from start to end")

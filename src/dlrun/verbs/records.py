@@ -17,12 +17,11 @@ from pathlib import Path
 
 from dlrun.errors import UsageError
 from dlrun.locks import NoLocks, locked
-from dlrun.output import counted, terminal_width, write
+from dlrun.output import counted, say, terminal_width, write
 from dlrun.records.files import Merged, read, record_files
 from dlrun.records.record import NotComplete, Record
 from dlrun.records.summary import summary
 from dlrun.store.scan import find
-from dlrun.text import visible
 from dlrun.verbs.parser import Parser, run_folder
 
 
@@ -86,7 +85,7 @@ def _write_lines(folders: Iterable[Path], path: Path) -> int:
                 unfinished += 1
                 continue
             except UsageError as error:
-                print(visible(f"left out: {error}"), file=sys.stderr)
+                say(f"left out: {error}", sys.stderr)
                 continue
             file.write(line + b"\n")
     return unfinished
@@ -108,8 +107,8 @@ def _added(files: Sequence[Path], output: Path) -> int:
     for line in read(file for file in files if file != output):
         merged.add(line)
     merged.write(output)
-    print(visible(f"{output}: {counted(len(merged), 'record')}, {len(merged) - len(there)} of them new"))
+    say(f"{output}: {counted(len(merged), 'record')}, {len(merged) - len(there)} of them new")
     if merged.disagreeing:
         runs = counted(len(merged.disagreeing), "run")
-        print(visible(f"{runs} with results that disagree, all kept; dlrun records show {output} names them"))
+        say(f"{runs} with results that disagree, all kept; dlrun records show {output} names them")
     return 0

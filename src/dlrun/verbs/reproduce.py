@@ -19,7 +19,7 @@ from dlrun.config.compose import composing
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
 from dlrun.lab import settings as lab_settings
-from dlrun.output import terminal_width
+from dlrun.output import say, terminal_width
 from dlrun.runs.on_end import followed_by
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
@@ -219,7 +219,8 @@ def show(asked: Request, found: Sequence[Found]) -> int:
     comparison, status = _answer(asked, found)
     print(render(comparison, "text", terminal_width()), end="")
     words = shlex.join([asked.table.name, *asked.own])
-    print(f"\nThe same as a page that opens in a browser: dlrun report --table {visible(words)}")
+    print()
+    say(f"The same as a page that opens in a browser: dlrun report --table {words}")
     return status
 
 

@@ -26,7 +26,7 @@ from dlrun.config.schema import Config, of_length, parse, plain
 from dlrun.config.settled import Settled, settle
 from dlrun.errors import ConfigError, UsageError
 from dlrun.optim.schedule import factor
-from dlrun.output import counted
+from dlrun.output import counted, say, starting
 from dlrun.runs.check import check
 from dlrun.runs.on_end import followed_by
 from dlrun.runs.trust import BUILT, check_trust, only_typed
@@ -35,7 +35,6 @@ from dlrun.store.history import history_of
 from dlrun.store.result import read_result
 from dlrun.store.standing import on_any_data, standing
 from dlrun.store.status import Status
-from dlrun.text import visible
 from dlrun.training.distributed import Ranks, joined
 from dlrun.training.started import ranks_started
 from dlrun.verbs.parser import Parser, run_folder
@@ -54,6 +53,7 @@ def main(arguments: list[str]) -> int:
         help="epochs, or a field that leaves the results alone, as device; trust=true for code of your own",
     )
     options = parser.parse_args(arguments)
+    starting()
     before = settle(replace(read_config(options.run), trust=False))
     config = changed(before.config, options.changes)
     config, left = only_typed(config, [pair(text)[0] for text in options.changes], config.trust)
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     with joined(after.config.device) as ranks, _followed(after.config, options.run, ranks):
         if ranks.first:
             for sentence in left:
-                print(visible(sentence))
+                say(sentence)
         _go_on(before, after, options.run, overrides, ranks)
     return 0
 
@@ -76,12 +76,12 @@ def _followed(config: Config, run_dir: Path, ranks: Ranks) -> contextlib.Abstrac
 def _go_on(before: Settled, after: Settled, run_dir: Path, overrides: Sequence[str], ranks: Ranks) -> None:
     if after.hash == before.hash:
         if standing(run_dir, after.hash, on_any_data).done:
-            print(f"This run is complete{_how_to_go_on(before.config, run_dir)}")
+            say(f"This run is complete{_how_to_go_on(before.config, run_dir)}")
         train(after, run_dir, overrides, ranks=ranks)
         return
     _check_extension(before, after, run_dir)
     if said := _what_becomes_of_the_rate(before.config, after.config, run_dir):
-        print(said)
+        say(said)
     train(after, run_dir, overrides, {"hash": before.hash, "epochs": before.config.epochs}, ranks)
 
 

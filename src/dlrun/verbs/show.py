@@ -19,7 +19,7 @@ from dlrun.errors import DlrunError, UsageError
 from dlrun.output import Table, column, counted, duration, finite, terminal_width, write
 from dlrun.runs.trust import BUILT, hint
 from dlrun.runs.uncommitted import kept as kept_code
-from dlrun.sinks.console import best_in_words, make_console
+from dlrun.sinks.console import best_in_words, make_console, print_fact
 from dlrun.sinks.curve import accuracy_curve
 from dlrun.store import scan
 from dlrun.store.folders import is_of, read_config
@@ -28,7 +28,7 @@ from dlrun.store.kept import kept
 from dlrun.store.result import Result, read_result
 from dlrun.store.scan import Run, flat
 from dlrun.store.status import Status
-from dlrun.text import typeable, visible
+from dlrun.text import typeable
 from dlrun.verbs.parser import Parser, add_json, run_folder
 
 MOST_EPOCHS = 12
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     if options.json:
         print(json.dumps(_facts(run, config, damaged), indent=2, default=str))
         return 1 if damaged else 0
-    _print_facts(console, _head(run, config, damaged) | _settings(run, config) | _outcome(run))
+    _print_facts(console, _head(run, config, damaged) | _outcome(run) | _settings(run, config))
     _print_tables(console, run, config)
     for number, line in enumerate(_next(run, config)):
         _print_facts(console, {"" if number else "next": line})
@@ -109,7 +109,7 @@ def _config(folder: Path) -> Config | None:
 
 def _print_facts(console: Console, facts: Mapping[str, str]) -> None:
     for name, value in facts.items():
-        console.print(Text(f"{name:<9} ", "bold").append(visible(value), "not bold"))
+        print_fact(console, name, value, 10)
 
 
 def _head(run: Run, config: Config | None, damaged: Sequence[str]) -> dict[str, str]:
@@ -220,13 +220,17 @@ def _next(run: Run, config: Config | None) -> list[str]:
 
 def _print_tables(console: Console, run: Run, config: Config | None) -> None:
     history = run.rows
-    for table in (_layers(config), _epochs(history, run)):
-        if table.records:
-            console.print(Text("\n" + write(table, "text", terminal_width()).rstrip()))
+    _print_table(console, _epochs(history, run))
     lines = accuracy_curve(history, console.encoding)
     for line in [Text(), *lines] if lines else []:
         console.print(line)
+    _print_table(console, _layers(config))
     console.print()
+
+
+def _print_table(console: Console, table: Table) -> None:
+    if table.records:
+        console.print(Text("\n" + write(table, "text", terminal_width()).rstrip()), soft_wrap=True)
 
 
 def _layers(config: Config | None) -> Table:
@@ -255,7 +259,9 @@ def _layers(config: Config | None) -> Table:
 
 def _epochs(history: Sequence[Mapping[str, float]], run: Run) -> Table:
     names = history[0] if history else ()
-    shown = [name for name in names if name not in ("images_per_second",)]
+    evaluated = [name for name in names if name.startswith(("val_", "test_"))]
+    others = [name for name in names if name not in ("epoch", "images_per_second", *evaluated)]
+    shown = ["epoch", *evaluated, *others] if history else []
     best = (run.result.best or {}).get("epoch") if run.result else None
     records = [{name: _number(name, row[name]) for name in shown} for row in history]
     return Table(

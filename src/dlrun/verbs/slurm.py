@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlrun.errors import UsageError
-from dlrun.output import counted, write
+from dlrun.output import counted, near, say, write
 from dlrun.runs.on_end import refuse_on_end
 from dlrun.slurm import manifest, queue, status
 from dlrun.slurm.settings import SlurmSettings, asked
 from dlrun.store.status import Status
-from dlrun.text import typeable, visible
+from dlrun.text import typeable
 from dlrun.verbs.parser import Parser, add_json
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _send(name: str, of: str, words: list[str], jobs: Sequence["Job"], settings:
     if sort.held:
         print("the same command submits the rest when some are done")
     print(f"next: dlrun slurm status {typeable(begun.name)}")
-    print(visible(str(begun.folder.resolve())))
+    print(near(begun.folder))
     return 1 if sort.held else 0
 
 
@@ -160,7 +160,7 @@ def _collect(name: str | None) -> int:
 
     print_answer(make_console(), [Path(run.folder) for run in found.runs])
     seen = status.look(found)
-    print(visible(status.summary(seen)), file=sys.stderr)
+    say(status.summary(seen), sys.stderr)
     return 0 if all(one.status == Status.DONE for one in seen) else 1
 
 

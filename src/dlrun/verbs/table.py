@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 
 from dlrun.errors import DlrunError, UsageError
 from dlrun.files import write_atomically
-from dlrun.output import Table, column, counted, duration, terminal_width, write
+from dlrun.output import Table, column, counted, duration, say, terminal_width, write
 from dlrun.tables.printed import parse, written
 from dlrun.tables.table import PublishedTable, Row, available, load
-from dlrun.text import visible
 from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def _new(name: str, source: Path | None) -> int:
     load(name)
     print(f"{path}: {counted(len(printed.rows), 'row')}, {'percent' if printed.percent else 'fractions'}")
     for head in printed.left_out:
-        print(visible(f"not taken: the column {head}"))
+        say(f"not taken: the column {head}")
     print(f"next: fill in source, common and overrides there, then dlrun table check {name}")
     return 0
 
@@ -118,7 +117,7 @@ def _check(name: str, trials: bool) -> int:
     columns = [column("row", right=True), column("label"), column("published", right=True), column("state")]
     print(write(Table(columns, records), "text", terminal_width()), end="")
     for sentence in top:
-        print(visible(sentence))
+        say(sentence)
     wrong = sum(map(bool, found.values()))
     if wrong or top:
         print(f"{counted(wrong, 'row')} of {len(found)} can't be run yet" if wrong else "all rows can be run")

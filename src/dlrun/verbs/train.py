@@ -22,7 +22,7 @@ from dlrun.runs.on_end import followed_by
 from dlrun.runs.outcome import device_name
 from dlrun.runs.parts import Parts
 from dlrun.runs.run import run
-from dlrun.sinks.console import ConsoleSink, header, make_console, summary
+from dlrun.sinks.console import ConsoleSink, header, make_console, summary, tell
 from dlrun.store.folders import claim
 from dlrun.store.result import Result, read_result
 from dlrun.text import visible
@@ -81,7 +81,7 @@ def train(
         with contextlib.suppress(OSError):
             run_dir.rmdir()  # only an empty folder goes: nothing had begun in it
     if result == before:
-        console.print(f"{visible(str(run_dir))}: complete before; nothing was run", markup=False)
+        tell(console, f"{run_dir}: complete before; nothing was run")
     summary(console, result, run_dir)
     return result
 
