@@ -122,8 +122,9 @@ def test_hydras_own_flags_go_on_working(dlrun: Dlrun, tmp_path: Path) -> None:
 
 
 def test_help_names_every_verb_option_and_field(dlrun: Dlrun) -> None:
-    text = dlrun("--help").stdout
-    for word in ("reproduce", "resume", "cnn_dropout", "fashion_mnist", "nesterov", "one_cycle", "shift_flip"):
+    assert {"reproduce", "resume", "clean"} <= set(dlrun("--help").stdout.split())
+    text = dlrun("--help", "all").stdout
+    for word in ("cnn_dropout", "fashion_mnist", "nesterov", "one_cycle", "shift_flip"):
         assert word in text
     for field in ("epochs", "label_smoothing", "checkpoint.every_steps", "sweep.slots", "data.root", "optimizer.lr"):
         assert field in text

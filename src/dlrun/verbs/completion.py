@@ -23,7 +23,7 @@ from dlrun.config.groups import DATA, GROUPS, OPTIMIZERS, SCHEDULERS, Augment, D
 from dlrun.config.overrides import pair
 from dlrun.config.schema import Checkpoint, Config, Sweep
 from dlrun.verbs import VERBS
-from dlrun.verbs.help import typed_fields
+from dlrun.verbs.help import topics, typed_fields
 from dlrun.verbs.parser import LAST, Parser
 
 BASH = r"""# Completion of dlrun's verbs and overrides; made by: dlrun completion bash
@@ -76,6 +76,8 @@ def candidates(line: str) -> list[str]:
     """What the last word of a command line can become; nothing where file names belong."""
     words = re.split(r"\s+", line.lstrip())
     before, current = words[1:-1], words[-1]
+    if before in (["help"], ["--help"], ["-h"]):
+        return [topic for topic in topics() if topic.startswith(current)]
     if before and before[0] in VERBS:
         known = _of_verb(before[0], before[1:], current)
     else:
