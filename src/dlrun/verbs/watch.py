@@ -23,19 +23,7 @@ from rich.live import Live
 from rich.text import Text
 
 from dlrun.errors import UsageError
-from dlrun.output import (
-    LONGEST_WORD,
-    Column,
-    Fields,
-    Table,
-    column,
-    counted,
-    duration,
-    folded,
-    shortened,
-    terminal_width,
-    write,
-)
+from dlrun.output import LONGEST_WORD, Column, Fields, Table, column, counted, duration, terminal_width, write
 from dlrun.store import scan
 from dlrun.store.scan import Run
 from dlrun.store.status import Status
@@ -124,14 +112,14 @@ def _text(watched: Watched) -> str:
     width = terminal_width()
     table = _table(runs, None if width is None else max(width - NUMBERS, LONGEST_WORD))
     what = write(table, "text") + "\n" if table.records else ""
-    return what + folded(visible(_summary(runs)), width) + "\n"
+    return what + visible(_summary(runs)) + "\n"
 
 
 def _table(runs: Sequence[Run], most: int | None = None) -> Table:
     """What runs now, with names of so many characters at most."""
     going = sorted((run for run in runs if run.status == Status.RUNNING), key=lambda run: run.folder)
     columns = [
-        Column("running", lambda record: shortened(visible(record["name"]), most), ("name", "folder", "seed")),
+        Column("running", lambda record: _shortened(record["name"], most), ("name", "folder", "seed")),
         Column("epoch", lambda record: f"{record['epoch']}/{record['epochs']}", ("epoch", "epochs"), right=True),
         column("train", "train_accuracy", digits=4, right=True),
         Column("accuracy", _accuracy, ("test_accuracy", "val_accuracy"), right=True),
@@ -159,6 +147,17 @@ def _record(run: Run) -> dict[str, Any]:
         "val_accuracy": last.get("val_accuracy"),
         "seconds_left": _left(run),
     }
+
+
+def _shortened(name: str, most: int | None) -> str:
+    """What begins alike is told apart by its end.
+
+    >>> _shortened("mnist-cnn-adam-seed0", 12)
+    'mnist-…seed0'
+    """
+    if most is None or len(name) <= most:
+        return name
+    return f"{name[: most // 2]}…{name[len(name) - (most - 1 - most // 2) :]}"
 
 
 def _called(run: Run) -> str:
