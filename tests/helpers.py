@@ -123,10 +123,11 @@ def on_terminal(
                 interrupt_at = None
     os.close(controller)
     status = process.wait(60)
-    text = re.sub(r"\x1b\[[0-9;]*H", "\n", seen.decode(errors="replace"))
+    text = re.sub(r"\x1b\[([0-9;]*H|\?1049l)", "\n", seen.decode(errors="replace"))
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\^C", "", text)
     lines = [line for line in re.split(r"[\r\n]+", text) if line]
-    assert [line for line in lines if cell_len(line) > columns] == []
+    long = [line for line in lines if cell_len(line) > columns]
+    assert not long, "\n".join(long)
     return status, "\n".join(lines)
 
 
