@@ -1,5 +1,6 @@
 """The page in Chromium: quiet, self-contained, sortable, filterable, and of use at any width."""
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import wait_for
 
 from dlrun.config.settled import settle
 from dlrun.store.folders import read_config
@@ -232,3 +234,38 @@ def test_pictures_for_the_documentation(browser: Any) -> None:
         browser.look(width, dark=dark)
         browser.open(page)
         browser.picture(images / f"{name}.png", height)
+
+
+def test_a_served_page_loads_itself_anew_and_what_is_chosen_stays(browser: Any, table: Path, tmp_path: Path) -> None:
+    runs = sorted(path.parent for path in table.parent.glob("outputs/runs/*seed0*/result.json"))
+
+    def appears(run: Path) -> None:
+        ignored = shutil.ignore_patterns("checkpoints", "figures", "tensorboard")
+        shutil.copytree(run, tmp_path / run.name, ignore=ignored)
+
+    appears(runs[0])
+    appears(runs[1])
+    command = [sys.executable, "-m", "dlrun", "report", str(tmp_path), "--serve", "--port", "0"]
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        stack.callback(server.terminate)
+        assert server.stdout is not None
+        browser.look(1024)
+        browser.open(server.stdout.readline().split()[1])
+        browser.run(
+            """document.getElementById("train").click();
+            document.querySelector('input[value="loss"]').click();
+            [...document.querySelectorAll("#runs thead button")].find((one) => one.textContent === "hash").click();
+            document.querySelector("details summary").click();"""
+        )
+        chosen = """return [document.getElementById("train").checked,
+            document.querySelector('input[name="metric"]:checked').value,
+            document.querySelector('#runs th[aria-sort]').textContent,
+            document.querySelectorAll("details[open]").length]"""
+        before = browser.run(chosen)
+        assert before == [False, "loss", "hash", 1]
+        appears(runs[2])
+        wait_for(lambda: browser.run("return document.querySelectorAll('#runs tbody tr').length") == 3, 60)
+        assert browser.run(chosen) == before
+        assert browser.complaints() == []
+    wait_for(lambda: "No longer live" in browser.run("return document.getElementById('live').textContent"), 60)

@@ -16,6 +16,7 @@ def test_a_sound_machine(dlrun: Dlrun, tmp_path: Path) -> None:
     assert done.stderr == ""
     for name in ("dlrun", "python", "torch", "torchvision", "device=auto", "synthetic", "outputs", "cache"):
         assert re.search(rf"^  ok +{name} ", done.stdout, re.MULTILINE), name
+    assert re.search(r"^  (ok|missing) +bfloat16 +on the CPU \d+\.\d times float32's time", done.stdout, re.MULTILINE)
     assert re.search(r"missing mnist +not fetched\n +> dlrun data fetch mnist\n", done.stdout)
     assert "./configs       1 YAML file of yours" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["configs"]

@@ -11,7 +11,7 @@ from helpers import heard, on_terminal, said
 
 from dlrun.store.folders import hold
 from dlrun.store.history import write_history
-from dlrun.verbs.watch import Watched
+from dlrun.store.watched import Watched
 
 ROWS = [[1, 0.5, 0.8, 0.4, 0.85, 0.001, 30.0, 2000.0], [2, 0.4, 0.9, 0.3, 0.8765, 0.001, 30.0, 2000.0]]
 """Epochs as training writes them: losses and accuracies, rate, seconds, pictures a second."""

@@ -55,6 +55,7 @@ def page(
     comparison: Comparison | None = None,
     labels: Mapping[Path, str] | None = None,
     folder: Path | None = None,
+    state: str = "",
 ) -> str:
     """The HTML.
 
@@ -63,6 +64,7 @@ def page(
         comparison: The published table that the runs stand for; it then takes the place of the leaderboard.
         labels: Of a comparison: the row each run folder belongs to.
         folder: Where the page will lie; links to the runs are relative to it.
+        state: As of `filled`.
     """
     board = leaderboard.leaderboard(runs)
     entries = _rows_of(runs, labels or {}) if comparison else _entries(board, runs)
@@ -86,12 +88,17 @@ def page(
         environments=_environments(runs),
         failures=_failures(runs, folder),
         damaged=damaged,
+        state=state,
     )
 
 
-def filled(template: str, scripts: Sequence[str], **content: Any) -> str:
-    """A template of `static/` with its style, its scripts and what both pages say of themselves."""
-    script = "\n".join(map(_static, scripts))
+def filled(template: str, scripts: Sequence[str], state: str = "", **content: Any) -> str:
+    """A template of `static/` with its style, its scripts and what all pages say of themselves.
+
+    Args:
+        state: Of a page that is served: what it was made of. It loads itself anew when that changes.
+    """
+    script = "\n".join(map(_static, [*scripts, "live.js"] if state else scripts))
     environment = Environment(
         loader=FunctionLoader(_static),
         autoescape=True,
@@ -105,6 +112,7 @@ def filled(template: str, scripts: Sequence[str], **content: Any) -> str:
         script_hash=_hash(script),
         made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         version=__version__,
+        state=state,
         **content,
     )
 

@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -140,11 +141,45 @@ def _devices() -> Iterator[Finding]:
     torch.ones(2, 2, device=device).sum().item()  # A driver that is too old fails only here.
     precision = settle_precision(compose(["precision=auto"])).precision
     yield Finding("ok", "device=auto", f"{device}, precision=auto is {precision}")
+    yield _bfloat16()
     for number in range(torch.cuda.device_count()):
         known = torch.cuda.get_device_properties(number)
         yield Finding("ok", f"cuda:{number}", f"{known.name}, {known.total_memory / 2**30:.0f} GiB")
     if not torch.cuda.is_available():
         yield _no_cuda()
+
+
+def _bfloat16() -> Finding:
+    """What this CPU gains by `precision=bfloat16`: only some have instructions for it, others convert and lose."""
+    import torch
+    from torch.nn.functional import conv2d
+
+    matrix, image, kernel = torch.randn(1024, 1024), torch.randn(32, 64, 28, 28), torch.randn(64, 64, 3, 3)
+
+    def products(dtype: torch.dtype) -> Callable[[], object]:
+        a = matrix.to(dtype)
+        return lambda: a @ a
+
+    def convolutions(dtype: torch.dtype) -> Callable[[], object]:
+        images, weight = (one.to(dtype).to(memory_format=torch.channels_last) for one in (image, kernel))
+        return lambda: conv2d(images, weight)
+
+    times = [_shortest(make(torch.bfloat16)) / _shortest(make(torch.float32)) for make in (convolutions, products)]
+    said = "on the CPU {:.1f} times float32's time in convolutions, {:.1f} times in matrix products".format(*times)
+    if max(times) < 1:
+        return Finding("ok", "bfloat16", said, "dlrun device=cpu precision=bfloat16 …")
+    return Finding("missing", "bfloat16", f"{said}; float32 is the right one here")
+
+
+def _shortest(compute: Callable[[], object], repeats: int = 5) -> float:
+    """Seconds of the fastest of some calls, after one that prepares."""
+    compute()
+    taken = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        compute()
+        taken.append(time.perf_counter() - started)
+    return min(taken)
 
 
 def _no_cuda() -> Finding:

@@ -1,6 +1,7 @@
 """Compare finished and running runs below one or more folders: a leaderboard, averaged over seeds."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from dlrun.store import scan
 from dlrun.store.chosen import Chosen
 from dlrun.store.content import Contents
 from dlrun.store.status import Status
+from dlrun.store.watched import Watched
 from dlrun.text import visible
 from dlrun.verbs.parser import OUTPUTS, Parser, add_records, records_and_words, run_folder
 
@@ -24,10 +26,18 @@ if TYPE_CHECKING:
     from dlrun.tables.planned import Found
     from dlrun.tables.table import PublishedTable
 
+PORT = 6007
+"""Beside TensorBoard's, which is 6006."""
+LAST_PORT = 65535
+
 
 def main(arguments: list[str]) -> int:
     """Run the verb; returns the exit status."""
     options = _parser().parse_intermixed_args(arguments)
+    if options.port is not None and not options.serve:
+        raise UsageError("--port: goes with --serve")
+    if options.serve and (options.html or options.form != "text" or options.tables):
+        raise UsageError("--serve: shows the page of runs or of one --table, and writes nothing")
     if options.table and options.tables:
         raise UsageError("--tables: all of them; --table NAME is one of them")
     if options.table or options.tables:
@@ -40,6 +50,8 @@ def main(arguments: list[str]) -> int:
     if not options.path and not OUTPUTS.is_dir():
         raise UsageError(f"report: there is no folder {OUTPUTS} here; name a folder of runs")
     options.path = options.path or [OUTPUTS]
+    if options.serve:
+        return _serve(options, options.path, lambda runs, damaged: {"runs": chosen.of(runs), "damaged": damaged})
     found, damaged = scan.read(scan.find(options.path))
     for sentence in damaged:
         print(visible(f"left out: {sentence}"), file=sys.stderr)
@@ -95,20 +107,25 @@ class _Evidence:
 
 
 def _evidence(options: argparse.Namespace, folders: Sequence[Path], files: Sequence[Path]) -> _Evidence:
+    folder = _one_folder(options, folders, files)
+    measured, damaged = scan.read(scan.find([folder] if folders or folder.exists() else []))
+    for sentence in damaged:
+        print(visible(f"not on the page: {sentence}"), file=sys.stderr)
+    return _Evidence(folder, measured, damaged, files)
+
+
+def _one_folder(options: argparse.Namespace, folders: Sequence[Path], files: Sequence[Path] = ()) -> Path:
+    """Where the runs of tables lie."""
     from dlrun.tables.planned import RUNS
 
-    asked = list(folders) or [RUNS]
-    if len(asked) > 1:
+    if len(folders) > 1:
         raise UsageError(
             f"--table{'s' if options.tables else ''}: the runs of a table lie in one folder; name one PATH"
         )
-    if asked == [RUNS] and not RUNS.exists() and not files:
+    if not folders and not RUNS.exists() and not files:
         name = options.table or "--all"
         raise UsageError(f"{RUNS}: no runs of tables here yet; dlrun reproduce {name} makes them")
-    measured, damaged = scan.read(scan.find(folder for folder in asked if folder != RUNS or folder.exists()))
-    for sentence in damaged:
-        print(visible(f"not on the page: {sentence}"), file=sys.stderr)
-    return _Evidence(asked[0], measured, damaged, files)
+    return folders[0] if folders else RUNS
 
 
 def _report_table(options: argparse.Namespace) -> int:
@@ -120,13 +137,24 @@ def _report_table(options: argparse.Namespace) -> int:
     own = [str(word) for word in options.path if "=" in str(word) and not word.exists()]
     files, words = records_and_words(options)
     published = table.load(options.table)
-    evidence = _evidence(options, [word for word in options.path if str(word) not in own], files)
+    folders = [word for word in options.path if str(word) not in own]
+    if options.serve:
+
+        def content(runs: Sequence[scan.Run], damaged: Sequence[str]) -> dict[str, Any]:
+            evidence = _Evidence(_one_folder(options, folders), runs, damaged, files)
+            with reading_data() as data:
+                return _table_page(*_compared(published, evidence, data.now, [*own, *words]), evidence)
+
+        return _serve(options, [_one_folder(options, folders)], content)
+    evidence = _evidence(options, folders, files)
     with reading_data() as data:
         found, comparison = _compared(published, evidence, data.now, [*own, *words])
     print(render(comparison, options.form, terminal_width()), end="")
     if options.html or options.form == "text":
         path = options.html or evidence.folder / f"{published.name}.html"
-        _write_table_page(path, found, evidence.measured, evidence.damaged, comparison)
+        shown = _table_page(found, comparison, evidence)
+        if shown["runs"] and path.parent.is_dir():
+            _write_page(path, **shown)
     return 0
 
 
@@ -180,10 +208,9 @@ def _compared(
     return found, compare(published, published.rows, [*found, *elsewhere], own)
 
 
-def _write_table_page(
-    path: Path, found: Sequence["Found"], measured: Sequence[scan.Run], damaged: Sequence[str], comparison: "Comparison"
-) -> None:
-    by_folder = {run.folder: run for run in measured}
+def _table_page(found: Sequence["Found"], comparison: "Comparison", evidence: _Evidence) -> dict[str, Any]:
+    """What is on the page of a table."""
+    by_folder = {run.folder: run for run in evidence.measured}
     labels: dict[Path, str] = {}
     shown: list[scan.Run] = []
     for number, one in enumerate(found):
@@ -191,8 +218,8 @@ def _write_table_page(
         # Of rows that share their runs, the first gives its name.
         if run is not None and labels.setdefault(run.folder, one.planned.row.label) == one.planned.row.label:
             shown.append(run)
-    if shown and path.parent.is_dir():
-        _write_page(path, runs=shown, damaged=damaged, comparison=comparison, labels=labels, title=comparison.title)
+    about = {"comparison": comparison, "labels": labels, "title": comparison.title}
+    return {"runs": shown, "damaged": evidence.damaged, **about}
 
 
 def _recorded(found: "Found", number: int) -> scan.Run:
@@ -210,6 +237,25 @@ def _measured_seeds(found: Sequence["Found"], usual: int) -> list["Found"]:
     here = {one.planned.seed for one in found if one.folder is not None}
     first = () if there and not here else range(min(usual, max(here, default=usual) + 1))
     return [one for one in found if one.planned.seed in there.union(first)]
+
+
+def _serve(
+    options: argparse.Namespace,
+    folders: Sequence[Path],
+    content: Callable[[Sequence[scan.Run], Sequence[str]], dict[str, Any]],
+) -> int:
+    """Show the page until Ctrl-C."""
+    from dlrun.report.serve import Live, serve
+
+    live = Live(Watched(folders), content)
+    live.html()  # a mistake is said here, not in the browser
+
+    def ready(address: str) -> None:
+        print(f"page: {address} (Ctrl-C ends it)", flush=True)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(live, PORT if options.port is None else options.port, ready)
+    return 0
 
 
 def _beside(paths: Sequence[Path]) -> Path:
@@ -280,12 +326,22 @@ def _parser() -> Parser:
     )
     parser.add_argument("--name", metavar="PATTERN", help="only runs of this name, e.g. 'first*'")
     parser.add_argument("--html", type=Path, metavar="FILE", help="where the page goes (default: report.html in PATH)")
+    parser.add_argument(
+        "--serve", action="store_true", help="show the page to this machine's browser, made anew while runs go on"
+    )
+    parser.add_argument("--port", type=_port, help=f"of --serve (default: {PORT}; 0: any that is free)")
     form = parser.add_mutually_exclusive_group()
     for name, what in (("md", "Markdown"), ("csv", "CSV"), ("json", "JSON"), ("latex", "a LaTeX tabular")):
         form.add_argument(
             f"--{name}", dest="form", action="store_const", const=name, default="text", help=f"write {what}"
         )
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number from 0 to {LAST_PORT}")
+    return int(text)
 
 
 def _names(text: str) -> list[str]:

@@ -14,7 +14,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +23,14 @@ from rich.text import Text
 
 from dlrun.errors import UsageError
 from dlrun.output import LONGEST_WORD, Column, Fields, Table, column, counted, duration, terminal_width, write
-from dlrun.store import scan
 from dlrun.store.scan import Run
 from dlrun.store.status import Status
+from dlrun.store.watched import Watched
 from dlrun.text import visible
 from dlrun.verbs.parser import OUTPUTS, Parser, add_json
 
 LOOK_SECONDS = 2.0
 """Between two looks at the runs that go on."""
-SEARCH_SECONDS = 10.0
-"""Between two searches for new ones, which takes longer where there are thousands."""
 NUMBERS = 48
 """Characters of a line that the columns of numbers take."""
 
@@ -72,38 +69,6 @@ def _watch(watched: "Watched") -> None:
         while True:
             live.update(Text(_text(watched)), refresh=True)
             time.sleep(LOOK_SECONDS)
-
-
-@dataclass
-class Watched:
-    """The runs below some folders; those that are at their end are read once, not at every look."""
-
-    paths: Sequence[Path]
-    searched: float = float("-inf")
-    folders: Sequence[Path] = ()
-    ended: dict[Path, tuple[float, Run]] = field(default_factory=dict)
-    """With when they changed last: an end may be followed by an extension."""
-
-    def look(self) -> list[Run]:
-        """All runs as they are now, damaged ones left out.
-
-        Raises:
-            UsageError: A path is no folder.
-        """
-        if time.monotonic() - self.searched >= SEARCH_SECONDS:
-            self.folders, self.searched = scan.find(self.paths), time.monotonic()
-        runs = []
-        for folder in self.folders:
-            changed = scan.changed(folder)
-            known = self.ended.get(folder)
-            if known is not None and known[0] == changed:
-                runs.append(known[1])
-                continue
-            found, _ = scan.read([folder])
-            runs += found
-            if found and found[0].status == Status.COMPLETED:
-                self.ended[folder] = (changed, found[0])
-        return runs
 
 
 def _text(watched: Watched) -> str:
