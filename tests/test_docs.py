@@ -1,8 +1,8 @@
 """What the documents say is so: commands run, links resolve, the reference is that of the code.
 
 A ```console block is run: each line after `$ `, in a folder of its own that has the examples and the files that
-earlier ```yaml and ```python blocks of the page begin with the names of. Runs are shortened, run on synthetic
-data, and folders named after times and hashes stand for the latest of their kind. What is printed below a
+earlier ```yaml, ```python and ```markdown blocks of the page begin with the names of. Runs are shortened, run on
+synthetic data, and folders named after times and hashes stand for the latest of their kind. What is printed below a
 command must have the words, if not the numbers, of its output; a command whose printed output begins with
 `dlrun: ` must fail with just these words. Of commands in ```text blocks and in sentences verb, options, groups and
 fields are looked up.
@@ -115,18 +115,18 @@ def run_page(page: Path, folder: Path) -> None:
                     here = here / words[1]
                 else:
                     run_command(words, output, here, f"{page.name}:{block.line}: {command}")
-        elif block.language in ("yaml", "python"):
+        elif block.language in ("yaml", "python", "markdown"):
             write_file(block, folder)
 
 
 def write_file(block: Block, folder: Path) -> None:
-    named = re.match(r"# (\S+\.(?:yaml|py))\n", block.text)
+    named = re.match(r"# (\S+\.(?:yaml|py|md))\n", block.text)
     assert named, f"{block.page.name}:{block.line}: the first line does not name the file"
     path = folder / named[1]
     path.parent.mkdir(parents=True, exist_ok=True)
     # The comment that @package asks for must come first.
     content = block.text.removeprefix(named[0])
-    path.write_text(content.replace("/data: mnist", "/data: synthetic"), encoding="utf-8")
+    path.write_text(re.sub(r"data: (fashion_)?mnist\b", "data: synthetic", content), encoding="utf-8")
 
 
 def run_command(words: list[str], output: str, here: Path, where: str) -> None:

@@ -1,10 +1,13 @@
 """`dlrun table`: from what one has to a table that runs."""
 
+import csv
+import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
-from helpers import said
+from helpers import heard, said
 
 from dlrun.errors import UsageError
 from dlrun.tables.printed import parse
@@ -65,6 +68,53 @@ def test_a_slide_becomes_a_table_that_can_be_run(tmp_path: Path) -> None:
     assert (status, "all rows can be run: dlrun reproduce mine" in text) == (0, True), text
     status, text = said("table", "new", "mine", "--from", "slide.md")
     assert (status, "there is a table of this name" in text) == (2, True)
+
+
+def teachers_table() -> tuple[str, str]:
+    """The sheet and the table file of the how-to page, as they stand there."""
+    page = (Path(__file__).parents[2] / "docs/how-to.md").read_text("utf-8")
+    sheet = re.search(r"```text\n(initial weights,.*?)```", page, re.DOTALL)
+    table = re.search(r"```yaml\n# configs/table/teacher\.yaml\n(.*?)```", page, re.DOTALL)
+    assert sheet
+    assert table
+    return sheet[1], table[1]
+
+
+def test_a_teachers_table_of_held_out_images_needs_no_python() -> None:
+    sheet, text = teachers_table()
+    Path("sheet.csv").write_text(sheet, encoding="utf-8")
+    assert said("table", "new", "begun", "--from", "sheet.csv")[0] == 0
+    Path("configs/table/teacher.yaml").write_text(text, encoding="utf-8")
+    begun, table = load("begun"), load("teacher")
+    assert [row.label for row in begun.rows] == [row.label for row in table.rows]
+    assert [row.published for row in begun.rows] == [row.published for row in table.rows]
+    assert (begun.metric, begun.digits) == (table.metric, table.digits) == ("val_accuracy", 3)
+    status, out, err = heard("reproduce", "teacher", "--dry-run")
+    assert (status, err, out.count("\n")) == (0, "", 6)
+    assert out.count("model.init=he_normal") == 3
+    assert out.count("validation=5000 validation_by=last") == 6
+
+
+@pytest.mark.slow
+def test_a_teachers_table_is_judged_by_held_out_images() -> None:
+    text = teachers_table()[1].replace("data: fashion_mnist", "data: synthetic").replace("5000", "60")
+    text = text.replace("epochs: 10", "epochs: 2\n  limit: 300\n  threads: 1\n  tensorboard: 'off'")
+    Path("configs/table").mkdir(parents=True)
+    Path("configs/table/teacher.yaml").write_text(text, encoding="utf-8")
+    assert "all rows can be run: dlrun reproduce teacher" in said("table", "check", "teacher", "--no-trials")[1]
+    status, out, _ = heard("reproduce", "teacher", "--seeds", "2", "--json")
+    assert status == 0
+    lines = json.loads(out)["lines"]
+    assert [(line["metric"], line["n"], line["published_n"], line["published_std"]) for line in lines] == [
+        ("val_accuracy", 2, 5, 0.003),
+        ("val_accuracy", 2, 5, 0.002),
+    ]
+    held_out = []
+    for path in Path("outputs/runs").glob("*/history.csv"):
+        with path.open() as file:
+            held_out.append(float([*csv.DictReader(file)][-1]["val_accuracy"]))
+    assert sorted(value for line in lines for value in line["measured"].values()) == sorted(held_out)
+    assert {round(60 * value, 6) % 1 for value in held_out} == {0.0}  # of 60 pictures
 
 
 @pytest.mark.parametrize(
