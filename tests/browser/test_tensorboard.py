@@ -1,6 +1,7 @@
 """TensorBoard itself on a folder of runs, as people see it."""
 
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ SMALL = (
     "threads=1",
     "device=cpu",
 )
+RUNS = 18
 WORDS = """
 const words = [], pictures = [];
 function walk(node) {
@@ -45,19 +47,35 @@ return [words.filter(Boolean).join(' '), pictures.length];
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
-    for seed in (0, 1):
-        run(settle(compose([*SMALL, f"seed={seed}", f"optimizer.lr=0.0{seed + 1}"])), folder / f"seed{seed}")
-    aggregate({"conv 4": [folder / "seed0", folder / "seed1"]}, folder / "aggregated")
+    run(settle(compose([*SMALL, "optimizer.lr=0.01"])), folder / "seed0")
+    other = ["seed=1", "optimizer.lr=0.02", "model.activation=tanh", "clip_norm=1"]
+    run(settle(compose([*SMALL, *other])), folder / "seed1")
+    for number in range(2, RUNS):
+        shutil.copytree(folder / "seed1" / "tensorboard", folder / f"seed{number}" / "tensorboard")
     return folder
 
 
 @pytest.fixture(scope="module")
-def address(sweep: Path) -> Iterator[str]:
-    """Of a TensorBoard that has read the sweep."""
+def means(sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("means")
+    aggregate({"conv 4": [sweep / "seed0", sweep / "seed1"]}, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(sweep: Path, means: Path) -> Iterator[str]:
+    """Of a TensorBoard that has read the sweep and its means."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(sweep), "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "tensorboard.main",
+        f"--logdir_spec=sweep:{sweep},means:{means}",
+        "--port",
+        str(port),
+    ]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(300):
@@ -86,10 +104,29 @@ def seen(browser: Any, address: str, expected: str, pictures: int = 0) -> str:
     raise AssertionError(f"{address}: {loaded} pictures, no {expected!r} in: {text[:2000]}")
 
 
-def test_scalars_of_runs_and_of_their_mean_share_charts(browser: Any, address: str) -> None:
-    text = seen(browser, address + "#timeseries", r"accuracy /epoch.*seed1/tensorboard/train")
-    for name in ("seed0/tensorboard/test", "aggregated/conv 4, 2 seeds/mean/test"):
+TICKED = """
+let ticked = 0, boxes = 0;
+function walk(node) {
+  if (node.shadowRoot) walk(node.shadowRoot);
+  if (node.nodeName === 'INPUT' && node.type === 'checkbox' && node.closest('runs-data-table')) {
+    boxes += 1;
+    ticked += node.checked;
+  }
+  for (const child of node.childNodes) walk(child);
+}
+walk(document.body);
+return [ticked, boxes];
+"""
+"""How many boxes in the list of runs are ticked, and how many there are."""
+
+
+def test_every_run_is_one_entry_ticked_with_its_curves(browser: Any, address: str) -> None:
+    text = seen(browser, address + "#timeseries", r"accuracy /step(?s:.*)accuracy /test(?s:.*)accuracy /train")
+    for name in ("sweep/seed0/tensorboard", "means/conv 4, 2 seeds/mean"):
         assert name in text
+    assert not re.search(r"tensorboard/(train|test|val)", text)
+    # The runs, three curves of their mean, and the box that ticks all.
+    assert browser.run(TICKED) == [RUNS + 4, RUNS + 4]
 
 
 def test_distributions_and_histograms_show_weights_biases_and_gradients(browser: Any, address: str) -> None:
@@ -113,13 +150,16 @@ def test_the_text_page_shows_the_config(browser: Any, address: str) -> None:
 
 
 def test_a_run_is_one_row_of_hparams_with_its_numbers(browser: Any, address: str) -> None:
-    text = seen(browser, address + "#hparams", r"Trial ID.*seed0.*seed1")
+    text = seen(browser, address + "#hparams", r"Trial ID.*seed0.*seed1.*accuracy/test")
     table = text[text.index("Trial ID") :]
-    assert len(re.findall(r"\bseed[01]\b", table)) == 2
-    for heading in ("lr", "model", "optimizer", "test accuracy/epoch"):
-        assert heading in table
-    assert "0.010000" in table
-    assert "0.020000" in table
+    assert len(re.findall(r"\bseed\d+/", table)) == RUNS
+    heading = table[: table.index("seed0")]
+    fields = ("clip_norm", "model.activation", "optimizer.lr", "seed")
+    assert all(re.search(rf"(?<!\S){re.escape(name)}(?!\S)", heading) for name in (*fields, "accuracy/test"))
+    first = sorted(heading.index(f" {name} ") for name in fields)
+    assert not re.search(r"batch_size|epochs", heading[: first[-1]]), "those that differ stand in front"
+    for value in ("0.010000", "0.020000", "tanh", "relu", "null"):
+        assert value in table
 
 
 LINES = """
@@ -142,6 +182,6 @@ def test_every_run_is_a_line_of_the_parallel_coordinates(browser: Any, address: 
     seen(browser, address + "#hparams", r"Trial ID.*seed0.*seed1")
     browser.run(LINES, True)
     deadline = time.monotonic() + 30
-    while browser.run(LINES, False) != 2 and time.monotonic() < deadline:
+    while browser.run(LINES, False) != RUNS and time.monotonic() < deadline:
         time.sleep(0.3)
-    assert browser.run(LINES, False) == 2
+    assert browser.run(LINES, False) == RUNS

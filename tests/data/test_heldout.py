@@ -293,9 +293,9 @@ def test_folds_are_validated_compared_and_averaged(tmp_path: Path, monkeypatch: 
     assert rows[0]["val_accuracy"] >= rows[1]["val_accuracy"]
     values = [read_history(Path("runs", f"{rows[0]['optimizer.lr']}-{fold}"))[-1]["val_accuracy"] for fold in range(3)]
     assert rows[0]["val_accuracy"] == pytest.approx(sum(values) / 3)
-    status, printed = said("report", "runs")
+    status, printed = said("report", "runs", "--curves", "means")
     assert "n counts folds" in printed
-    assert len(list(Path("runs/aggregated").glob("*, 3 folds/mean/val/events*"))) == 2
+    assert len(list(Path("means").glob("*, 3 folds/mean/events*"))) == 2
     page = Path("runs/report.html").read_text()
     assert "best val accuracy" in page
     assert "its test accuracy" in page

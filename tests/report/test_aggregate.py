@@ -24,16 +24,18 @@ def test_mean_and_deviation_of_the_epochs_that_all_runs_have(tmp_path: Path) -> 
     runs = [history(tmp_path / str(seed), values) for seed, values in enumerate(([0.2, 0.6, 0.9], [0.4, 0.8]))]
     (place,) = aggregate({"model=fc_64": runs}, tmp_path / "aggregated")
     assert place.name == "model=fc_64, 2 seeds"
-    assert scalars(place / "mean" / "test", "accuracy/epoch") == pytest.approx([0.3, 0.7])
-    assert scalars(place / "mean+std" / "train", "accuracy/epoch") == pytest.approx([0.3 + 0.02**0.5, 0.7 + 0.02**0.5])
-    assert scalars(place / "mean-std" / "test", "loss/epoch") == pytest.approx([2, 2])
+    assert scalars(place / "mean", "accuracy/test") == pytest.approx([0.3, 0.7])
+    assert scalars(place / "mean+std", "accuracy/train") == pytest.approx([0.3 + 0.02**0.5, 0.7 + 0.02**0.5])
+    assert scalars(place / "mean-std", "loss/test") == pytest.approx([2, 2])
+    assert len(list(place.rglob("events.*"))) == 3, "an entry of TensorBoard's list a curve"
 
 
 def test_a_second_call_replaces_the_first(tmp_path: Path) -> None:
     runs = [history(tmp_path / str(seed), [0.5, 0.6], "val") for seed in range(3)]
     for _ in range(2):
         (place,) = aggregate({"a": runs}, tmp_path / "aggregated")
-    assert len(list((place / "mean" / "val").iterdir())) == 1
+    assert len(list((place / "mean").iterdir())) == 1
+    assert scalars(place / "mean", "accuracy/val") == pytest.approx([0.5, 0.6])
 
 
 def test_single_runs_and_runs_without_epochs_have_no_mean(tmp_path: Path) -> None:

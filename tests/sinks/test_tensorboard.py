@@ -1,5 +1,8 @@
+import contextlib
 import csv
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +10,19 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.hparams import metadata
 
 from dlrun.config.compose import compose
+from dlrun.config.schema import of_length
 from dlrun.config.settled import settle
 from dlrun.errors import RunFailed
 from dlrun.runs.run import run
 from dlrun.sinks.checkpoints import Checkpoints
+from dlrun.sinks.event_file import EventFile, own_files, read_events
 from dlrun.sinks.histograms import BYTES_EACH, MOST_BYTES, epochs_to_log, in_buckets
 from dlrun.sinks.hyperparameters import hyperparameters
+from dlrun.training.events import StepsTaken
 
 SMALL = (
     "data=synthetic",
@@ -48,19 +55,21 @@ def board(drawn_run: Path) -> Path:
     return drawn_run / "tensorboard"
 
 
-def test_train_and_test_share_charts_by_epoch_and_steps_have_their_own(board: Path, drawn_run: Path) -> None:
-    history = columns(drawn_run)
-    for folder, place in (("train", 1), ("test", 3)):
-        scalars = read(board / folder).Scalars("loss/epoch")
+def test_a_run_is_one_entry_with_curves_by_epoch_and_by_step(board: Path, drawn_run: Path) -> None:
+    """TensorBoard's list has an entry for every folder with events; of more than 40 none is ticked."""
+    assert [path.parent for path in board.rglob("*tfevents*")] == [board]
+    steps, history = read(board), columns(drawn_run)
+    for split, place in (("train", 1), ("test", 3)):
+        scalars = steps.Scalars(f"loss/{split}")
         assert [event.step for event in scalars] == [1, 2, 3, 4, 5, 6]
         assert [event.value for event in scalars] == pytest.approx([float(row[place]) for row in history], rel=1e-6)
-    steps = read(board)
-    assert {"loss/step", "accuracy/step", "learning_rate", "images_per_second"} <= set(steps.Tags()["scalars"])
+    curves = {f"{metric}/{split}" for metric in ("loss", "accuracy") for split in ("train", "test", "step")}
+    assert set(steps.Tags()["scalars"]) == {*curves, "learning_rate", "images_per_second", "seconds/epoch"}
     assert [event.step for event in steps.Scalars("loss/step")][:4] == [10, 20, 24, 34]
 
 
 def test_weights_biases_and_gradients_are_there_for_every_epoch(board: Path) -> None:
-    train = read(board / "train")
+    train = read(board)
     layers = {"conv1", "dense1", "dense2"}
     tags = {f"{kind}/{layer}" for kind in ("weights", "biases") for layer in layers}
     tags |= {f"gradients/{layer}.{kind}" for kind in ("weight", "bias") for layer in layers}
@@ -74,11 +83,11 @@ def test_weights_biases_and_gradients_are_there_for_every_epoch(board: Path) -> 
 
 
 def test_pictures_can_be_decoded_and_show_samples_mistakes_and_the_matrix(board: Path, tmp_path: Path) -> None:
-    shown = {folder: read(board / folder) for folder in ("train", "test")}
-    assert set(shown["train"].Tags()["images"]) == {"samples", "augmented_samples"}
-    assert {"confusion_matrix"} <= set(shown["test"].Tags()["images"]) <= {"confusion_matrix", "mistakes"}
-    for folder, tag in (("train", "samples"), ("train", "augmented_samples"), ("test", "confusion_matrix")):
-        (event,) = shown[folder].Images(tag)
+    shown = read(board)
+    always = ("samples", "augmented_samples", "confusion_matrix")
+    assert {*always} <= set(shown.Tags()["images"]) <= {*always, "mistakes"}
+    for tag in always:
+        (event,) = shown.Images(tag)
         (tmp_path / "x.png").write_bytes(event.encoded_image_string)
         with Image.open(tmp_path / "x.png") as picture:
             picture.load()
@@ -100,7 +109,7 @@ def test_the_text_page_holds_config_and_classes(board: Path) -> None:
     text = event.tensor_proto.string_val[0].decode()
     assert "mnist, 600 train + 200 test" in text
     assert "    batch_size: 25" in text
-    (classes,) = read(board / "test").Tensors("classes/text_summary")
+    (classes,) = read(board).Tensors("classes/text_summary")
     assert "| 7 | 20 |" in classes.tensor_proto.string_val[0].decode()
 
 
@@ -108,32 +117,35 @@ def test_a_run_is_one_row_of_the_hparams_table(board: Path) -> None:
     whole = read(board)
     content = whole.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
     values = metadata.parse_session_start_info_plugin_data(content).hparams
-    assert values["lr"].number_value == 0.005
-    assert values["optimizer"].string_value == "adam"
-    experiment = metadata.parse_experiment_plugin_data(
-        whole.summary_metadata[metadata.EXPERIMENT_TAG].plugin_data.content
-    )
-    assert [info.name for info in experiment.hparam_infos] == [*hyperparameters(compose([]), 1)]
-    names = {(info.name.group, info.name.tag) for info in experiment.metric_infos}
-    assert ("test", "accuracy/epoch") in names
+    assert values["optimizer.lr"].number_value == 0.005
+    assert values["optimizer.name"].string_value == "adam"
+    assert values["parameters"].number_value == 43_706
     assert metadata.SESSION_END_INFO_TAG in whole.summary_metadata
-    for folder in ("train", "test"):
-        assert not any(tag.startswith("_hparams_") for tag in read(board / folder).summary_metadata)
+    # TensorBoard takes the first experiment it meets for that of all runs, whatever else these have.
+    assert metadata.EXPERIMENT_TAG not in whole.summary_metadata
+
+
+NADAM, OWN = "optimizer._target_=torch.optim.NAdam", "data=image_folder"
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "others", "differing"),
     [
-        ["model=resnet9", "data=cifar10"],
-        ["optimizer._target_=torch.optim.LBFGS"],
-        ["optimizer=rmsprop", "scheduler=one_cycle", "clip_norm=1", "augment=noise", "limit=5", "average=0.9"],
-        ["model=torchvision", "data.normalize=standard"],
+        (["optimizer=adam"], ["optimizer=adam", "optimizer.beta1=0.8"], {"optimizer.beta1"}),
+        ([], ["model.activation=tanh", "eval_batch_size=7"], {"model.activation", "eval_batch_size"}),
+        ([], ["clip_norm=1", "early_stopping=2"], {"clip_norm", "early_stopping"}),
+        (["scheduler=step"], ["scheduler=step", "scheduler.gamma=0.3"], {"scheduler.gamma"}),
+        ([], ["deterministic=true", "compile=true", "model.kernel=5"], {"deterministic", "compile", "model.kernel"}),
+        ([], ["name=other", "tags=[a, b]", "sweep.slots=2"], {"name", "tags"}),
+        ([NADAM], [NADAM, "optimizer.momentum_decay=1"], {"optimizer.momentum_decay"}),
+        ([OWN, "data.root=x"], [OWN, "data.root=y", "data.size=9"], {"data.root", "data.size"}),
     ],
     ids=str,
 )
-def test_every_run_has_the_same_keys_of_the_same_types(words: list[str]) -> None:
-    usual, other = (hyperparameters(compose(row), 5) for row in ([], words))
-    assert {key: type(value) for key, value in usual.items()} == {key: type(value) for key, value in other.items()}
+def test_every_field_that_differs_is_a_column(words: list[str], others: list[str], differing: set[str]) -> None:
+    one, other = (hyperparameters(compose(row), 5) for row in (words, others))
+    assert {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)} == differing
+    assert all(isinstance(value, str | float | bool) for value in one.values())
 
 
 def test_watching_changes_no_bit(tmp_path: Path) -> None:
@@ -150,31 +162,103 @@ def test_watching_changes_no_bit(tmp_path: Path) -> None:
     assert all(torch.equal(states[0]["model"][name], value) for name, value in states[1]["model"].items())
     assert not (tmp_path / "off" / "tensorboard").exists()
     assert not (tmp_path / "off" / "figures").exists()
-    assert not read(tmp_path / "scalars" / "tensorboard" / "train").Tags()["histograms"]
+    assert not read(tmp_path / "scalars" / "tensorboard").Tags()["histograms"]
     profile = tmp_path / "full" / "profile"
     assert {path.name for path in profile.iterdir()} == {"operators.txt", "trace.json.gz"}
     assert "aten::" in (profile / "operators.txt").read_text()
     assert "aten::" in (tmp_path / "full" / "run.log").read_text()
 
 
-def test_held_out_pictures_have_a_folder_of_their_own_beside_the_test(tmp_path: Path) -> None:
+def test_held_out_pictures_have_a_curve_of_their_own_beside_the_test(tmp_path: Path) -> None:
     run(settle(compose([*SMALL, "epochs=2", "validation=20"])), tmp_path / "r")
-    board = tmp_path / "r" / "tensorboard"
-    assert [event.step for event in read(board / "val").Scalars("accuracy/epoch")] == [1, 2]
-    assert [event.step for event in read(board / "test").Scalars("accuracy/epoch")] == [2]
+    board = read(tmp_path / "r" / "tensorboard")
+    assert [event.step for event in board.Scalars("accuracy/val")] == [1, 2]
+    assert [event.step for event in board.Scalars("accuracy/test")] == [2]
 
 
-def test_what_is_trained_again_is_logged_once(tmp_path: Path) -> None:
-    """As after a crash between the log and the checkpoint: the second epoch is trained twice."""
+@pytest.mark.parametrize("earlier", [False, True], ids=["today", "0.1.0"])
+def test_what_is_trained_again_is_logged_once(tmp_path: Path, earlier: bool) -> None:
+    """As after a crash between the log and the checkpoint: the second epoch is trained twice, here by four in all."""
     config, folder = compose([*SMALL, "epochs=2"]), tmp_path / "r"
     saves = Checkpoints._save_last
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoints, "_save_last", lambda self: saves(self) if self.state.epoch < 3 else _die())
         with pytest.raises(RunFailed):
             run(settle(config), folder)
+    board = folder / "tensorboard"
+    if earlier:
+        _as_0_1_0_left_it(board)
+    else:
+        with (board / own_files(board)[0].name).open("ab") as file:
+            file.write(b"\x18\0\0\0\0\0\0\0half a record, as kill -9 leaves it")
+    (board / "events.out.tfevents.1.theirs").write_bytes(b"")
+    live = read(board)
     assert run(settle(config), folder).status == "completed"
-    assert [event.step for event in read(folder / "tensorboard" / "train").Scalars("loss/epoch")] == [1, 2]
-    assert [event.step for event in read(folder / "tensorboard").Scalars("loss/step")] == [2, 4, 6, 8, 10, 12]
+    extended = of_length(replace(config, epochs=4), 4)
+    about = {"hash": settle(config).hash, "epochs": 2}
+    assert run(settle(extended), folder, extended=about).status == "completed"
+    live.Reload()
+    assert len(own_files(board)) == 1
+    assert {path.name for path in board.iterdir()} == {own_files(board)[0].name, "events.out.tfevents.1.theirs"}
+    now = read(board)
+    for watched in (now,) if earlier else (now, live):
+        for tag in ("loss/train", "accuracy/test", "seconds/epoch"):
+            assert [event.step for event in watched.Scalars(tag)] == [1, 2, 3, 4], tag
+        assert [event.step for event in watched.Scalars("loss/step")] == [*range(2, 25, 2)]
+        assert [event.step for event in watched.Histograms("weights/conv1")] == [1, 2, 3, 4]
+        assert [event.step for event in watched.Images("samples")] == [0]
+        assert [event.step for event in watched.Images("confusion_matrix")] == [2, 4]
+    assert [event.step for event in now.Tensors("run/text_summary")] == [0]
+    assert now.Graph().node
+    content = now.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
+    assert metadata.parse_session_start_info_plugin_data(content).hparams["epochs"].number_value == 4
+
+
+def _as_0_1_0_left_it(board: Path) -> None:
+    """The same records in folders of their own."""
+    logged = read_events(board)
+    (only,) = own_files(board)
+    only.unlink()
+    parts: dict[str, list[Event]] = {"": [], "train": [], "test": []}
+    for event in logged:
+        value = event.summary.value[0] if event.summary.value else None
+        metric, _, split = value.tag.partition("/") if value else ("", "", "")
+        if value and metric in ("loss", "accuracy") and split in parts:
+            value.tag = f"{metric}/epoch"
+        by_epoch = value is not None and metric in ("seconds", "weights", "biases", "gradients", "samples")
+        parts[split if split in parts and split else "train" if by_epoch else ""].append(event)
+    for split, events in parts.items():
+        EventFile(board / split, events).close()
+
+
+def test_a_run_that_begins_anew_in_its_folder_shows_once(tmp_path: Path) -> None:
+    """The first one failed before its first checkpoint."""
+    config, folder = compose([*SMALL, "epochs=1"]), tmp_path / "r"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "_save_last", lambda _: _die())
+        with pytest.raises(RunFailed):
+            run(settle(config), folder)
+    assert run(settle(config), folder).status == "completed"
+    board = read(folder / "tensorboard")
+    assert [event.step for event in board.Scalars("loss/train")] == [1]
+    assert [event.step for event in board.Images("samples")] == [0]
+
+
+def test_points_are_on_the_disk_when_they_are_logged(tmp_path: Path) -> None:
+    """Nothing waits until a buffer is full: whoever watches sees the last step within TensorBoard's seconds."""
+    seen: list[int] = []
+
+    @contextlib.contextmanager
+    def watch(_: Any) -> Iterator[list[Any]]:
+        yield [lambda event: seen.append(len(_steps(tmp_path / "r"))) if isinstance(event, StepsTaken) else None]
+
+    run(settle(compose([*SMALL, "epochs=1", "tensorboard=scalars"])), tmp_path / "r", watch=watch)
+    assert seen == [1, 2, 3]
+
+
+def _steps(folder: Path) -> list[Event]:
+    events = read_events(folder / "tensorboard")
+    return [event for event in events if event.summary.value and event.summary.value[0].tag == "loss/step"]
 
 
 def _die() -> None:
@@ -205,8 +289,9 @@ def test_a_network_that_cannot_be_drawn_has_no_graph_and_everything_else(
 
     monkeypatch.setattr("dlrun.sinks.tensorboard.graph_of", fail)
     run(settle(compose([*SMALL, "epochs=1"])), tmp_path / "r")
-    assert "samples" in read(tmp_path / "r" / "tensorboard" / "train").Tags()["images"]
-    assert not read(tmp_path / "r" / "tensorboard").Tags()["graph"]
+    board = read(tmp_path / "r" / "tensorboard")
+    assert "samples" in board.Tags()["images"]
+    assert not board.Tags()["graph"]
 
 
 @pytest.mark.parametrize(("epochs", "tensors"), [(1, 4), (2, 4), (10, 16), (300, 16), (1000, 934), (3, 10**6)])

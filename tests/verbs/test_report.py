@@ -140,10 +140,20 @@ def test_runs_that_differ_in_their_seed_get_a_mean_curve(folder: Path, capsys: p
     dataclasses.replace(result, seed=1, hash=identity(config)).write(second)
     for run in (first, second):
         (run / "history.csv").write_text("epoch,train_loss,train_accuracy,test_loss,test_accuracy\n1,0.5,0.8,0.4,0.9\n")
+    before = set(folder.rglob("*"))
     assert main([str(folder)]) == 0
-    assert "curves over seeds" in capsys.readouterr().err
-    assert list(folder.glob("aggregated/*, 2 seeds/mean/test/events.*"))
+    assert set(folder.rglob("*")) - before == {folder / "report.html"}, "nobody asked for curves"
+    assert "TensorBoard" not in capsys.readouterr().err
+    assert main([str(folder), "--csv", "--curves", str(folder / "curves")]) == 0
+    assert f"1 mean over seeds for TensorBoard: {folder / 'curves'}" in capsys.readouterr().err
+    assert len(list(folder.glob("curves/*, 2 seeds/mean/events.*"))) == 1
     assert main([str(folder), "--csv"]) == 0, "the folders of curves are no runs"
+    assert main([str(first), "--csv", "--curves", str(folder / "others")]) == 0
+    assert "no curves over seeds: no configuration has two complete runs" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"--curves .*result\.json"):
+        main([str(folder), "--csv", "--curves", str(first / "result.json")])
+    with pytest.raises(UsageError, match="--curves goes with folders of runs"):
+        main(["--table", "psc_mnist", "--curves", str(folder / "curves")])
 
 
 def test_runs_that_do_not_count_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,12 @@
 
 import contextlib
 import hashlib
+import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from dlrun.sinks.event_file import EventFile
+from dlrun.sinks.event_file import EventFile, own_files
 from dlrun.statistics import SeedMean
 from dlrun.store.history import read_history
 
@@ -18,11 +19,11 @@ SPLITS, METRICS = ("train", "val", "test"), ("loss", "accuracy")
 def aggregate(groups: Mapping[str, Sequence[Path]], folder: Path, divided: Collection[str] = ()) -> list[Path]:
     """Write event files for every group of two or more runs; those of an earlier call go.
 
-    They have the tags of single runs (`accuracy/epoch`), so they share their charts.
+    They have the tags of single runs (`accuracy/test`), so they share their charts where both are shown.
 
     Args:
         groups: Run folders by a label of what they have in common.
-        folder: Where the event files go: `<label>, <n> seeds/<curve>/<split>/` each.
+        folder: Where the event files go: `<label>, <n> seeds/<curve>/` each.
         divided: The labels of groups whose runs are folds: `<label>, <n> folds/…`.
 
     Returns:
@@ -47,43 +48,24 @@ def aggregate(groups: Mapping[str, Sequence[Path]], folder: Path, divided: Colle
 
 def _remove(place: Path) -> None:
     """Delete the curves of a group that is no more, or has other seeds now; files of others stay."""
-    for curve in CURVES:
-        for split in SPLITS:
-            _remove_events(place / curve / split)
-            _remove_empty(place / curve / split)
-        _remove_empty(place / curve)
-    _remove_empty(place)
-
-
-def _remove_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-
-
-def _remove_events(folder: Path) -> None:
-    for file in folder.glob("events.out.tfevents.*"):
-        file.unlink()
+    for folder in (*(place / curve for curve in CURVES), place):
+        for file in own_files(folder):
+            file.unlink()
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _write_group(histories: Sequence[Sequence[Mapping[str, float]]], place: Path) -> None:
     """The epochs that all have; one may have stopped early."""
     epochs = list(zip(*histories, strict=False))
-    for split in SPLITS:
-        if f"{split}_loss" not in epochs[0][0]:
-            continue
-        for curve, distance in CURVES.items():
-            _write_curve(epochs, split, distance, place / curve / split)
-
-
-def _write_curve(epochs: Sequence[Sequence[Mapping[str, float]]], split: str, distance: float, folder: Path) -> None:
-    _remove_events(folder)
-    file = EventFile(folder)
-    for number, rows in enumerate(epochs, start=1):
-        for metric in METRICS:
-            spread = SeedMean.of([row[f"{split}_{metric}"] for row in rows])
-            if spread is not None:
-                file.scalar(f"{metric}/epoch", spread.mean + distance * (spread.std or 0.0), number)
-    file.close()
+    for curve, distance in CURVES.items():
+        file = EventFile(place / curve)
+        for number, rows in enumerate(epochs, start=1):
+            for split, metric in itertools.product(SPLITS, METRICS):
+                spread = SeedMean.of([row[f"{split}_{metric}"] for row in rows if f"{split}_{metric}" in row])
+                if spread is not None:
+                    file.scalar(f"{metric}/{split}", spread.mean + distance * (spread.std or 0.0), number)
+        file.close()
 
 
 def _safe(label: str) -> str:

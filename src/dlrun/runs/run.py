@@ -266,6 +266,6 @@ def _subject(parts: Parts) -> "Subject":
         classes=parts.dataset.classes,
         prepare=parts.prepare_evaluated,
         augment=config.augment,
-        hyperparameters=hyperparameters(config, parts.parameters["total"], parts.held_out),
+        hyperparameters=hyperparameters(config, parts.parameters["total"]),
         about=page(config, facts),
     )

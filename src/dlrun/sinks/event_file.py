@@ -5,8 +5,10 @@ writing.
 """
 
 import os
+import re
+import struct
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,13 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, Summar
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.text.plugin_data_pb2 import TextPluginData
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-Metric = tuple[str, str]
-"""Where a column of the HParams table comes from: the sub-folder (empty: the same one) and the tag."""
+NAME = re.compile(r"events\.out\.tfevents\.\d+\.\d{6}\.\d+")
+"""Of the files that are written here; others may lie beside them."""
 
 
 @dataclass(frozen=True)
@@ -38,27 +41,35 @@ class Histogram:
 
 
 class EventFile:
-    """Appends to a new event file in `folder`.
+    """Appends to a new event file in `folder`, which takes the place of earlier ones.
 
     Args:
-        purge_from: Hide what earlier files of the folder hold from this step on: work that is done again.
+        kept: What of earlier files stays; it is copied, so that nothing shows twice.
 
     Raises:
         OSError: The file can't be made or written (from any method).
     """
 
-    def __init__(self, folder: Path, purge_from: int | None = None) -> None:
+    def __init__(self, folder: Path, kept: Iterable[Event] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        # TensorBoard reads a folder's files in the order of their names, so the time stands in front.
+        earlier = own_files(folder)
+        # TensorBoard takes a file for one of events by its name, and reads those of a folder in the order of their
+        # names, so the time stands in front.
         path = folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
-        self.records = RecordWriter(path.open("xb"))
-        try:
-            self._write(Event(file_version="brain.Event:2"))
-            if purge_from is not None:
-                self._write(Event(step=purge_from, session_log=SessionLog(status=SessionLog.START)))
-        except OSError:
-            self.records.close()
-            raise
+        draft = folder / "copying"
+        with draft.open("wb") as file:
+            copy = RecordWriter(file)
+            # A TensorBoard that has read the earlier files forgets them when it comes to the second of these.
+            begun = SessionLog(status=SessionLog.START)
+            for event in (_now(file_version="brain.Event:2"), _now(session_log=begun), *kept):
+                copy.write(event.SerializeToString())
+            if earlier:
+                copy.flush()
+                os.fsync(file.fileno())
+        draft.rename(path)
+        for one in earlier:
+            one.unlink()
+        self.records = RecordWriter(path.open("ab"))
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """One point of a curve."""
@@ -92,33 +103,18 @@ class EventFile:
 
     def graph(self, graph: GraphDef) -> None:
         """The network as a graph."""
-        self._write(Event(graph_def=graph.SerializeToString()))
-        self._write(Event(tagged_run_metadata=TaggedRunMetadata(tag="step1")))
+        self._write(_now(graph_def=graph.SerializeToString()))
+        self._write(_now(tagged_run_metadata=TaggedRunMetadata(tag="step1")))
 
-    def hyperparameters(
-        self, name: str, values: Mapping[str, Any], metrics: Sequence[Metric], first: Collection[str] = ()
-    ) -> None:
+    def hyperparameters(self, values: Mapping[str, str | float | bool]) -> None:
         """The run's row of the HParams table.
 
-        Every run of a sweep must give the same names with values of the same types: TensorBoard takes the
-        columns from one run and drops what the others have besides.
-
-        Args:
-            first: The columns that stand in front; only five are shown at first.
+        TensorBoard makes the columns of what it finds in all runs, those that differ in front; an experiment with
+        columns of its own would be that of all.
         """
-        # TensorBoard sorts those that differ between runs to the front, and believes what it is told of that.
-        infos = [
-            api_pb2.HParamInfo(name=key, type=_type_of(value), differs=key in first) for key, value in values.items()
-        ]
-        columns = [
-            api_pb2.MetricInfo(name=api_pb2.MetricName(group=group, tag=tag), display_name=f"{group} {tag}")
-            for group, tag in metrics
-        ]
-        experiment = api_pb2.Experiment(hparam_infos=infos, metric_infos=columns)
-        start = plugin_data_pb2.SessionStartInfo(group_name=name, start_time_secs=time.time())
+        start = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
         for key, value in values.items():
             setattr(start.hparams[key], _field_of(value), value)
-        self._hparams(metadata.EXPERIMENT_TAG, experiment=experiment)
         self._hparams(metadata.SESSION_START_INFO_TAG, session_start_info=start)
 
     def end_hyperparameters(self) -> None:
@@ -140,11 +136,45 @@ class EventFile:
         self._summary(Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR), 0)
 
     def _summary(self, value: Summary.Value, step: int) -> None:
-        self._write(Event(step=step, summary=Summary(value=[value])))
+        self._write(_now(step=step, summary=Summary(value=[value])))
 
     def _write(self, event: Event) -> None:
-        event.wall_time = time.time()
         self.records.write(event.SerializeToString())
+
+
+def own_files(folder: Path) -> list[Path]:
+    """The event files in a folder that were written here, the oldest first."""
+    return sorted(path for path in folder.glob("events.out.tfevents.*") if NAME.fullmatch(path.name))
+
+
+def read_events(folder: Path) -> list[Event]:
+    """What the event files in `folder` show, less what one of them began again."""
+    found: list[Event] = []
+    for path in own_files(folder):
+        for event in _events(path.read_bytes()):
+            if event.session_log.status == SessionLog.START:
+                found = [earlier for earlier in found if earlier.step < event.step]
+            elif event.WhichOneof("what") != "file_version":
+                found.append(event)
+    return found
+
+
+def _events(content: bytes) -> Iterator[Event]:
+    """The events of a file up to where a crash cut it off."""
+    place = 0
+    while place + 12 <= len(content):
+        head = content[place : place + 8]
+        (size,) = struct.unpack("<Q", head)
+        data = content[place + 12 : place + 12 + size]
+        checks = content[place + 8 : place + 12] + content[place + 12 + size : place + 16 + size]
+        if checks != struct.pack("<II", masked_crc32c(head), masked_crc32c(data)):
+            return
+        yield Event.FromString(data)
+        place += 12 + size + 4
+
+
+def _now(**content: Any) -> Event:
+    return Event(wall_time=time.time(), **content)
 
 
 def _about(plugin: str, content: bytes) -> SummaryMetadata:
@@ -155,8 +185,3 @@ def _field_of(value: Any) -> str:
     if isinstance(value, bool):
         return "bool_value"
     return "number_value" if isinstance(value, int | float) else "string_value"
-
-
-def _type_of(value: Any) -> int:
-    types = {"bool_value": api_pb2.DATA_TYPE_BOOL, "number_value": api_pb2.DATA_TYPE_FLOAT64}
-    return int(types.get(_field_of(value), api_pb2.DATA_TYPE_STRING))

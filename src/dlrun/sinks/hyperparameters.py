@@ -1,64 +1,43 @@
-"""A run's row of TensorBoard's HParams table: the same names with the same types in every run."""
+"""A run's row of TensorBoard's HParams table: all fields of its config."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from dlrun.config.groups import Augment, Layers, Target
 from dlrun.config.naming import called
+from dlrun.config.overrides import hydra_value
 from dlrun.config.schema import Config, plain
+from dlrun.store.scan import flat
 
-FIRST = ("model", "optimizer", "lr", "batch_size", "seed")
-"""The columns that are shown at first."""
-
-HPARAM_METRICS = (
-    ("test", "accuracy/epoch"),
-    ("test", "loss/epoch"),
-    ("train", "accuracy/epoch"),
-    ("train", "loss/epoch"),
-)
-"""Its columns of results: the last values of these curves.
-
-Only what every run has: the view of parallel coordinates leaves out runs that lack one of them.
-"""
+OF_JOBS = ("sweep", "choices", "sinks")
+"""Groups of fields that say how a run came about and not what it is."""
 
 
-def hyperparameters(config: Config, parameters: int, held_out: int = 0) -> dict[str, str | float | bool]:
-    """Texts, numbers and truth values; a number that is not set is 0.
+def fields_of_run(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a config of plain values, flat, less those of `OF_JOBS`."""
+    return flat({name: value for name, value in config.items() if name not in OF_JOBS})
 
-    TensorBoard takes the columns from one run of a sweep.
+
+def hyperparameters(config: Config, parameters: int) -> dict[str, str | float | bool]:
+    """Every field as a text, a number or a truth value, and what the network is called and how large it is.
+
+    A field that is not set is `null`, so that it differs from one that is.
 
     Args:
         parameters: How many the network has.
-        held_out: How many images are held out.
     """
-    optimizer, scheduler = config.optimizer, config.scheduler
-    return {
-        "data": called(config, "data"),
-        "model": called(config, "model"),
-        "layers": _layers(config.model),
-        "parameters": float(parameters),
-        "optimizer": called(config, "optimizer"),
-        "lr": _number(optimizer, "lr"),
-        "momentum": _number(optimizer, "momentum"),
-        "weight_decay": _number(optimizer, "weight_decay"),
-        "scheduler": called(config, "scheduler"),
-        "warmup": _number(scheduler, "warmup"),
-        "augment": _augment(config.augment),
-        "batch_size": float(config.batch_size),
-        "accumulate": float(config.accumulate),
-        "epochs": float(config.epochs),
-        "seed": float(config.seed),
-        "normalize": str(getattr(config.data, "normalize", "")),
-        "precision": config.precision,
-        "label_smoothing": config.label_smoothing,
-        "clip_norm": config.clip_norm or 0.0,
-        "average": config.average or 0.0,
-        "limit": float(config.limit or 0),
-        "validation": float(held_out),
-        "fold": "none" if config.folds is None else f"{config.fold} of {config.folds}",
-    }
+    facts = {"model": called(config, "model"), "parameters": parameters, **fields_of_run(plain(config))}
+    return {name: _value(value) for name, value in facts.items()}
+
+
+def _value(value: Any) -> str | float | bool:
+    if isinstance(value, str | bool):
+        return value
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    return hydra_value(value)
 
 
 def page(config: Config, facts: Mapping[str, str]) -> str:
@@ -67,19 +46,3 @@ def page(config: Config, facts: Mapping[str, str]) -> str:
     text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
     code = "\n".join(f"    {line}" for line in text.splitlines())
     return f"| | |\n|---|---|\n{rows}\n\n{code}\n"
-
-
-def _layers(model: Layers | Target) -> str:
-    if isinstance(model, Layers):
-        return ", ".join(model.layers)
-    return ", ".join([model.target, *(f"{key}={value}" for key, value in model.arguments.items())])
-
-
-def _augment(augment: Augment) -> str:
-    active = {key: value for key, value in vars(augment).items() if value != getattr(Augment, key)}
-    return ", ".join(f"{key} {value:g}" if value is not True else key for key, value in active.items()) or "none"
-
-
-def _number(part: Any, name: str) -> float:
-    value = part.arguments.get(name, 0.0) if isinstance(part, Target) else getattr(part, name, 0.0)
-    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,15 +1,18 @@
 """TensorBoard: curves, histograms, graph, samples, mistakes, confusion matrix, HParams, a page of text.
 
-`tensorboard/` holds what is of the run as a whole and goes by steps; its folders `train/` and `test/` (or
-`val/`) go by epochs, so that both share a chart. The folder itself is the run's row of the HParams table.
+A run is one entry of TensorBoard's list, so all of it lies in one folder, `tensorboard/`. Curves are called by what
+they measure and where: `accuracy/train` and `accuracy/test` (or `accuracy/val`) go by epochs, `accuracy/step` by steps.
 """
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL.Image import Image
+from tensorboard.compat.proto.event_pb2 import Event as Logged
+from tensorboard.plugins.hparams import metadata
 from torch import Tensor
 
 from dlrun import drawing
@@ -17,9 +20,8 @@ from dlrun.config.groups import Augment
 from dlrun.data.dataset import Split
 from dlrun.data.samples import augmented, how_many_on_sheet, through_classes
 from dlrun.randomness import undisturbed_random
-from dlrun.sinks.event_file import EventFile
+from dlrun.sinks.event_file import EventFile, own_files, read_events
 from dlrun.sinks.histograms import epochs_to_log, in_buckets, tagged
-from dlrun.sinks.hyperparameters import FIRST, HPARAM_METRICS
 from dlrun.sinks.mistakes import mistakes_sheet
 from dlrun.sinks.network_graph import graph_of
 from dlrun.training.evaluation import Predictions, precision_and_recall
@@ -31,6 +33,12 @@ log = logging.getLogger("dlrun")
 SAMPLES = 25
 SAMPLE_PIXELS = 300_000
 """Pixels of a sheet of samples; of large pictures there are fewer."""
+BY_STEP = ("loss/step", "accuracy/step", "learning_rate", "images_per_second")
+"""What goes by steps; all else goes by epochs."""
+AT_BEGIN = ("run/text_summary", metadata.SESSION_START_INFO_TAG, metadata.SESSION_END_INFO_TAG, metadata.EXPERIMENT_TAG)
+AT_END = ("confusion_matrix", "mistakes", "classes/text_summary")
+FOLDERS_OF_0_1_0 = ("train", "val", "test")
+"""0.1.0 had a folder below `tensorboard/` for each; in each of them `accuracy/epoch` was the accuracy there."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Subject:
 
 
 class TensorBoard:
-    """Writes event files below `tensorboard/`; observes only: no random number, mode or weight is changed.
+    """Writes an event file in `tensorboard/`; observes only: no random number, mode or weight is changed.
 
     Args:
         split: What is evaluated every epoch, `test` or `val`.
@@ -59,29 +67,47 @@ class TensorBoard:
 
     def __init__(self, run_dir: Path, state: State, split: str, epochs: int, subject: Subject, full: bool) -> None:
         self.folder = run_dir / "tensorboard"
-        self.state, self.split, self.subject, self.full = state, split, subject, full
+        self.state, self.split, self.epochs, self.subject, self.full = state, split, epochs, subject, full
         tensors = 2 * len(list(state.model.parameters()))
         self.snapshots = epochs_to_log(epochs, tensors) if full else frozenset()
-        self.files: list[EventFile] = []
 
     def begin(self) -> None:
-        """Open the files and write what is known before training."""
+        """Open the file and write what is known before training."""
         resumed = self.state.step > 0
-        # What an interrupted run logged after its last checkpoint is logged again.
-        self.run = self._opened(self.folder, self.state.step + 1 if resumed else None)
-        self.train = self._opened(self.folder / "train", self.state.epoch if resumed else None)
-        self.evaluated = self._opened(self.folder / self.split, self.state.epoch if resumed else None)
-        self.test = self.evaluated if self.split == "test" else self._opened(self.folder / "test", None)
-        self.run.hyperparameters(self.folder.parent.name, self.subject.hyperparameters, HPARAM_METRICS, FIRST)
+        self.run = EventFile(self.folder, self._kept() if resumed else ())
+        self._remove_folders()
+        self.run.hyperparameters(self.subject.hyperparameters)
         self.run.text("run", self.subject.about, 0)
         if self.full and not resumed:
             self._samples()
             self._graph()
-        self._flush()
+        self.run.flush()
 
-    def _opened(self, folder: Path, purge_from: int | None) -> EventFile:
-        self.files.append(EventFile(folder, purge_from))
-        return self.files[-1]
+    def _kept(self) -> Iterator[Logged]:
+        """What was logged before, less what is logged again: after the last checkpoint, and at every begin or end."""
+        finished = self.state.epoch > self.epochs
+        for event, tag in self._logged():
+            after = self.state.step if tag in BY_STEP else self.state.epoch - 1
+            at_end = tag in AT_END or (tag in ("loss/test", "accuracy/test") and self.split != "test")
+            again = event.step > after or (finished and at_end and event.step == after)
+            if not (again or tag in AT_BEGIN):
+                yield event
+
+    def _logged(self) -> Iterator[tuple[Logged, str]]:
+        """What lies there with its tag (none: the graph), as it is called today."""
+        for folder in (self.folder, *(self.folder / name for name in FOLDERS_OF_0_1_0)):
+            for event in read_events(folder):
+                for value in event.summary.value:
+                    if folder != self.folder and value.tag in ("loss/epoch", "accuracy/epoch"):
+                        value.tag = value.tag.replace("epoch", folder.name)
+                yield event, event.summary.value[0].tag if event.summary.value else ""
+
+    def _remove_folders(self) -> None:
+        for folder in (self.folder / name for name in FOLDERS_OF_0_1_0):
+            for file in own_files(folder):
+                file.unlink()
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def __call__(self, event: Event) -> None:
         """Log steps and epochs; other events show nothing."""
@@ -99,28 +125,28 @@ class TensorBoard:
         self.run.flush()
 
     def _epoch(self, event: EpochEnded) -> None:
-        for file, metrics in ((self.train, event.train), (self.evaluated, event.evaluated)):
-            file.scalar("loss/epoch", metrics.loss, event.epoch)
-            file.scalar("accuracy/epoch", metrics.accuracy, event.epoch)
-        self.train.scalar("seconds/epoch", event.train_seconds + event.evaluate_seconds, event.epoch)
+        for split, metrics in (("train", event.train), (self.split, event.evaluated)):
+            self.run.scalar(f"loss/{split}", metrics.loss, event.epoch)
+            self.run.scalar(f"accuracy/{split}", metrics.accuracy, event.epoch)
+        self.run.scalar("seconds/epoch", event.train_seconds + event.evaluate_seconds, event.epoch)
         if event.epoch in self.snapshots:
             self._histograms(event.epoch)
-        self._flush()
+        self.run.flush()
 
     def _histograms(self, epoch: int) -> None:
         for tag, values in tagged(self.state.model):
             histogram = in_buckets(values)
             if histogram is not None:
-                self.train.histogram(tag, histogram, epoch)
+                self.run.histogram(tag, histogram, epoch)
 
     def _samples(self) -> None:
         train, classes = self.subject.train, self.subject.classes
         chosen = through_classes(train.labels, how_many_on_sheet(train, SAMPLES, SAMPLE_PIXELS))
         images, names = train.images[chosen], [classes[label] for label in train.labels[chosen].tolist()]
-        self._picture(self.train, "samples", drawing.sheet(images.cpu().numpy(), names), 0)
+        self._picture("samples", drawing.sheet(images.cpu().numpy(), names), 0)
         if self.subject.augment != Augment():
             changed = augmented(images, self.subject.augment)
-            self._picture(self.train, "augmented_samples", drawing.sheet(changed.cpu().numpy(), names), 0)
+            self._picture("augmented_samples", drawing.sheet(changed.cpu().numpy(), names), 0)
 
     def _graph(self) -> None:
         image = self.subject.prepare(self.subject.train.images[:1])
@@ -138,31 +164,26 @@ class TensorBoard:
             outcome: On the test set.
         """
         epoch = self.state.epoch - 1
-        if self.test is not self.evaluated:
-            self.test.scalar("loss/epoch", outcome.loss, epoch)
-            self.test.scalar("accuracy/epoch", outcome.accuracy, epoch)
+        if self.split != "test":
+            self.run.scalar("loss/test", outcome.loss, epoch)
+            self.run.scalar("accuracy/test", outcome.accuracy, epoch)
         if self.full:
             confusion = outcome.confusion()
-            self._picture(self.test, "confusion_matrix", drawing.matrix(confusion.numpy(), self.subject.classes), epoch)
+            self._picture("confusion_matrix", drawing.matrix(confusion.numpy(), self.subject.classes), epoch)
             test = self.subject.test
             most = how_many_on_sheet(test, SAMPLES, SAMPLE_PIXELS)
             wrong = mistakes_sheet(outcome, test, self.subject.classes, most)
             if wrong is not None:
-                self._picture(self.test, "mistakes", wrong, epoch)
-            self.test.text("classes", _table(confusion, self.subject.classes), epoch)
+                self._picture("mistakes", wrong, epoch)
+            self.run.text("classes", _table(confusion, self.subject.classes), epoch)
         self.run.end_hyperparameters()
 
     def close(self) -> None:
-        """Flush and close the event files."""
-        for file in self.files:
-            file.close()
+        """Flush and close the event file."""
+        self.run.close()
 
-    def _flush(self) -> None:
-        for file in self.files:
-            file.flush()
-
-    def _picture(self, file: EventFile, tag: str, page: Image, step: int) -> None:
-        file.image(tag, drawing.png(page), page.size, step)
+    def _picture(self, tag: str, page: Image, step: int) -> None:
+        self.run.image(tag, drawing.png(page), page.size, step)
 
 
 def _table(confusion: Tensor, classes: tuple[str, ...]) -> str:

@@ -18,9 +18,9 @@ from typing import Any
 
 from dlrun.files import cache_home, write_atomically
 from dlrun.locks import locked
+from dlrun.sinks.hyperparameters import fields_of_run
 from dlrun.sinks.told import READY, About, Make
 from dlrun.store.result import Result
-from dlrun.store.scan import flat
 from dlrun.store.status import Status
 from dlrun.training.events import EpochEnded
 
@@ -161,8 +161,8 @@ class Trackio(Wandb):
 
 def _facts(about: About) -> dict[str, Any]:
     """The config, flat, less what says how jobs are run."""
-    fields = flat({name: value for name, value in about.config.items() if name not in ("sweep", "choices", "sinks")})
-    return {**fields, "hash": about.hash, "parameters": about.parameters, "folder": str(about.folder.resolve())}
+    known = {"hash": about.hash, "parameters": about.parameters, "folder": str(about.folder.resolve())}
+    return {**fields_of_run(about.config), **known}
 
 
 def _metrics(event: EpochEnded) -> dict[str, float]:

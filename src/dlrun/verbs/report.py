@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.config.schema import plain
 from dlrun.errors import UsageError
-from dlrun.output import Table, terminal_width, write
+from dlrun.output import Table, counted, terminal_width, write
 from dlrun.report import leaderboard
 from dlrun.store import scan
 from dlrun.store.chosen import Chosen
@@ -41,6 +41,8 @@ def main(arguments: list[str]) -> int:
     if options.table and options.tables:
         raise UsageError("--tables: all of them; --table NAME is one of them")
     if options.table or options.tables:
+        if options.curves:
+            raise UsageError("report: --curves goes with folders of runs; a table has none")
         if options.tag or options.name:
             raise UsageError("report: --tag and --name choose runs; a table takes those of its rows")
         return _report_tables(options) if options.tables else _report_table(options)
@@ -72,13 +74,13 @@ def main(arguments: list[str]) -> int:
         _print_failures(leaderboard.failures(found))
     if options.html or options.form == "text":
         _write_page(options.html or _beside(options.path), runs=found, damaged=damaged)
-    if options.form == "text" and len(options.path) == 1 and len(found) == len(runs):
-        _average_seeds(found, options.path[0] / "aggregated")
+    if options.curves:
+        _average_seeds(found, options.curves)
     return 0
 
 
 def _average_seeds(found: Sequence[scan.Run], folder: Path) -> None:
-    """Curves of the mean over seeds for TensorBoard, beside the runs."""
+    """Curves of the mean over seeds for TensorBoard."""
     from dlrun.report.aggregate import aggregate
 
     groups = [group for group in leaderboard.grouped(found) if len(group.completed()) > 1]
@@ -89,10 +91,13 @@ def _average_seeds(found: Sequence[scan.Run], folder: Path) -> None:
     try:
         written = aggregate(dict(zip(labels, folders, strict=True)), folder, divided)
     except OSError as error:
-        print(visible(f"no curves over seeds: {folder}: {error.strerror}"), file=sys.stderr)
-        return
-    if written:
-        print(visible(f"curves over seeds for TensorBoard: {folder}"), file=sys.stderr)
+        raise UsageError(f"--curves {folder}: {error.strerror}") from None
+    made = (
+        f"{counted(len(written), 'mean')} over seeds for TensorBoard: {folder}"
+        if written
+        else ("no curves over seeds: no configuration has two complete runs")
+    )
+    print(visible(made), file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -325,6 +330,9 @@ def _parser() -> Parser:
         "--tag", action="append", default=[], help="only runs with this tag (several: with all of them)"
     )
     parser.add_argument("--name", metavar="PATTERN", help="only runs of this name, e.g. 'first*'")
+    parser.add_argument(
+        "--curves", type=Path, metavar="FOLDER", help="write curves of the mean over seeds there, for TensorBoard"
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="where the page goes (default: report.html in PATH)")
     parser.add_argument(
         "--serve", action="store_true", help="show the page to this machine's browser, made anew while runs go on"
