@@ -92,7 +92,7 @@ def drawn_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import numpy as np
     from PIL import Image, ImageDraw
 
-    from dlrun.drawing import font
+    from dlrun.drawing.fonts import font
 
     random = np.random.default_rng(0)
 

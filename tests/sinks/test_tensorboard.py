@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from tensorboard.plugins.hparams import metadata
 
 from dlrun.config.compose import compose
@@ -19,6 +22,7 @@ from dlrun.config.settled import settle
 from dlrun.errors import RunFailed
 from dlrun.runs.run import run
 from dlrun.sinks.checkpoints import Checkpoints
+from dlrun.sinks.crc32c import masked
 from dlrun.sinks.event_file import EventFile, own_files, read_events
 from dlrun.sinks.histograms import BYTES_EACH, MOST_BYTES, epochs_to_log, in_buckets
 from dlrun.sinks.hyperparameters import hyperparameters
@@ -265,13 +269,20 @@ def _die() -> None:
     raise ValueError("as by a crash")
 
 
+@given(st.binary(max_size=300), st.integers(0, 60_000))
+@settings(max_examples=30)
+def test_the_checksum_is_tensorboards_own(some: bytes, more: int) -> None:
+    content = some + bytes(range(256)) * (more // 256)
+    assert masked(content) == masked_crc32c(content)
+
+
 def test_a_full_disk_costs_the_pictures_and_not_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dlrun.sinks.event_file.RecordWriter.write", fail)
+    monkeypatch.setattr("dlrun.sinks.event_file._record", fail)
     monkeypatch.setattr("dlrun.sinks.figures.write_atomically", fail)
     result = run(settle(compose([*SMALL])), tmp_path / "r")
     assert result.status == "completed"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from dlrun.cli import main
-from dlrun.drawing import font
+from dlrun.drawing.fonts import font
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

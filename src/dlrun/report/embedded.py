@@ -1,6 +1,7 @@
 """The figures of some runs as pictures inside the page."""
 
 import base64
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,15 +16,17 @@ MOST_ENTRIES = 12
 MOST_BYTES = 8_000_000
 """Of all files together: a page should still open at once, and fit into a mail."""
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+VECTOR = re.compile(rb'<svg xmlns="http://www\.w3\.org/2000/svg" width="([\d.]+)" height="([\d.]+)" viewBox=')
+"""How the figures begin whose text is text; those of 0.1.0 have outlines, or a PNG inside."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG as a data URL, with its size in pixels and what it shows."""
+    """A figure as a data URL, with its size in pixels of the page and what it shows."""
 
     title: str
-    width: int
-    height: int
+    width: float
+    height: float
     url: str
 
 
@@ -45,14 +48,27 @@ def pictures(entries: Iterable[tuple[str, Sequence[Run]]]) -> list[tuple[str, st
 
 def _files(folder: Path) -> list[Path]:
     files = sorted((folder / "figures").glob("*.png"))
-    return list(dict.fromkeys(file for kind in KINDS for file in files if kind in file.stem))
+    chosen = dict.fromkeys(file for kind in KINDS for file in files if kind in file.stem)
+    return [_vector(file) or file for file in chosen]
+
+
+def _vector(file: Path) -> Path | None:
+    """The SVG beside a PNG, where it is one of `VECTOR`: any letters are shown, whatever fonts drew the PNG."""
+    vector = file.with_suffix(".svg")
+    if not vector.is_file():
+        return None
+    with vector.open("rb") as begun:
+        return vector if VECTOR.match(begun.read(200)) else None
 
 
 def _picture(file: Path) -> Picture | None:
     """The picture; None where the file is none."""
     content = file.read_bytes()
-    if not content.startswith(SIGNATURE) or len(content) < 24:
+    if head := VECTOR.match(content):
+        kind, width, height = "svg+xml", *(float(side) for side in head.groups())
+    elif content.startswith(SIGNATURE) and len(content) >= 24:
+        kind, width, height = "png", *struct.unpack(">II", content[16:24])
+    else:
         return None
-    width, height = struct.unpack(">II", content[16:24])
-    url = "data:image/png;base64," + base64.b64encode(content).decode()
+    url = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     return Picture(file.stem.replace("_", " ").capitalize(), width, height, url)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dlrun.config.naming import called
 from dlrun.config.schema import Config, plain
 from dlrun.config.settled import Settled
 from dlrun.errors import DlrunError, Interrupted, RunFailed, is_out_of_memory, is_shortage
@@ -244,12 +245,13 @@ def _pictures(parts: Parts, run_dir: Path, stack: contextlib.ExitStack) -> "Pict
         return None
     from dlrun.sinks.shown import PictureSink
 
-    pictures = PictureSink(run_dir, config, parts.state, parts.settings, _subject(parts), parts.factor)
+    subject = _subject(parts, config.name or run_dir.name)
+    pictures = PictureSink(run_dir, config, parts.state, parts.settings, subject, parts.factor)
     stack.callback(pictures.close)
     return pictures
 
 
-def _subject(parts: Parts) -> "Subject":
+def _subject(parts: Parts, name: str) -> "Subject":
     """What the pictures of a run are about."""
     from dlrun.sinks.hyperparameters import hyperparameters, page
     from dlrun.sinks.tensorboard import Subject
@@ -260,7 +262,11 @@ def _subject(parts: Parts) -> "Subject":
         "parameters": str(parts.parameters["total"]),
         "device": f"{device_name(parts.state.device)}, {counted(parts.threads, 'thread')}",
     }
+    model, optimizer = (called(config, group) for group in ("model", "optimizer"))
+    model = model if len(model) <= 40 else model[:37] + "..."
+    what = f"{model} on {parts.dataset.name}, {optimizer}, {counted(config.epochs, 'epoch')}"
     return Subject(
+        title=f"{what}, seed {config.seed}: {name}",
         train=parts.train,
         test=parts.test,
         classes=parts.dataset.classes,

@@ -19,10 +19,10 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, Summar
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
-from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.text.plugin_data_pb2 import TextPluginData
-from tensorboard.summary.writer.record_writer import RecordWriter
+
+from dlrun.sinks.crc32c import masked
 
 NAME = re.compile(r"events\.out\.tfevents\.\d+\.\d{6}\.\d+")
 """Of the files that are written here; others may lie beside them."""
@@ -58,18 +58,17 @@ class EventFile:
         path = folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
         draft = folder / "copying"
         with draft.open("wb") as file:
-            copy = RecordWriter(file)
             # A TensorBoard that has read the earlier files forgets them when it comes to the second of these.
             begun = SessionLog(status=SessionLog.START)
             for event in (_now(file_version="brain.Event:2"), _now(session_log=begun), *kept):
-                copy.write(event.SerializeToString())
+                file.write(_record(event))
             if earlier:
-                copy.flush()
+                file.flush()
                 os.fsync(file.fileno())
         draft.rename(path)
         for one in earlier:
             one.unlink()
-        self.records = RecordWriter(path.open("ab"))
+        self.file = path.open("ab")
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """One point of a curve."""
@@ -124,11 +123,11 @@ class EventFile:
 
     def flush(self) -> None:
         """Let readers see everything."""
-        self.records.flush()
+        self.file.flush()
 
     def close(self) -> None:
         """Flush and close the file."""
-        self.records.close()
+        self.file.close()
 
     def _hparams(self, tag: str, **content: Any) -> None:
         data = plugin_data_pb2.HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION, **content)
@@ -139,7 +138,7 @@ class EventFile:
         self._write(_now(step=step, summary=Summary(value=[value])))
 
     def _write(self, event: Event) -> None:
-        self.records.write(event.SerializeToString())
+        self.file.write(_record(event))
 
 
 def own_files(folder: Path) -> list[Path]:
@@ -159,6 +158,13 @@ def read_events(folder: Path) -> list[Event]:
     return found
 
 
+def _record(event: Event) -> bytes:
+    """Length, its checksum, the event and its checksum."""
+    data = event.SerializeToString()
+    head = struct.pack("<Q", len(data))
+    return head + struct.pack("<I", masked(head)) + data + struct.pack("<I", masked(data))
+
+
 def _events(content: bytes) -> Iterator[Event]:
     """The events of a file up to where a crash cut it off."""
     place = 0
@@ -167,7 +173,7 @@ def _events(content: bytes) -> Iterator[Event]:
         (size,) = struct.unpack("<Q", head)
         data = content[place + 12 : place + 12 + size]
         checks = content[place + 8 : place + 12] + content[place + 12 + size : place + 16 + size]
-        if checks != struct.pack("<II", masked_crc32c(head), masked_crc32c(data)):
+        if checks != struct.pack("<II", masked(head), masked(data)):
             return
         yield Event.FromString(data)
         place += 12 + size + 4

@@ -1,49 +1,41 @@
-"""The figures of a finished run, as PNG and SVG: plots by matplotlib without its global state, pictures by Pillow."""
+"""The figures of a finished run, as PNG and SVG; each names the run it is of."""
 
-import base64
-import io
-import warnings
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL.Image import Image, fromarray
 from torch import nn
 
-from dlrun import drawing
 from dlrun.data.dataset import Split
 from dlrun.data.samples import how_many_on_sheet
+from dlrun.drawing.canvas import DENSITY, GRID, INK, SOFT, Canvas, Point
+from dlrun.drawing.fonts import cut, width
+from dlrun.drawing.sheets import LINE, picture_of, png, sheet, wrapped
 from dlrun.files import write_atomically
-from dlrun.sinks.mistakes import mistakes_sheet
 from dlrun.training.evaluation import Predictions, precision_and_recall
 
-BLUE, ORANGE, GREY = "#1f6fb4", "#d95f02", "#888888"
-STYLE: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.alpha": 0.3,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "dlrun",
-}
-DPI = 120
+EVALUATED, TRAINED = "#1f6fb4", "#b34e00"
+"""Also solid and dashed, here as on pages."""
+WRONG, RIGHT = (180, 30, 30), (236, 236, 236)
+NAMES = ("curves", "learning_rate", "confusion_matrix", "class_accuracy", "mistakes", "filters")
+HEAD = 46
+"""Height of what stands above each figure: what it shows, and of which run."""
+MARGIN = 10
 SHOWN_MISTAKES = 20
 SHOWN_PIXELS = 1_200_000
 """Of the mistakes: 20 pictures of 224 x 224."""
-MOST_NAMES = 40
-"""Classes whose names fit on an axis."""
+MOST_NUMBERED, MOST_NAMES = 20, 40
+"""Classes up to which a matrix has room for its numbers, and an axis for the names."""
+LONGEST_NAME = 150
+"""Of a class, in units of the canvas."""
 
 
 def write(
     folder: Path,
+    title: str,
     history: Sequence[dict[str, float]],
     rates: Sequence[tuple[float, float]],
     outcome: Predictions,
@@ -51,9 +43,10 @@ def write(
     classes: Sequence[str],
     model: nn.Module,
 ) -> None:
-    """Draw all figures of a run; one that does not apply (filters without convolution) is left out.
+    """Draw all figures of a run; of one that does not apply (filters without convolution) nothing stays.
 
     Args:
+        title: What the run is.
         history: The rows of history.csv.
         rates: The learning rate: pairs of time in epochs and rate.
         outcome: On `test`.
@@ -62,107 +55,143 @@ def write(
         OSError: The folder can't be written.
     """
     folder.mkdir(exist_ok=True)
-    for name, page in _pages(outcome, test, classes, model).items():
-        _save_page(page, folder, name)
     counts = outcome.confusion()
-    plots: dict[str, Callable[[Figure], None]] = {
-        "curves": lambda figure: curves(figure, history),
-        "learning_rate": lambda figure: learning_rate(figure, rates),
-        "confusion_matrix": lambda figure: confusion_matrix(figure, counts.numpy(), classes),
-        "class_accuracy": lambda figure: class_accuracy(figure, counts, classes),
-    }
-    with rc_context(STYLE), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of letters that the font has not
-        for name, plot in plots.items():
-            figure = Figure(figsize=(6.4, 4))
-            plot(figure)
-            _save(figure, folder, name)
-
-
-def _pages(outcome: Predictions, test: Split, classes: Sequence[str], model: nn.Module) -> dict[str, Image]:
-    """What is made of pictures: Pillow lays them out in a tenth of the time that matplotlib takes."""
-    pages = {}
-    most = how_many_on_sheet(test, SHOWN_MISTAKES, SHOWN_PIXELS)
-    mistakes = mistakes_sheet(outcome, test, classes, most, columns=5, tile=112)
-    if mistakes is not None:
-        pages["mistakes"] = mistakes
     kernels = first_kernels(model)
-    if kernels is not None:
-        pages["filters"] = filters(kernels)
-    return pages
+    drawn = {
+        "curves": curves(title, history),
+        "learning_rate": learning_rate(title, rates) if len({rate for _, rate in rates}) > 1 else None,
+        "confusion_matrix": confusion_matrix(title, counts.numpy(), classes),
+        "class_accuracy": class_accuracy(title, counts, classes),
+        "mistakes": mistakes(title, outcome, test, classes, how_many_on_sheet(test, SHOWN_MISTAKES, SHOWN_PIXELS)),
+        "filters": filters(title, kernels) if kernels is not None else None,
+    }
+    for name in NAMES:
+        canvas = drawn[name]
+        if canvas is None:
+            for ending in ("png", "svg"):
+                (folder / f"{name}.{ending}").unlink(missing_ok=True)
+        else:
+            write_atomically(folder / f"{name}.png", png(canvas.image()))
+            write_atomically(folder / f"{name}.svg", canvas.svg())
 
 
-def curves(figure: Figure, history: Sequence[dict[str, float]]) -> None:
-    """Loss and accuracy by epoch; the gap between training and evaluation is shaded."""
-    figure.set_size_inches(9, 3.6)
-    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.13, top=0.9, wspace=0.2)
+def curves(title: str, history: Sequence[dict[str, float]]) -> Canvas:
+    """Loss and accuracy by epoch, evaluation solid and training dashed."""
+    canvas = _headed(740, HEAD + 250, "Loss and accuracy by epoch", title)
     split = "val" if history and "val_loss" in history[0] else "test"
     epochs = [row["epoch"] for row in history]
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        train, other = ([row[f"{name}_{metric}"] for row in history] for name in ("train", split))
-        marker = "o" if len(epochs) <= 20 else ""
-        axes.plot(epochs, train, color=BLUE, marker=marker, markersize=3, label="train")
-        axes.plot(epochs, other, color=ORANGE, marker=marker, markersize=3, label=split)
-        axes.fill_between(epochs, train, other, color=GREY, alpha=0.15, linewidth=0, label="gap")
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        _few_ticks(axes)
-        gap = other[-1] - train[-1]
-        axes.set_title(f"{metric}: {split} {other[-1]:.4f}, {gap:+.4f} against train", fontsize=9, y=1.0)
-    figure.axes[0].legend(frameon=False)
+    for number, metric in enumerate(("loss", "accuracy")):
+        lines = [
+            (name, [row[f"{name}_{metric}"] for row in history], ink, name == "train")
+            for name, ink in (("train", TRAINED), (split, EVALUATED))
+        ]
+        axes = _Axes(canvas, (number * 370 + 52, HEAD + 22), (218, 180))
+        axes.scale(epochs, [value for _, values, _, _ in lines for value in values])
+        axes.draw("epoch", whole=True)
+        canvas.text((number * 370 + 52, HEAD + 8), metric, 11)
+        for _, values, ink, dashed in lines:
+            axes.line(epochs, values, ink, dashed)
+        ends = [(f"{name} {values[-1]:.4f}", values[-1], ink) for name, values, ink, _ in lines if values]
+        axes.label_ends(ends)
+    return canvas
 
 
-def learning_rate(figure: Figure, rates: Sequence[tuple[float, float]]) -> None:
+def learning_rate(title: str, rates: Sequence[tuple[float, float]]) -> Canvas:
     """The learning rate over the epochs."""
-    figure.set_size_inches(6.4, 2.6)
-    figure.subplots_adjust(left=0.13, right=0.97, bottom=0.18, top=0.95)
-    axes = figure.subplots()
-    axes.plot(*zip(*rates, strict=True), color=BLUE)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("learning rate")
-    axes.set_ylim(bottom=0)
-    _few_ticks(axes)
+    canvas = _headed(480, HEAD + 190, "Learning rate by epoch", title)
+    times, values = zip(*rates, strict=True)
+    axes = _Axes(canvas, (64, HEAD + 8), (400, 136))
+    axes.scale(times, [0.0, *values])
+    axes.draw("epoch")
+    axes.line(times, values, EVALUATED)
+    return canvas
 
 
-def confusion_matrix(figure: Figure, counts: np.ndarray, classes: Sequence[str]) -> None:
-    """Shares of each true class; the numbers of pictures where there is room."""
-    side = 4.2 if len(classes) <= 10 else 6.5
-    figure.set_size_inches(side + 1.6, side + 1.1)
-    axes = figure.add_axes((1.35 / (side + 1.6), 0.95 / (side + 1.1), side / (side + 1.6), side / (side + 1.1)))
+def confusion_matrix(title: str, counts: np.ndarray, classes: Sequence[str]) -> Canvas:
+    """The share of each true class's pictures by predicted class; what is right is muted.
+
+    Args:
+        counts: int64 (true class, predicted class).
+    """
+    count = len(classes)
+    side = 36.0 if count <= 10 else 28.0 if count <= MOST_NUMBERED else max(520 / count, 1 / DENSITY)
+    named = count <= MOST_NAMES
+    room = max(_room(classes), 30) if named else 14
+    left, top, extent = room + 2 * MARGIN + 12, HEAD + room + 24, count * side
+    canvas = _headed(left + extent + 2 * MARGIN, top + extent + MARGIN, "Confusion matrix, in % of a true class", title)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1.15)
-    axes.grid(visible=False)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    _name_ticks(axes, classes)
-    if len(classes) <= drawing.MOST_NUMBERED:
+    canvas.picture((left, top), (extent, extent), _cells(shares, max(1, round(side * DENSITY))))
+    canvas.text((left + extent / 2, HEAD + 6), "predicted", 10, SOFT, "middle")
+    canvas.text((MARGIN + 4, top + extent / 2), "true", 10, SOFT, "middle", upwards=True)
+    for number, name in enumerate(classes if named else ()):
+        middle, shown = (number + 0.5) * side, cut(name, 10, LONGEST_NAME)
+        canvas.text((left - 6, top + middle), shown, 10, anchor="end")
+        canvas.text((left + middle, top - 6), shown, 10, upwards=True)
+    if count <= MOST_NUMBERED:
         for row, column in zip(*counts.nonzero(), strict=True):
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=7)
+            share = shares[row, column]
+            ink = SOFT if row == column else "#ffffff" if share > 0.25 else INK
+            place = (left + (column + 0.5) * side, top + (row + 0.5) * side)
+            canvas.text(place, _percent(share), 10 if row != column else 9, ink, "middle")
+    return canvas
 
 
-def class_accuracy(figure: Figure, counts: torch.Tensor, classes: Sequence[str]) -> None:
+def class_accuracy(title: str, counts: torch.Tensor, classes: Sequence[str]) -> Canvas:
     """The share of each class's pictures that are recognised, the worst first (of many classes, only those)."""
     _, recall = precision_and_recall(counts)
-    order = recall.nan_to_num(2).argsort()[:MOST_NAMES].tolist()
-    order = [number for number in order if not recall[number].isnan()]
-    figure.set_size_inches(6.4, 0.9 + 0.2 * len(order))
-    figure.subplots_adjust(left=0.25, right=0.93, bottom=0.5 / (0.9 + 0.2 * len(order)), top=1 - 0.05)
-    axes = figure.subplots()
-    values = recall[order].numpy()
-    bars = axes.barh(range(len(order)), values, color=BLUE)
-    axes.bar_label(bars, [f"{value:.1%}" for value in values], padding=2, fontsize=7)
-    axes.set_yticks(range(len(order)), [_short(classes[number]) for number in order])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("share of the class recognised (test)")
+    there = [number for number in recall.nan_to_num(2).argsort().tolist() if not recall[number].isnan()]
+    order = there[:MOST_NAMES]
+    few = f", the {len(order)} worst of {len(there)}" if len(order) < len(there) else ""
+    room, height = _room([classes[number] for number in order]), 18 * len(order)
+    what = f"Share of each class that is recognised, in %{few}"
+    canvas = _headed(room + 400, HEAD + height + 40, what, title)
+    axes = _Axes(canvas, (room + 2 * MARGIN, HEAD + 4), (310, height))
+    values = [100 * recall[number].item() for number in order]
+    zoomed = ticks(min(values, default=0), 100)
+    axes.scale([zoomed[0], zoomed[-1]], [0.0, 1.0])
+    axes.draw("% (test)", rows=False)
+    for place, (number, value) in enumerate(zip(order, values, strict=True)):
+        x, y = axes.across(value), HEAD + 4 + (place + 0.5) * 18
+        canvas.text((room + MARGIN + 4, y), cut(classes[number], 10, LONGEST_NAME), 10, anchor="end")
+        canvas.line([(axes.corner[0], y), (axes.corner[0] + axes.size[0], y)], GRID, 0.5)
+        canvas.dot((x, y), 4, EVALUATED)
+        canvas.text((x + 8, y), f"{value:.1f}", 9, SOFT)
+    return canvas
 
 
-def filters(kernels: np.ndarray) -> Image:
+def mistakes(title: str, outcome: Predictions, test: Split, classes: Sequence[str], most: int) -> Canvas | None:
+    """The most confident mistakes, at most so many; None of none."""
+    chosen = outcome.mistakes(most)
+    if not len(chosen):
+        return None
+    images = test.images[chosen.to(test.images.device)].cpu().numpy()
+    factor = max(1, math.ceil(128 * DENSITY / images.shape[3]))
+    wide, high = images.shape[3] * factor / DENSITY, images.shape[2] * factor / DENSITY
+    column = max(wide, 128)
+    captions = [wrapped(caption, column, 10) for caption in outcome.captions(chosen, classes)]
+    row = high + max(map(len, captions)) * LINE + 10
+    columns = min(5, len(chosen))
+    size = (columns * (column + MARGIN) + MARGIN, HEAD + math.ceil(len(chosen) / columns) * row)
+    wrong = len(outcome.mistakes(len(outcome.labels)))
+    what = f"Mistakes on the test images, the surest first ({len(chosen)} of {wrong:,})"
+    canvas = _headed(*size, what, title)
+    for number, (image, lines) in enumerate(zip(images, captions, strict=True)):
+        x, y = MARGIN + number % columns * (column + MARGIN), HEAD + number // columns * row
+        canvas.picture((x, y), (wide, high), picture_of(image))
+        for place, line in enumerate(lines):
+            canvas.text((x, y + high + 8 + place * LINE), line, 10)
+    return canvas
+
+
+def filters(title: str, kernels: np.ndarray) -> Canvas:
     """The kernels of the first convolution, float (filters, C, H, W), each scaled to its own range."""
     low, high = (limit(kernels, axis=(1, 2, 3), keepdims=True) for limit in (np.min, np.max))
     pixels = (255 * (kernels - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
-    return drawing.sheet(pixels, columns=8, tile=48)
+    page = sheet(pixels, columns=8, tile=48)
+    size = (page.width / DENSITY, page.height / DENSITY)
+    canvas = _headed(size[0] + 2 * MARGIN, HEAD + size[1] + MARGIN, "Filters of the first convolution", title)
+    canvas.picture((MARGIN, HEAD), size, page)
+    return canvas
 
 
 def first_kernels(model: nn.Module) -> np.ndarray | None:
@@ -175,38 +204,122 @@ def first_kernels(model: nn.Module) -> np.ndarray | None:
     return None
 
 
-def _few_ticks(axes: Axes) -> None:
-    """Half as many as matplotlib's choice on the y axis: ticks and their numbers are most of a plot's time."""
-    axes.locator_params(axis="y", nbins=5)
+class _Axes:
+    """A rectangle of a canvas with a scale on each side, whose ends are ticks."""
+
+    def __init__(self, canvas: Canvas, corner: Point, size: Point) -> None:
+        self.canvas, self.corner, self.size = canvas, corner, size
+
+    def scale(self, xs: Sequence[float], ys: Sequence[float]) -> None:
+        """Make room for these values; those that are not finite have none."""
+        self.left, self.right = _limits(xs)
+        self.ticks = ticks(*_limits(ys))
+        self.low, self.high = self.ticks[0], self.ticks[-1]
+
+    def across(self, x: float) -> float:
+        """Where a value of the horizontal axis lies."""
+        return self.corner[0] + self.size[0] * _share(x, self.left, self.right)
+
+    def up(self, y: float) -> float:
+        """Where a value of the vertical axis lies."""
+        return self.corner[1] + self.size[1] * (1 - _share(y, self.low, self.high))
+
+    def draw(self, label: str, whole: bool = False, rows: bool = True) -> None:
+        """Ticks with their numbers, and what the horizontal axis shows.
+
+        Args:
+            whole: Its ticks are whole numbers.
+            rows: Lines and numbers of the vertical axis.
+        """
+        (x, y), (wide, high) = self.corner, self.size
+        for tick in self.ticks if rows else ():
+            self.canvas.line([(x, self.up(tick)), (x + wide, self.up(tick))], GRID)
+            self.canvas.text((x - 6, self.up(tick)), number(tick, self.ticks), 9, SOFT, "end")
+        chosen = ticks(self.left, self.right, 6, whole)
+        for tick in (tick for tick in chosen if self.left <= tick <= self.right):
+            at = self.across(tick)
+            self.canvas.line([(at, y + high), (at, y + high + 4)] if rows else [(at, y), (at, y + high)], GRID)
+            self.canvas.text((at, y + high + 12), number(tick, chosen), 9, SOFT, "middle")
+        self.canvas.text((x + wide, y + high + 26), label, 9, SOFT, "end")
+
+    def line(self, xs: Sequence[float], ys: Sequence[float], ink: str, dashed: bool = False) -> None:
+        """A line through what is finite, with dots where they are few."""
+        pieces: list[list[Point]] = [[]]
+        for x, y in zip(xs, ys, strict=True):
+            if math.isfinite(y):
+                pieces[-1].append((self.across(x), self.up(y)))
+            else:
+                pieces.append([])
+        for points in pieces:
+            if len(points) > 1:
+                self.canvas.line(points, ink, 2, dashed)
+            for point in points if len(xs) <= 20 else ():
+                self.canvas.dot(point, 2.5, ink)
+
+    def label_ends(self, labels: Sequence[tuple[str, float, str]]) -> None:
+        """Words beside the end of each line, moved apart where these are close; (words, last value, colour) each."""
+        low, high = self.corner[1], self.corner[1] + self.size[1]
+        least = low
+        ordered = sorted(labels, key=lambda label: -label[1] if math.isfinite(label[1]) else math.inf)
+        for place, (words, value, ink) in enumerate(ordered):
+            below = 14 * (len(ordered) - 1 - place)
+            y = min(max(self.up(value) if math.isfinite(value) else high, least), high - below)
+            self.canvas.text((self.corner[0] + self.size[0] + 8, y), words, 11, ink)
+            least = y + 14
 
 
-def _name_ticks(axes: Axes, classes: Sequence[str]) -> None:
-    if len(classes) <= MOST_NAMES:
-        names = [_short(name) for name in classes]
-        axes.set_xticks(range(len(classes)), names, rotation=90)
-        axes.set_yticks(range(len(classes)), names)
+def ticks(low: float, high: float, most: int = 5, whole: bool = False) -> list[float]:
+    """Round numbers from `low` or less to `high` or more, about so many and at least two."""
+    step = (high - low) / most or abs(high) / most or 1.0
+    power = 10.0 ** math.floor(math.log10(step))
+    step = next(power * digit for digit in (1, 2, 5, 10) if power * digit >= step * 0.999)
+    if whole:
+        step = max(1.0, round(step))
+    first = math.floor(low / step + 1e-9)
+    last = max(math.ceil(high / step - 1e-9), first + 1)
+    return [place * step for place in range(first, last + 1)]
 
 
-def _short(name: str) -> str:
-    """At most 16 printable characters, with nothing that matplotlib takes for a formula."""
-    shown = "".join(letter if letter.isprintable() else "?" for letter in name).replace("$", r"\$")
-    return shown if len(shown) <= 16 else shown[:15] + "…"
+def number(tick: float, among: Sequence[float]) -> str:
+    """A tick's number, with as many decimals as tell it from the others."""
+    step = among[1] - among[0]
+    if step < 1e-4 or abs(among[-1]) >= 1e6:
+        return f"{tick:.3g}"
+    return f"{tick:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
 
 
-def _save_page(page: Image, folder: Path, name: str) -> None:
-    content = drawing.png(page)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{page.width}" height="{page.height}">'
-    image = f'<image width="100%" height="100%" href="data:image/png;base64,{base64.b64encode(content).decode()}"/>'
-    write_atomically(folder / f"{name}.png", content)
-    write_atomically(folder / f"{name}.svg", f"{head}{image}</svg>\n")
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+    return min(finite), max(finite)
 
 
-def _save(figure: Figure, folder: Path, name: str) -> None:
-    figure.set_dpi(DPI)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    # All of it is opaque, and without the alpha channel there is less to compress.
-    write_atomically(folder / f"{name}.png", drawing.png(fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")))
-    vector = io.BytesIO()
-    figure.savefig(vector, format="svg", metadata={"Date": None})
-    write_atomically(folder / f"{name}.svg", vector.getvalue())
+def _share(value: float, low: float, high: float) -> float:
+    return (value - low) / (high - low) if high > low else 0.5
+
+
+def _headed(wide: float, high: float, what: str, title: str) -> Canvas:
+    """A canvas that says what it shows, and of which run."""
+    wide = max(wide, width(what, 12) + 2 * MARGIN, 320)
+    canvas = Canvas(wide, high)
+    canvas.text((MARGIN, 14), what, 12)
+    canvas.text((MARGIN, 31), cut(title, 10, wide - 2 * MARGIN), 10, SOFT)
+    return canvas
+
+
+def _room(names: Sequence[str]) -> float:
+    """Units that the longest of these names takes, cut as it may be."""
+    return min(LONGEST_NAME, max((width(name, 10) for name in names), default=0))
+
+
+def _cells(shares: np.ndarray, side: int) -> Image:
+    """A square a cell: mistakes from paper to red, with the root of their share so that rare ones are seen."""
+    diagonal = np.eye(len(shares), dtype=bool)[..., None]
+    mistaken = 255 + (np.array(WRONG) - 255) * np.sqrt(shares)[..., None]
+    squares = np.where(diagonal, RIGHT, mistaken).round().astype(np.uint8).repeat(side, axis=0).repeat(side, axis=1)
+    if side > 8:
+        squares[side - 1 :: side] = squares[:, side - 1 :: side] = 225
+    return fromarray(squares)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}" if share > 0.0995 else f"{100 * share:.1f}"

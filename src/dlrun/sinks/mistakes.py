@@ -1,11 +1,11 @@
-"""The most confident mistakes of a network as one picture, for TensorBoard and for the figures."""
+"""The most confident mistakes of a network as a contact sheet."""
 
 from collections.abc import Sequence
 
 from PIL.Image import Image
 
-from dlrun import drawing
 from dlrun.data.dataset import Split
+from dlrun.drawing.sheets import sheet
 from dlrun.training.evaluation import Predictions
 
 
@@ -20,10 +20,10 @@ def mistakes_sheet(
     """At most so many mistakes with predicted class, its probability and true class; None of none.
 
     Args:
-        columns, tile: As of `drawing.sheet`.
+        columns, tile: As of `sheet`.
     """
     chosen = outcome.mistakes(most)
     if not len(chosen):
         return None
     images = test.images[chosen.to(test.images.device)].cpu().numpy()
-    return drawing.sheet(images, outcome.captions(chosen, classes), columns, tile)
+    return sheet(images, outcome.captions(chosen, classes), columns, tile)

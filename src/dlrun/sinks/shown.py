@@ -9,7 +9,7 @@ from torch.utils.hooks import RemovableHandle
 
 from dlrun.config.schema import Config
 from dlrun.randomness import undisturbed_random
-from dlrun.sinks import Guarded, attempt
+from dlrun.sinks import Guarded, attempt, figures
 from dlrun.sinks.tensorboard import Subject, TensorBoard
 from dlrun.store.history import read_history
 from dlrun.training.evaluation import Predictions, examine, judged
@@ -94,10 +94,8 @@ class PictureSink:
         model, test = self.state.evaluated_model(), self.subject.test
         if self.board is not None:
             self.board.do(lambda board: board.finish(outcome))
-        from dlrun.sinks import figures  # Imports matplotlib, which takes longer than drawing.
-
-        history, classes = read_history(self.run_dir), self.subject.classes
-        figures.write(self.run_dir / "figures", history, self._rates(), outcome, test, classes, model)
+        history, title, classes = read_history(self.run_dir), self.subject.title, self.subject.classes
+        figures.write(self.run_dir / "figures", title, history, self._rates(), outcome, test, classes, model)
 
     def _outcome(self, stop: Callable[[], bool]) -> Predictions | None:
         test, settings = self.subject.test, self.settings

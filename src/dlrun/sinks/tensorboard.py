@@ -15,14 +15,14 @@ from tensorboard.compat.proto.event_pb2 import Event as Logged
 from tensorboard.plugins.hparams import metadata
 from torch import Tensor
 
-from dlrun import drawing
 from dlrun.config.groups import Augment
 from dlrun.data.dataset import Split
 from dlrun.data.samples import augmented, how_many_on_sheet, through_classes
+from dlrun.drawing.sheets import png, sheet
 from dlrun.randomness import undisturbed_random
 from dlrun.sinks.event_file import EventFile, own_files, read_events
+from dlrun.sinks.figures import confusion_matrix, mistakes
 from dlrun.sinks.histograms import epochs_to_log, in_buckets, tagged
-from dlrun.sinks.mistakes import mistakes_sheet
 from dlrun.sinks.network_graph import graph_of
 from dlrun.training.evaluation import Predictions, precision_and_recall
 from dlrun.training.events import EpochEnded, Event, StepsTaken
@@ -45,6 +45,8 @@ FOLDERS_OF_0_1_0 = ("train", "val", "test")
 class Subject:
     """What the pages of a run show besides its events."""
 
+    title: str
+    """What the run is, in one line."""
     train: Split
     test: Split
     classes: tuple[str, ...]
@@ -143,10 +145,10 @@ class TensorBoard:
         train, classes = self.subject.train, self.subject.classes
         chosen = through_classes(train.labels, how_many_on_sheet(train, SAMPLES, SAMPLE_PIXELS))
         images, names = train.images[chosen], [classes[label] for label in train.labels[chosen].tolist()]
-        self._picture("samples", drawing.sheet(images.cpu().numpy(), names), 0)
+        self._picture("samples", sheet(images.cpu().numpy(), names), 0)
         if self.subject.augment != Augment():
             changed = augmented(images, self.subject.augment)
-            self._picture("augmented_samples", drawing.sheet(changed.cpu().numpy(), names), 0)
+            self._picture("augmented_samples", sheet(changed.cpu().numpy(), names), 0)
 
     def _graph(self) -> None:
         image = self.subject.prepare(self.subject.train.images[:1])
@@ -169,12 +171,11 @@ class TensorBoard:
             self.run.scalar("accuracy/test", outcome.accuracy, epoch)
         if self.full:
             confusion = outcome.confusion()
-            self._picture("confusion_matrix", drawing.matrix(confusion.numpy(), self.subject.classes), epoch)
-            test = self.subject.test
-            most = how_many_on_sheet(test, SAMPLES, SAMPLE_PIXELS)
-            wrong = mistakes_sheet(outcome, test, self.subject.classes, most)
+            title, test, classes = self.subject.title, self.subject.test, self.subject.classes
+            self._picture("confusion_matrix", confusion_matrix(title, confusion.numpy(), classes).image(), epoch)
+            wrong = mistakes(title, outcome, test, classes, how_many_on_sheet(test, SAMPLES, SAMPLE_PIXELS))
             if wrong is not None:
-                self._picture("mistakes", wrong, epoch)
+                self._picture("mistakes", wrong.image(), epoch)
             self.run.text("classes", _table(confusion, self.subject.classes), epoch)
         self.run.end_hyperparameters()
 
@@ -183,7 +184,7 @@ class TensorBoard:
         self.run.close()
 
     def _picture(self, tag: str, page: Image, step: int) -> None:
-        self.run.image(tag, drawing.png(page), page.size, step)
+        self.run.image(tag, png(page), page.size, step)
 
 
 def _table(confusion: Tensor, classes: tuple[str, ...]) -> str:

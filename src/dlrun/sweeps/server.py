@@ -24,7 +24,6 @@ from dlrun.sweeps.child import Task, leave
 PRELOADED = (
     "torch",
     *(f"PIL.{name}ImagePlugin" for name in ("Bmp", "Gif", "Jpeg", "Ppm", "Png")),  # saving any picture loads them
-    "matplotlib.backends.backend_svg",
     "dlrun.runs.parts",
     "dlrun.runs.loading",
     "dlrun.runs.run",

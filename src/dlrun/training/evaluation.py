@@ -67,7 +67,7 @@ class Predictions:
         return wrong[order[:count]]
 
     def captions(self, chosen: Tensor, names: Sequence[str]) -> list[str]:
-        """Predicted class with its probability, and below it the true class, of the pictures at these indices.
+        """`6, taken for 1 (100 %)` of the pictures at these indices: true class, predicted class, its probability.
 
         Args:
             chosen: int64 (n,).
@@ -75,7 +75,7 @@ class Predictions:
         """
         columns = (self.predicted[chosen], self.confidence[chosen], self.labels[chosen])
         return [
-            f"{names[predicted]} {confidence:.0%}\nis {names[label]}"
+            f"{names[label]}, taken for {names[predicted]} ({100 * confidence:.0f} %)"
             for predicted, confidence, label in zip(*(column.tolist() for column in columns), strict=True)
         ]
 

@@ -84,8 +84,8 @@ def _numbers(dataset: "Dataset") -> str:
 def _write_sheet(dataset: "Dataset", changes: "Augment", path: Path) -> None:
     from PIL import Image
 
-    from dlrun import drawing
     from dlrun.data.samples import augmented, how_many_on_sheet, through_classes
+    from dlrun.drawing import sheets
     from dlrun.files import write_atomically
 
     train = dataset.train
@@ -93,8 +93,8 @@ def _write_sheet(dataset: "Dataset", changes: "Augment", path: Path) -> None:
     images = train.images[chosen]
     names = [dataset.classes[label] for label in train.labels[chosen].tolist()]
     columns = min(10, len(images))
-    pages = [drawing.sheet(some.numpy(), names, columns=columns) for some in (images, augmented(images, changes))]
-    both = Image.new("RGB", (pages[0].width, pages[0].height * 2 + 12), drawing.PAPER)
+    pages = [sheets.sheet(some.numpy(), names, columns=columns) for some in (images, augmented(images, changes))]
+    both = Image.new("RGB", (pages[0].width, pages[0].height * 2 + 12), sheets.PAPER)
     for number, page in enumerate(pages):
         both.paste(page, (0, number * (page.height + 12)))
-    write_atomically(path, drawing.encoded(both, path.suffix))
+    write_atomically(path, sheets.encoded(both, path.suffix))

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlrun import drawing
 from dlrun.data.dataset import Split
+from dlrun.drawing import sheets
 from dlrun.errors import UsageError
 from dlrun.files import write_atomically
 from dlrun.output import Table, column, say
@@ -56,8 +56,8 @@ class Differing:
             say(f"{path}: not written, as no picture is right in one only", sys.stderr)
             return
         captions = [f"is {one['truth']}\nA: {one['a_prediction']}\nB: {one['b_prediction']}" for one in chosen]
-        page = drawing.sheet(self.images.images[: len(chosen)].numpy(), captions, tile=96)
-        write_atomically(path, drawing.encoded(page, path.suffix))
+        page = sheets.sheet(self.images.images[: len(chosen)].numpy(), captions, tile=96)
+        write_atomically(path, sheets.encoded(page, path.suffix))
         left_out = len(self.records) - len(chosen)
         say(f"{path}" + (f" ({left_out:,} more are left out)" if left_out else ""), sys.stderr)
 

@@ -89,7 +89,7 @@ def _program() -> Iterator[Finding]:
     yield Finding("ok", "system", f"{platform.system()} {platform.machine()}, {counted(os.cpu_count() or 1, 'core')}")
     yield _torch()
     yield _torchvision()
-    for name in ("hydra-core", "tensorboard", "matplotlib"):
+    for name in ("hydra-core", "tensorboard", "pillow"):
         yield _package(name)
 
 

@@ -199,14 +199,14 @@ def _answers(run: "Loaded", chosen: Tested, outcome: "Predictions") -> Table:
 
 
 def _write_sheet(run: "Loaded", chosen: Tested, outcome: "Predictions", path: Path) -> None:
-    from dlrun import drawing
+    from dlrun.drawing import sheets
     from dlrun.sinks.mistakes import mistakes_sheet
 
     page = mistakes_sheet(outcome, chosen.split, run.inputs.classes, MOST_ON_SHEET, tile=96)
     if page is None:
         say(f"{path}: not written, as nothing is wrong", sys.stderr)
         return
-    write_atomically(path, drawing.encoded(page, path.suffix))
+    write_atomically(path, sheets.encoded(page, path.suffix))
     wrong = len(outcome.mistakes(len(outcome.labels)))
     left_out = f" (the first {MOST_ON_SHEET} of {wrong:,} mistakes)" if wrong > MOST_ON_SHEET else ""
     say(f"{path}{left_out}", sys.stderr)

@@ -224,13 +224,13 @@ def _first(prediction: Prediction) -> str:
 def _write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     import numpy as np
 
-    from dlrun import drawing
+    from dlrun.drawing import sheets
     from dlrun.files import write_atomically
 
     chosen = predictions[:MOST_ON_SHEET]
     captions = [f"{one.path.name}\n{_first(one)}" for one in chosen]
-    page = drawing.sheet(np.stack([one.picture.pixels for one in chosen]), captions, tile=96)
-    write_atomically(path, drawing.encoded(page, path.suffix))
+    page = sheets.sheet(np.stack([one.picture.pixels for one in chosen]), captions, tile=96)
+    write_atomically(path, sheets.encoded(page, path.suffix))
     left_out = len(predictions) - len(chosen)
     print(
         visible(f"{path}") + (f" (the first {len(chosen)}; {left_out} more are left out)" if left_out else ""),
