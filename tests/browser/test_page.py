@@ -256,7 +256,7 @@ def test_a_served_page_loads_itself_anew_and_what_is_chosen_stays(browser: Any, 
             """document.getElementById("train").click();
             document.querySelector('input[value="loss"]').click();
             [...document.querySelectorAll("#runs thead button")].find((one) => one.textContent === "hash").click();
-            document.querySelector("details summary").click();"""
+            [...document.querySelectorAll("details summary")].at(-1).click();"""
         )
         chosen = """return [document.getElementById("train").checked,
             document.querySelector('input[name="metric"]:checked').value,

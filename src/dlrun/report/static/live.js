@@ -20,12 +20,14 @@ function restore() {
   if (!kept) return;
   sessionStorage.removeItem(KEPT);
   all("details").forEach((one) => { one.open = kept.open[headOf(one)] ?? one.open; });
-  all("input").forEach((one) => {
+  const changed = all("input").filter((one) => (kept.fields[calledAs(one)] ?? asIs(one)) !== asIs(one));
+  // All before the page hears of any: of several circles to tick one is ticked at any time.
+  changed.forEach((one) => {
     const value = kept.fields[calledAs(one)];
-    if (value === undefined || value === asIs(one)) return;
     one[typeof value === "boolean" ? "checked" : "value"] = value;
-    ["input", "change"].forEach((name) => one.dispatchEvent(new Event(name, { bubbles: true })));
   });
+  changed.forEach((one) =>
+    ["input", "change"].forEach((name) => one.dispatchEvent(new Event(name, { bubbles: true }))));
   kept.sorted.forEach(([id, text, order]) => {
     const head = all(`#${id} thead th`).find((one) => one.textContent === text);
     for (let turn = 0; head && turn < 2 && head.getAttribute("aria-sort") !== order; turn += 1) {
