@@ -7,7 +7,7 @@ import json
 import pytest
 from rich.cells import cell_len
 
-from dlrun.output import Column, Table, column, folded, plain_text, shortened, write
+from dlrun.output import Column, Table, column, folded, plain_text, without_middle, write
 from dlrun.text import visible
 
 EVIL = "=cmd|'/c calc'!A1\x1b[2J | a_b & 50%\n\u202egnp"
@@ -84,4 +84,4 @@ def test_lines_are_folded_but_a_command_stays_whole_where_it_fits() -> None:
     assert folded("a dlrun resume of/a/path of/more", 20, 2) == "a dlrun resume\n  of/a/path of/more"
     assert folded("name      words that go on", 20) == "name      words that\n          go on"
     assert folded("in /a/path/that/is/longer/than/a/line", 10) == "in\n/a/path/that/is/longer/than/a/line"
-    assert cell_len(shortened("訓練した網の名前-seed0", 12)) <= 12
+    assert cell_len(without_middle("訓練した網の名前-seed0", 12)) <= 12

@@ -122,10 +122,10 @@ def terminal_width(stream: TextIO | None = None) -> int | None:
     return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() else None
 
 
-def shortened(text: str, most: int | None) -> str:
+def without_middle(text: str, most: int | None) -> str:
     """The text in so many characters at most: its middle goes, as what begins alike is told apart by its end.
 
-    >>> shortened("mnist-cnn-adam-seed0", 12)
+    >>> without_middle("mnist-cnn-adam-seed0", 12)
     'mnist-…seed0'
     """
     if most is None or cell_len(text) <= most:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dlrun.arrays.submitted import shown
 from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted
-from dlrun.output import counted
+from dlrun.output import counted, say
 from dlrun.slurm.manifest import submitting
 from dlrun.slurm.settings import SlurmSettings
 from dlrun.slurm.status import Seen, wait
@@ -13,7 +13,6 @@ from dlrun.slurm.submit import Sorted, submit
 from dlrun.store.content import unread
 from dlrun.store.status import Status
 from dlrun.sweeps.jobs import Job, Outcome, reason_of, standing_of
-from dlrun.text import visible
 
 
 def run_on_slurm(jobs: Sequence[Job], settings: SlurmSettings, sweep: Sweep, name: str, of: str) -> list[Outcome]:
@@ -38,7 +37,7 @@ def run_on_slurm(jobs: Sequence[Job], settings: SlurmSettings, sweep: Sweep, nam
         before = sort.done if before is None else before
         folders = [shown(job.run_dir) for job in (*sort.queued, *sort.missing)]
         try:
-            over = wait(manifest, folders, lambda line: print(visible(line), flush=True))
+            over = wait(manifest, folders, say)
         except KeyboardInterrupt:
             called = manifest.name
             raise Interrupted(

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dlrun.config.schema import evaluated_on
-from dlrun.output import duration, folded, shortened
+from dlrun.output import duration, folded, without_middle
 from dlrun.sinks.console import room, tell
 from dlrun.store.history import history_of
 from dlrun.store.status import Status
@@ -117,7 +117,7 @@ class Display:
             return [line]
         rest = "  ".join([why, *(text.replace(" accuracy", "") for text in numbers), *took])
         beside = "" if outcome.reason else f"  {rest}"
-        name = shortened(name, max(width - cell_len(f"{done}  {beside}"), LEAST_NAME))
+        name = without_middle(name, max(width - cell_len(f"{done}  {beside}"), LEAST_NAME))
         return [f"{done}  {name}{beside}", *([f"  {rest}"] if outcome.reason else [])]
 
     def _summary(self) -> str:
@@ -156,7 +156,7 @@ class _Best:
         split = "val" if all("val" in accuracies for _, accuracies in self.found) else "test"
         name, accuracies = max(self.found, key=lambda one: one[1][split])
         head, end = f"best so far by {split} accuracy: ", f"  {accuracies[split]:.4f}"
-        return f"{head}{shortened(name, max(width - len(head + end), LEAST_NAME))}{end}"
+        return f"{head}{without_middle(name, max(width - len(head + end), LEAST_NAME))}{end}"
 
 
 def _accuracies(outcome: Outcome) -> dict[str, float]:
@@ -182,7 +182,7 @@ def _running_table(running: Sequence[Running], console: Console) -> RenderableTy
     for title in titles:
         table.add_column(title, justify="left" if title == "running" else "right", style="cyan")
     for name, *cells in rows:
-        table.add_row(Text(shortened(name, max(console.width - taken, LEAST_NAME))), *cells)
+        table.add_row(Text(without_middle(name, max(console.width - taken, LEAST_NAME))), *cells)
     more = len(running) - most
     return Group(table, Text(f"and {more:,} more", style="cyan")) if more > 0 else table
 

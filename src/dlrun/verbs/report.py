@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.config.schema import plain
 from dlrun.errors import UsageError
-from dlrun.output import Table, counted, terminal_width, write
+from dlrun.output import Table, counted, say, terminal_width, write
 from dlrun.report import leaderboard
 from dlrun.store import scan
 from dlrun.store.chosen import Chosen
 from dlrun.store.content import Contents
 from dlrun.store.status import Status
 from dlrun.store.watched import Watched
-from dlrun.text import visible
 from dlrun.verbs.parser import OUTPUTS, Parser, add_records, records_and_words, run_folder
 
 if TYPE_CHECKING:
@@ -56,9 +55,9 @@ def main(arguments: list[str]) -> int:
         return _serve(options, options.path, lambda runs, damaged: {"runs": chosen.of(runs), "damaged": damaged})
     found, damaged = scan.read(scan.find(options.path))
     for sentence in damaged:
-        print(visible(f"left out: {sentence}"), file=sys.stderr)
+        say(f"left out: {sentence}", sys.stderr)
     if not found:
-        print(visible(f"no runs below {' '.join(map(str, options.path))}"), file=sys.stderr)
+        say(f"no runs below {' '.join(map(str, options.path))}", sys.stderr)
         return 1 if damaged else 2
     runs, found = found, chosen.of(found)
     if not found:
@@ -67,7 +66,7 @@ def main(arguments: list[str]) -> int:
     print(write(table, options.form, terminal_width()), end="")
     if options.form in ("csv", "json"):  # which have no place for notes
         for note in leaderboard.repeated(leaderboard.grouped(found)):
-            print(visible(note), file=sys.stderr)
+            say(note, sys.stderr)
     if options.form == "text":
         _print_searches(options.path)
     if options.form == "text" and not options.hide_failed:
@@ -97,7 +96,7 @@ def _average_seeds(found: Sequence[scan.Run], folder: Path) -> None:
         if written
         else ("no curves over seeds: no configuration has two complete runs")
     )
-    print(visible(made), file=sys.stderr)
+    say(made, sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def _evidence(options: argparse.Namespace, folders: Sequence[Path], files: Seque
     folder = _one_folder(options, folders, files)
     measured, damaged = scan.read(scan.find([folder] if folders or folder.exists() else []))
     for sentence in damaged:
-        print(visible(f"not on the page: {sentence}"), file=sys.stderr)
+        say(f"not on the page: {sentence}", sys.stderr)
     return _Evidence(folder, measured, damaged, files)
 
 
@@ -281,9 +280,9 @@ def _write(path: Path, written: Callable[[], None]) -> None:
     except (OSError, RuntimeError) as error:  # pathlib's error of a link to itself is a RuntimeError
         # The tables are printed; folders of results are often read-only.
         reason = getattr(error, "strerror", None) or error
-        print(visible(f"no page: {path}: {reason}; --html FILE puts it elsewhere"), file=sys.stderr)
+        say(f"no page: {path}: {reason}; --html FILE puts it elsewhere", sys.stderr)
     else:
-        print(visible(f"page: {path}"), file=sys.stderr)
+        say(f"page: {path}", sys.stderr)
 
 
 def _print_failures(table: Table) -> None:
@@ -298,7 +297,7 @@ def _print_searches(paths: Sequence[Path]) -> None:
             from dlrun.sweeps.found import read_summary, sentences
 
             for sentence in sentences(read_summary(path)):
-                print(visible(sentence))
+                say(sentence)
 
 
 def _parser() -> Parser:

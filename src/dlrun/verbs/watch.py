@@ -22,7 +22,19 @@ from rich.live import Live
 from rich.text import Text
 
 from dlrun.errors import UsageError
-from dlrun.output import LONGEST_WORD, Column, Fields, Table, column, counted, duration, terminal_width, write
+from dlrun.output import (
+    LONGEST_WORD,
+    Column,
+    Fields,
+    Table,
+    column,
+    counted,
+    duration,
+    folded,
+    terminal_width,
+    without_middle,
+    write,
+)
 from dlrun.store.scan import Run
 from dlrun.store.status import Status
 from dlrun.store.watched import Watched
@@ -77,14 +89,14 @@ def _text(watched: Watched) -> str:
     width = terminal_width()
     table = _table(runs, None if width is None else max(width - NUMBERS, LONGEST_WORD))
     what = write(table, "text") + "\n" if table.records else ""
-    return what + visible(_summary(runs)) + "\n"
+    return what + folded(visible(_summary(runs)), width) + "\n"
 
 
 def _table(runs: Sequence[Run], most: int | None = None) -> Table:
     """What runs now, with names of so many characters at most."""
     going = sorted((run for run in runs if run.status == Status.RUNNING), key=lambda run: run.folder)
     columns = [
-        Column("running", lambda record: _shortened(record["name"], most), ("name", "folder", "seed")),
+        Column("running", lambda record: without_middle(visible(record["name"]), most), ("name", "folder", "seed")),
         Column("epoch", lambda record: f"{record['epoch']}/{record['epochs']}", ("epoch", "epochs"), right=True),
         column("train", "train_accuracy", digits=4, right=True),
         Column("accuracy", _accuracy, ("test_accuracy", "val_accuracy"), right=True),
@@ -112,17 +124,6 @@ def _record(run: Run) -> dict[str, Any]:
         "val_accuracy": last.get("val_accuracy"),
         "seconds_left": _left(run),
     }
-
-
-def _shortened(name: str, most: int | None) -> str:
-    """What begins alike is told apart by its end.
-
-    >>> _shortened("mnist-cnn-adam-seed0", 12)
-    'mnist-…seed0'
-    """
-    if most is None or len(name) <= most:
-        return name
-    return f"{name[: most // 2]}…{name[len(name) - (most - 1 - most // 2) :]}"
 
 
 def _called(run: Run) -> str:
