@@ -81,6 +81,7 @@ def test_lines_are_folded_but_a_command_stays_whole_where_it_fits() -> None:
     text = "state saved; go on with: dlrun resume outputs/2026-11-29 epochs=40"
     assert folded(text, 60, 2) == "state saved; go on with:\n  dlrun resume outputs/2026-11-29 epochs=40"
     assert folded(text, None) == text
+    assert folded("versions dlrun 0.2.0, torch", 24, 2) == "versions dlrun 0.2.0,\n  torch"
     assert folded("a dlrun resume of/a/path of/more", 20, 2) == "a dlrun resume\n  of/a/path of/more"
     assert folded("name      words that go on", 20) == "name      words that\n          go on"
     assert folded("in /a/path/that/is/longer/than/a/line", 10) == "in\n/a/path/that/is/longer/than/a/line"

@@ -139,7 +139,7 @@ def without_middle(text: str, most: int | None) -> str:
 def folded(text: str, width: int | None, indent: int | None = None) -> str:
     """The text with its long lines folded at blanks, but not within a command that fits in a line: it will be copied.
 
-    A word that is longer than a line (a path) stays whole.
+    A word that there is no room for below the others (a path) stays whole and begins at the left.
 
     Args:
         width: Characters of a line; None folds nothing.
@@ -159,10 +159,12 @@ def _folded(line: str, width: int, indent: int | None) -> str:
         head = re.match(r"\s*(?:\S+ )*?\S* {3,}(?=\S)|\s*", line)[0]  # type: ignore[index]
         indent = cell_len(head)
     gap = " " * min(indent, width // 2)
+    longest = max(width - len(gap) - len("tensorboard -"), 0)
     lines = [""]
-    for word in re.findall(rf"\s*(?:(?:{COMMANDS}) [^;]{{1,{width - len(gap) - 12}}}(?=;|$)|\S+)", line):
+    for word in re.findall(rf"\s*(?:(?:{COMMANDS}) [a-z-][^;]{{0,{longest}}}(?=;|$)|\S+)", line):
         if lines[-1].strip() and cell_len(lines[-1] + word) > width:
-            lines.append(gap + word.lstrip())
+            word = word.lstrip()
+            lines.append((gap if cell_len(gap + word) <= width else gap[:2]) + word)
         else:
             lines[-1] += word
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from typing import Any
 from dlrun.config.overrides import typed_for
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
-from dlrun.output import Column, Table, column, counted, duration, say, terminal_width, write
+from dlrun.output import Column, Table, column, counted, duration, say, starting, terminal_width, write
 from dlrun.sweeps.fingerprints import Fingerprints, reading_data
 from dlrun.sweeps.jobs import Job
 from dlrun.verbs.parser import Parser
@@ -35,6 +35,8 @@ def main(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     # What is said of equal points and of runs elsewhere is no JSON.
     aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    if not as_json:
+        starting()
     with reading_data() as data, aside:
         sweeping = words[0] in ("-m", "--multirun")
         folder, settings, jobs, total = _sweep(words[1:], data) if sweeping else _table(words, data)

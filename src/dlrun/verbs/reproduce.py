@@ -19,7 +19,7 @@ from dlrun.config.compose import composing
 from dlrun.config.schema import Sweep
 from dlrun.errors import UsageError
 from dlrun.lab import settings as lab_settings
-from dlrun.output import say, terminal_width
+from dlrun.output import say, starting, terminal_width
 from dlrun.runs.on_end import followed_by
 from dlrun.sinks.console import make_console
 from dlrun.slurm import settings
@@ -54,6 +54,8 @@ def main(arguments: list[str]) -> int:
     """
     lab, words = lab_settings.asked(arguments)
     slurm, words = settings.asked(words)
+    if not {"--dry-run", "--json"} & set(words):
+        starting()
     with reading_data() as data:
         asked = requests(words, data.now)
     if asked[0].dry_run:
