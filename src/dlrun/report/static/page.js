@@ -34,17 +34,33 @@ function columnsOf(metric, columns) {
   return byId("train").checked ? [[evaluated, false], [`train_${metric}`, true]] : [[evaluated, false]];
 }
 
+// Several seeds are one line, their mean at the epochs that all have, in a band from the lowest to the highest of them.
+function together(runs, name) {
+  const [first, ...others] = runs.map((run) =>
+    new Map(run.columns.epoch.map((epoch, place) => [epoch, run.columns[name]?.[place] ?? null])));
+  const epochs = [...first.keys()].filter((epoch) => others.every((one) => one.has(epoch)));
+  const at = (epoch) => [first, ...others].map((one) => one.get(epoch));
+  const of = (pick) => epochs.map((epoch) => (at(epoch).includes(null) ? null : pick(at(epoch))));
+  return { epochs, values: of((values) => values.reduce((a, b) => a + b) / values.length),
+    low: of((values) => Math.min(...values)), high: of((values) => Math.max(...values)) };
+}
+
+const single = (run, name) => ({ epochs: run.columns.epoch, values: run.columns[name] ?? [] });
+
 function curvesOf(metric) {
   const curves = [];
   boxes.filter((box) => box.checked).forEach((box) => {
-    const entry = entries[box.value];
-    entry.runs.forEach((run) => columnsOf(metric, run.columns).forEach(([name, dashed]) => {
-      const values = run.columns[name];
-      if (values && values.some((value) => value !== null)) {
-        curves.push({ index: Number(box.value), label: entry.label, seed: run.seed, many: entry.runs.length > 1,
-          epochs: run.columns.epoch, values, name, dashed });
-      }
-    }));
+    const { label, runs } = entries[box.value];
+    const seeds = runs.filter((run) => run.seed !== null);
+    const printed = runs.filter((run) => run.seed === null).map((run) => [run, "published"]);
+    const groups = seeds.length > 1 ? [[seeds, `mean of ${seeds.length} seeds`]] : seeds.map((run) => [run, ""]);
+    [...groups, ...printed].forEach(([run, what]) =>
+      columnsOf(metric, (run[0] ?? run).columns).forEach(([name, dashed]) => {
+        const curve = Array.isArray(run) ? together(run, name) : single(run, name);
+        if (curve.values.some((value) => value !== null)) {
+          curves.push({ index: Number(box.value), label, what, dashed, ...curve });
+        }
+      }));
   });
   return curves;
 }
@@ -91,7 +107,7 @@ function draw() {
     svg.setAttribute("aria-label", "No curves are chosen");
     return;
   }
-  const [low, high] = range(curves.flatMap((curve) => curve.values).filter((value) => value !== null), metric);
+  const [low, high] = range(curves.flatMap((curve) => [...curve.values, ...(curve.low ?? []), ...(curve.high ?? [])]).filter((value) => value !== null), metric);
   const last = drawn.epochs[drawn.epochs.length - 1];
   const names = width >= 560 ? Math.min(230, width * 0.28) : 12;
   const box = { left: 58, right: width - names, top: 26, bottom: height - 40 };
@@ -100,13 +116,23 @@ function draw() {
   drawn.x = x;
   drawn.box = box;
   axes(box, x, y, low, high, last, metric);
+  curves.forEach((curve) => { if (curve.low) band(curve, x, y); });
   curves.forEach((curve) => line(curve, x, y));
   if (names > 12) nameEnds(curves, x, y, box, width);
-  const best = curves.filter((curve) => !curve.dashed).map((curve) => `${title(curve)} ends at ${curve.values.at(-1)}`);
+  const best = curves.filter((curve) => !curve.dashed).map((curve) => `${title(curve)} ends at ${said(curve, curve.values.length - 1)}`);
   svg.setAttribute("aria-label", `${metric} by epoch. ${best.slice(0, 8).join("; ")}. Arrow keys read the epochs.`);
 }
 
-const title = (curve) => curve.label + (curve.seed === null ? ", published" : curve.many ? `, seed ${curve.seed}` : "");
+const title = (curve) => (curve.what ? `${curve.label}, ${curve.what}` : curve.label);
+
+const short = (value) => Number(value.toPrecision(4));
+
+// The value at a place of a curve, with the band around it.
+function said(curve, place) {
+  const value = curve.values[place];
+  if (value === null || value === undefined) return "";
+  return curve.low ? `${short(value)} (${curve.low[place]}–${curve.high[place]})` : String(value);
+}
 
 function axes(box, x, y, low, high, last, metric) {
   const values = ticks(low, high, 6);
@@ -119,6 +145,13 @@ function axes(box, x, y, low, high, last, metric) {
     make("text", { x: x(value), y: box.bottom + 18, "text-anchor": "middle" }, String(value)));
   make("text", { x: (box.left + box.right) / 2, y: box.bottom + 34, "text-anchor": "middle" }, "epoch");
   make("text", { x: 8, y: 14, "text-anchor": "start" }, metric === "lr" ? "learning rate" : metric);
+}
+
+function band(curve, x, y) {
+  const places = [...curve.values.keys()].filter((place) => curve.values[place] !== null);
+  const edge = (values) => places.map((place) => `${x(curve.epochs[place]).toFixed(1)} ${y(values[place]).toFixed(1)}`);
+  const points = [...edge(curve.high), ...edge(curve.low).reverse()].join(" ");
+  make("polygon", { class: `c${colour(curve.index)}`, points, "data-index": curve.index });
 }
 
 function line(curve, x, y) {
@@ -163,8 +196,8 @@ function mark(epoch) {
   if (epoch === null || !drawn.x) return;
   make("line", { class: "rule", x1: drawn.x(epoch), x2: drawn.x(epoch), y1: drawn.box.top, y2: drawn.box.bottom });
   const parts = drawn.curves.filter((curve) => !curve.dashed).flatMap((curve) => {
-    const value = curve.values[curve.epochs.indexOf(epoch)];
-    return value === null || value === undefined ? [] : [`${title(curve)}: ${value}`];
+    const value = said(curve, curve.epochs.indexOf(epoch));
+    return value ? [`${title(curve)}: ${value}`] : [];
   });
   readout.textContent = `epoch ${epoch}: ${parts.slice(0, 10).join(" · ")}`;
 }
