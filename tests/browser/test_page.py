@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import re
 import shutil
@@ -60,6 +61,28 @@ def crowd(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "report.html"
 
 
+@pytest.fixture(scope="module")
+def boards(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of copies of a run with four learning rates and two batch sizes, half of them on fewer images."""
+    root = tmp_path_factory.mktemp("boards")
+    model = first_run(table)
+    for number, (limit, batch, rate) in enumerate(itertools.product((200, 100), (32, 64), (0.1, 0.2, 0.3, 0.4))):
+        folder = shutil.copytree(model, root / f"run-{number:02}", ignore=shutil.ignore_patterns("*.pt"))
+        config = re.sub(r"(?m)^# sha256: .*\n?", "", (folder / "config.yaml").read_text())
+        for name, value in (("limit", limit), ("batch_size", batch), ("lr", rate)):
+            config = re.sub(rf"(?m)^( *){name}: .*", rf"\g<1>{name}: {value}", config)
+        (folder / "config.yaml").write_text(config)
+        result = dataclasses.replace(
+            Result.read(folder),
+            hash=settle(read_config(folder)).hash,
+            test={"loss": 0.5, "accuracy": 0.9 - rate / 10 + (limit == 100) / 20},
+            best={"epoch": 1, "accuracy": 0.95, "selected_on": "test"},
+        )
+        result.write(folder)
+    dlrun(root, "report", ".")
+    return root / "report.html"
+
+
 def first_run(table: Path) -> Path:
     return min(path.parent for path in table.parent.rglob("result.json"))
 
@@ -78,7 +101,7 @@ def write(browser: Any, selector: str, text: str) -> None:
     browser.driver.find_element("css selector", selector).send_keys(text)
 
 
-@pytest.mark.parametrize("name", ["table", "board", "crowd"])
+@pytest.mark.parametrize("name", ["table", "board", "crowd", "boards"])
 @pytest.mark.parametrize("width", [380, 1024, 1600])
 def test_quiet_self_contained_and_not_too_wide(
     browser: Any, name: str, width: int, request: pytest.FixtureRequest
@@ -90,6 +113,29 @@ def test_quiet_self_contained_and_not_too_wide(
         assert browser.run("return document.documentElement.scrollWidth") <= width
         assert browser.complaints() == []
         assert browser.requests() == [page.resolve().as_uri()]
+
+
+def test_boards_begin_with_name_and_accuracy_which_stay_and_nothing_is_cut(browser: Any, boards: Path) -> None:
+    browser.look(1400)
+    browser.open(boards)
+    heads = browser.run("return [...document.querySelectorAll('h2')].map((one) => one.textContent)")
+    assert heads[:2] == ["synthetic, limit=200", "synthetic, limit=100"], "fewer images are easier, and apart"
+    cut = """return [...document.querySelectorAll(".scroll:has([data-frozen])")]
+        .filter((one) => one.scrollWidth > one.clientWidth).length"""
+    assert browser.run(cut) == 0
+    assert column(browser, "board", 1)[0] == "0.8900"
+    assert column(browser, "board", 2)[0] == "best"
+    place = """const row = document.querySelector("#board tbody tr"), box = row.closest(".scroll");
+        return [...row.cells].slice(0, 3)
+            .map((one) => one.getBoundingClientRect().left - box.getBoundingClientRect().left)"""
+    browser.look(760)
+    browser.open(boards)
+    before = browser.run(place)
+    browser.run("document.querySelector('#board').closest('.scroll').scrollLeft = 300")
+    after = browser.run(place)
+    assert after[0] < 2
+    assert after[1] == pytest.approx(before[1], abs=1.5), "beside the name"
+    assert after[2] < before[2] - 100
 
 
 def test_200_runs_open_in_two_seconds(browser: Any, crowd: Path) -> None:

@@ -1,4 +1,4 @@
-"""The leaderboard from folders as runs leave them: seeds averaged, varying fields only, ties, strays."""
+"""Leaderboards from folders as runs leave them: one a test set, seeds averaged, varying fields only, ties, strays."""
 
 import dataclasses
 import os
@@ -14,7 +14,7 @@ from dlrun.config.compose import compose
 from dlrun.config.schema import identity, parse, plain
 from dlrun.errors import UsageError
 from dlrun.output import Table
-from dlrun.report.leaderboard import failures, leaderboard
+from dlrun.report.leaderboard import boards, failures, leaderboard, printed
 from dlrun.store.folders import hold, write_config
 from dlrun.store.plain_yaml import parse_yaml
 from dlrun.store.result import Result
@@ -40,12 +40,19 @@ def run(tmp_path: Path) -> Make:
     return make
 
 
-def table(folder: Path, **options: Any) -> Table:
-    return leaderboard(read(find([folder]))[0], **options)
+def table(folder: Path, sort: str | None = None, hide_failed: bool = False, **options: Any) -> Table:
+    """All boards in one, as programs get them."""
+    return leaderboard(boards(read(find([folder]))[0], sort, hide_failed), **options)
+
+
+def board(folder: Path, **options: Any) -> Table:
+    """The only board, as people get it."""
+    (found,) = boards(read(find([folder]))[0])
+    return found.table(**options)
 
 
 def titles(found: Table) -> list[str]:
-    return [item.title for item in found.columns]
+    return [item.title for item in found.columns if item.title != "board"]
 
 
 def shown(found: Table, title: str) -> list[str]:
@@ -58,7 +65,7 @@ def test_seeds_are_averaged_and_only_varying_fields_are_columns(run: Make, tmp_p
         run("optimizer.lr=0.1", f"seed={seed}", accuracy=accuracy)
         run("optimizer.lr=0.01", f"seed={seed}", accuracy=accuracy - 0.2, threads=seed + 1)
     found = table(tmp_path)
-    assert titles(found)[:3] == ["lr", "test accuracy", "n"]
+    assert titles(found)[:4] == ["lr", "test accuracy", "vs best", "n"]
     assert shown(found, "lr") == ["0.1", "0.01"]
     assert shown(found, "test accuracy")[0] == "0.9100 ± 0.0141"
     assert shown(found, "n") == ["2", "2"]
@@ -78,13 +85,17 @@ def test_ties_are_marked_where_runs_cannot_be_told_apart(run: Make, tmp_path: Pa
         run("batch_size=32", f"seed={seed}", accuracy=0.92 + noise)
         run("batch_size=64", f"seed={seed}", accuracy=0.91 + noise)
         run("batch_size=128", f"seed={seed}", accuracy=0.50 + noise)
-    assert [text[:2] for text in shown(table(tmp_path), "test accuracy")] == ["0.", "≈ ", "0."]
-    assert "not told apart from the best" in table(tmp_path).notes[0]
+    found = board(tmp_path)
+    assert shown(found, "vs best") == ["best", "tied", "below"]
+    assert shown(found, "test accuracy")[1] == "0.9100 ± 0.0100", "a sign before it would read as 'approximately'"
+    assert "not told apart from the best" in found.notes[0]
+    assert found.notes[1] == "±: the standard deviation over the n runs of a row"
     single = "A single run of fewer than ten epochs says nothing of how far another would lie (seed=0,1,2 tells)."
-    assert single not in table(tmp_path).notes
+    assert single not in found.notes
     run("batch_size=256", accuracy=0.60)
-    assert [text[:2] for text in shown(table(tmp_path), "test accuracy")] == ["0.", "≈ ", "0.", "0."]
-    assert single in table(tmp_path).notes, "neither a tie nor a difference, as docs/verdicts.md has it"
+    found = board(tmp_path)
+    assert shown(found, "vs best") == ["best", "tied", "too few seeds", "below"]
+    assert single in found.notes, "neither a tie nor a difference, as docs/verdicts.md has it"
 
 
 def test_running_failed_and_interrupted_runs_are_shown(run: Make, tmp_path: Path) -> None:
@@ -130,7 +141,7 @@ def test_columns_and_sorting(run: Make, tmp_path: Path) -> None:
     assert shown(table(tmp_path, sort="-batch_size"), "batch_size") == ["128", "64", "32"]
     assert shown(table(tmp_path, sort="-test_accuracy"), "batch_size") == ["128", "64", "32"]
     assert titles(table(tmp_path, columns=["lr", "epochs"])) == ["lr", "epochs"]
-    assert titles(table(tmp_path, only_changed=True)) == ["batch_size", "test accuracy"]
+    assert titles(table(tmp_path, only_changed=True)) == ["batch_size", "test accuracy", "vs best"]
     with pytest.raises(UsageError, match=r"column batch_sise: no such field; did you mean batch_size\?"):
         table(tmp_path, sort="batch_sise")
     with pytest.raises(UsageError, match="column kernell: no such field"):
@@ -252,17 +263,23 @@ def test_held_out_images_decide_and_the_test_accuracy_stands_beside(run: Make, t
             words = (f"batch_size={batch}", f"seed={seed}", "validation=1000")
             validated(run(*words, accuracy=test, best=best), val + seed / 100, test)
     found = table(tmp_path)
-    assert titles(found)[:4] == ["batch_size", "val accuracy", "test accuracy", "n"]
+    assert titles(found)[:5] == ["batch_size", "val accuracy", "test accuracy", "vs best", "n"]
     assert shown(found, "batch_size") == ["64", "128", "32"]
-    assert shown(found, "val accuracy") == ["0.8100 ± 0.0100", "≈ 0.8100 ± 0.0100", "0.7100 ± 0.0100"]
+    assert shown(found, "val accuracy") == ["0.8100 ± 0.0100", "0.8100 ± 0.0100", "0.7100 ± 0.0100"]
+    assert shown(found, "vs best") == ["best", "tied", "below"]
     assert [text[:6] for text in shown(found, "test accuracy")] == ["0.5000", "0.6000", "0.9900"]
-    assert not any("flatters" in note for note in found.notes)
+    assert not any("flatters" in note for note in board(tmp_path).notes)
     assert shown(table(tmp_path, sort="test_accuracy"), "batch_size") == ["32", "128", "64"]
 
-    run("batch_size=256", accuracy=0.7)
+    run("batch_size=256", accuracy=0.999)
     found = table(tmp_path)
-    assert shown(found, "batch_size") == ["32", "256", "128", "64"]
-    assert "Not all configurations hold images out, so they are sorted and compared by test accuracy." in found.notes
+    assert shown(found, "batch_size") == ["64", "128", "32", "256"], "what holds nothing out has a board of its own"
+    assert shown(found, "vs best")[3] == "best"
+    for seed in (0, 1, 2):
+        run("batch_size=32", f"seed={seed}", "validation=1000", accuracy=0.99)
+    (found, _) = boards(read(find([tmp_path]))[0])
+    assert [record["batch_size"] for record in found.records] == [32, 128, 64]
+    assert "Not all runs have val accuracies, so they are sorted and compared by test accuracy." in found.table().notes
 
 
 def test_folds_are_the_repeats_of_one_configuration(run: Make, tmp_path: Path) -> None:
@@ -271,20 +288,18 @@ def test_folds_are_the_repeats_of_one_configuration(run: Make, tmp_path: Path) -
             if (batch, fold) != (64, 1):
                 folder = run(f"batch_size={batch}", "folds=3", f"fold={fold}")
                 validated(folder, batch / 100 + fold / 100, 0.9)
-    found = table(tmp_path)
+    found = board(tmp_path)
     assert shown(found, "n") == ["2", "3"]
     assert shown(found, "val accuracy")[1] == "0.3300 ± 0.0100"
     assert titles(found)[0] == "batch_size"
     assert "fold" not in titles(found)
     assert any(note.startswith("n counts folds") for note in found.notes)
     assert any("not over the whole training set: 1 of run-" in note for note in found.notes)
-    assert not any("different images" in note for note in found.notes)
     assert shown(table(tmp_path, columns=["folds_done"]), "folds") == ["0, 2", "0, 1, 2"]
     validated(run("batch_size=64", "folds=3", "fold=1", "seed=1"), 0.6, 0.9)
+    assert any(note.startswith("n counts folds and seeds:") for note in board(tmp_path).notes)
     validated(run("batch_size=64", "validation=5"), 0.6, 0.9)
-    found = table(tmp_path)
-    assert any(note.startswith("n counts folds and seeds:") for note in found.notes)
-    assert any(note.startswith("Configurations hold out different images") for note in found.notes)
+    assert set(shown(table(tmp_path), "board")) == {"mnist, folds=3", "mnist, validation=5"}
 
 
 def test_runs_of_an_earlier_dlrun_are_of_the_same_configuration(run: Make, tmp_path: Path) -> None:
@@ -293,3 +308,47 @@ def test_runs_of_an_earlier_dlrun_are_of_the_same_configuration(run: Make, tmp_p
     lines = (folder / "config.yaml").read_text().splitlines()[1:-1]
     (folder / "config.yaml").write_text("\n".join(line for line in lines if not line.startswith("fold")) + "\n")
     assert shown(table(tmp_path), "n") == ["2"]
+
+
+def test_one_board_for_each_test_set_and_held_out_rule(run: Make, tmp_path: Path) -> None:
+    run("batch_size=64", "train_limit=100", accuracy=0.7)
+    run("batch_size=32", "data.normalize=standard", accuracy=0.8)
+    run("batch_size=64", "limit=100", accuracy=0.95)
+    run("batch_size=64", "data=synthetic", accuracy=1.0, data={"name": "synthetic", "fingerprint": "s"})
+    run("batch_size=32", "data=synthetic", accuracy=1.0, data={"name": "synthetic", "fingerprint": "s"})
+    run("data=fashion_mnist", "validation=500", "validation_by=last", data={"name": "fashion_mnist"})
+    run("data=fashion_mnist", "validation=500", data={"name": "fashion_mnist"})
+    for root in ("cats", "dogs"):
+        run("data=image_folder", f"data.root=/x/{root}", data={"name": "image_folder", "fingerprint": root})
+    run("data=image_folder", "data.root=/x/dogs", "seed=1", data={"name": "image_folder", "fingerprint": "new dogs"})
+    found = boards(read(find([tmp_path]))[0])
+    assert [one.title for one in found] == [
+        "mnist",
+        "mnist, limit=100",
+        "fashion_mnist, validation=500, validation_by=last",
+        "fashion_mnist, validation=500, validation_by=class",
+        "image_folder, cats",
+        "image_folder, dogs, content dogs",
+        "image_folder, dogs, content new dogs",
+        "synthetic",
+    ]
+    assert [record["vs_best"] for record in found[0].records] == ["best", "too few seeds"]
+    assert "vs best" not in titles(found[1].table()), "a row alone is compared with nothing"
+    records = leaderboard(found).records
+    assert [record["board"] for record in records] == [one.title for one in found for _ in one.records]
+    text = printed(found, "text", 80)
+    assert text.index("0.8000") < text.index("0.9500") < text.index("1.0000")
+    assert text.count("0.9500") == 1, "the result of a board of one row stands there once"
+
+
+def test_what_every_row_says_is_said_once(run: Make, tmp_path: Path) -> None:
+    for batch in (32, 64):
+        for seed, epoch in enumerate((1, 2, 5)):
+            best = {"epoch": epoch, "accuracy": 0.95, "selected_on": "test"}
+            run(f"batch_size={batch}", f"seed={seed}", best=best, accuracy=0.9 + batch / 1000 + seed / 100)
+    found = board(tmp_path)
+    assert found.title.startswith("mnist; every row: n 3, best epoch 1–5, last epoch ")
+    assert not {"n", "best epoch", "last epoch", "parameters"} & set(titles(found))
+    assert shown(board(tmp_path, columns=["best_epoch"]), "best epoch") == ["1–5", "1–5"]
+    records = table(tmp_path).records
+    assert [(one["best_epoch"], one["best_epoch_max"]) for one in records] == [(1, 5), (1, 5)]

@@ -57,9 +57,10 @@ def folder(tmp_path: Path) -> Path:
 def test_text_has_leaderboard_and_failures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(folder)]) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[0].split() == [
-        *["batch_size", "test", "accuracy", "n", "best", "epoch's", "best", "epoch", "last", "epoch"],
-        *["parameters", "time", "status"],
+    title, heading = out.splitlines()[:2]
+    assert title == "mnist; every row: parameters 55,050"
+    assert heading.split() == [
+        *["batch_size", "test", "accuracy", "n", "best", "epoch's", "best", "epoch", "last", "epoch", "status"],
     ]
     assert "Failed runs" in out
     assert r"killed by SIGKILL\x1b[2J" in out
@@ -78,9 +79,9 @@ def test_other_formats_are_only_the_table(folder: Path, capsys: pytest.CaptureFi
     assert [record["test_accuracy"] for record in records] == [0.9, None]
     main([str(folder), "--csv", "--columns", "batch_size,test_accuracy", "--hide-failed"])
     rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
-    assert rows == [["batch_size", "test_accuracy", "test_accuracy_std", "tied_with_best"], ["32", "0.9", "", "false"]]
+    assert rows == [["batch_size", "test_accuracy", "test_accuracy_std"], ["32", "0.9", ""]]
     main([str(folder), "--md"])
-    assert capsys.readouterr().out.startswith("| batch\\_size |")
+    assert capsys.readouterr().out.startswith("**mnist; every row: parameters 55,050**\n\n| batch\\_size |")
     main([str(folder), "--latex"])
     assert capsys.readouterr().out.startswith(r"\begin{tabular}")
 

@@ -1,10 +1,11 @@
-"""The leaderboard: runs grouped over seeds and folds, the varying fields as columns, the best on top, ties marked."""
+"""Leaderboards, one for each test set: runs grouped over seeds and folds, varying fields as columns, best on top."""
 
 import json
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dlrun.config.fields import fields_of
@@ -12,8 +13,8 @@ from dlrun.config.groups import DATA, Layers
 from dlrun.config.schema import OWN, Checkpoint, Config, Sweep
 from dlrun.data.facts import images_in
 from dlrun.errors import UsageError, did_you_mean
-from dlrun.output import Column, Fields, Table, column, duration, few, plain_text
-from dlrun.statistics import LEVEL, Measured, Pair, Runs, SeedMean, jitter, pair, spread
+from dlrun.output import Column, Fields, Table, column, duration, few, plain_text, write
+from dlrun.statistics import Measured, Runs, SeedMean, jitter, pair, spread
 from dlrun.store.scan import Run
 from dlrun.store.status import WRITTEN, Status
 
@@ -22,6 +23,11 @@ CHOICES = ("data", "optimizer", "scheduler")
 
 REPEATED = ("seed", "fold")
 """Fields in which the runs of one configuration differ."""
+PREPARED = ("normalize", "mean", "std", "class_weights", "sampling")
+"""Fields of data that say how its images are prepared and drawn for training, not which they are."""
+READ_AS = ("size", "color")
+"""Those of how files are read: the same ones in other sizes or colours have other fingerprints."""
+TOO_FEW = "too few seeds"
 MOST_REPEATS = 5
 """Runs that count elsewhere and are named."""
 
@@ -89,14 +95,20 @@ def _fingerprint(run: Run) -> str:
 
 
 def _of_changed_data(runs: Iterable[Run]) -> set[str]:
-    """Fingerprints of runs that are equal but for the data's content."""
+    """Fingerprints of runs whose settings call for the same data, but whose data's content differs."""
     found: dict[str, set[str]] = {}
     for run in runs:
-        fields = _telling(run)
-        for name in REPEATED:
-            fields.pop(name, None)
-        found.setdefault(_key(fields), set()).update({_fingerprint(run)} - {""})
+        found.setdefault(_key(_of_data(_telling(run), PREPARED)), set()).update({_fingerprint(run)} - {""})
     return {one for several in found.values() if len(several) > 1 for one in several}
+
+
+def _of_data(fields: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:
+    prefix = "data."
+    return {
+        name: value
+        for name, value in fields.items()
+        if name.startswith(prefix) and name.removeprefix(prefix) not in without
+    }
 
 
 def _age(run: Run) -> float:
@@ -173,12 +185,13 @@ def _differs(groups: Sequence[Group], name: str) -> bool:
 # --- records ----------------------------------------------------------------------------------------------
 
 
-def _record(group: Group, tied: bool, split: str) -> dict[str, Any]:
+def _record(group: Group, board: str, vs_best: str | None, split: str) -> dict[str, Any]:
     done = [run.result for run in group.completed() if run.result is not None]
     bests = [result.best for result in done if result.best]
     top = SeedMean.of([one["accuracy"] for one in bests])
     return {
         **group.fields,
+        "board": board,
         "n": len(done),
         "seeds": sorted(result.seed for result in done),
         "name": ", ".join(dict.fromkeys(str(run.fields["name"]) for run in group.runs if run.fields.get("name"))),
@@ -189,13 +202,13 @@ def _record(group: Group, tied: bool, split: str) -> dict[str, Any]:
         "val_accuracy_std": group.val.std if group.val else None,
         "test_accuracy": group.accuracy.mean if group.accuracy else None,
         "test_accuracy_std": group.accuracy.std if group.accuracy else None,
-        "tied_with_best": tied,
+        "vs_best": vs_best,
         "best_accuracy": top.mean if top else None,
         "best_accuracy_std": top.std if top else None,
-        "best_epoch": _mean(one["epoch"] for one in bests),
+        **_range("best_epoch", [one["epoch"] for one in bests]),
         "selected_on": next((one.get("selected_on") for one in bests), None),
         "train_accuracy": _mean(result.train["accuracy"] for result in done if result.train),
-        "last_epoch": _mean(result.epochs for result in done),
+        **_range("last_epoch", [result.epochs for result in done]),
         "parameters": next((run.result.parameters.get("total") for run in group.runs if run.result), None),
         "seconds": _mean(result.seconds.get("total", 0.0) for result in done),
         "status": _status(group),
@@ -203,14 +216,24 @@ def _record(group: Group, tied: bool, split: str) -> dict[str, Any]:
     }
 
 
-def _against(group: Group, best: Measured | None, split: str) -> Pair | None:
-    """The two compared, if anything can be said (Welch's test on moderated variances)."""
-    if best is None or group.mean_of(split) is None:
+def _range(name: str, values: Sequence[int]) -> dict[str, int | None]:
+    """The least of some epochs under a name, and the largest beside it: their mean would be none."""
+    return {name: min(values, default=None), f"{name}_max": max(values, default=None)}
+
+
+VS_BEST = {"not told apart": "tied", "lower": "below", "undecided": TOO_FEW}
+"""How a verdict on a row and the best one (Welch's test on moderated variances) reads in a board."""
+
+
+def _vs_best(group: Group, best: Group | None, against: Measured | None, split: str) -> str | None:
+    """`best`, `tied`, `below` or `too few seeds`; None where there is no result."""
+    if best is None or against is None or group.mean_of(split) is None:
         return None
-    own = measured(group, split)
-    # Single runs on a test set of unknown size say nothing of their spread.
-    known = any(math.isfinite(one.spread.variance) for one in (own, best))
-    return pair(own, best) if known else None
+    if group is best:
+        return "best"
+    found = pair(measured(group, split), against)
+    # Of single runs on a test set of unknown size nothing tells how far others would lie.
+    return VS_BEST[found.verdict] if math.isfinite(found.error) else TOO_FEW
 
 
 def measured(group: Group, split: str) -> Measured:
@@ -262,20 +285,26 @@ def _with_spread(record: Fields, name: str) -> str:
 
 
 def _accuracy(split: str) -> Column:
-    def show(record: Fields) -> str:
-        tied = record["tied_with_best"] and record["chosen_by"] == split
-        return ("≈ " if tied else "") + _with_spread(record, name)
-
     name = f"{split}_accuracy"
-    return Column(f"{split} accuracy", show, (name, f"{name}_std", "tied_with_best"), right=True)
+    return Column(f"{split} accuracy", lambda record: _with_spread(record, name), (name, f"{name}_std"), right=True)
 
 
-GIVEN = ("name", "tags")
-"""What runs were given to find them by; columns where any has it."""
+def _epochs(title: str, name: str) -> Column:
+    """A column of epochs, those of several seeds as `2–3`."""
+
+    def show(record: Fields) -> str:
+        least, largest = record[name], record[f"{name}_max"]
+        return plain_text(least) if least == largest else f"{least}–{largest}"
+
+    return Column(title, show, (name, f"{name}_max"), right=True)
+
+
 METRICS = {
-    **{name: column(name) for name in GIVEN},
+    "board": column("board"),
+    "name": column("name"),
     "val_accuracy": _accuracy("val"),
     "test_accuracy": _accuracy("test"),
+    "vs_best": column("vs best", "vs_best"),
     "n": column("n", right=True),
     "best_accuracy": Column(
         "best epoch's",
@@ -283,8 +312,8 @@ METRICS = {
         ("best_accuracy", "best_accuracy_std", "selected_on"),
         right=True,
     ),
-    "best_epoch": column("best epoch", "best_epoch", right=True),
-    "last_epoch": column("last epoch", "last_epoch", right=True),
+    "best_epoch": _epochs("best epoch", "best_epoch"),
+    "last_epoch": _epochs("last epoch", "last_epoch"),
     "train_accuracy": column("train accuracy", "train_accuracy", digits=4, right=True),
     "parameters": Column(
         "parameters",
@@ -294,15 +323,17 @@ METRICS = {
     ),
     "seconds": Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True),
     "status": column("status"),
+    "tags": column("tags"),
     "seeds": column("seeds"),
     "folds_done": column("folds", "folds_done"),
     "folders": column("folders"),
 }
 SHOWN = (
-    *("val_accuracy", "test_accuracy", "n", "best_accuracy", "best_epoch", "last_epoch", "parameters", "seconds"),
-    "status",
+    *("name", "val_accuracy", "test_accuracy", "vs_best", "n", "best_accuracy", "best_epoch", "last_epoch"),
+    *("parameters", "seconds", "status", "tags"),
 )
-LARGEST_FIRST = ("val_accuracy", "test_accuracy", "best_accuracy", "train_accuracy", "n")
+ACCURACIES = {"val_accuracy", "test_accuracy", "best_accuracy", "train_accuracy"}
+LARGEST_FIRST = (*ACCURACIES, "n")
 
 
 def _titles(names: Sequence[str], known: Iterable[str]) -> dict[str, str]:
@@ -311,41 +342,167 @@ def _titles(names: Sequence[str], known: Iterable[str]) -> dict[str, str]:
     return {name: last if lasts[last := name.rpartition(".")[2]] == 1 else name for name in names}
 
 
-def leaderboard(
-    runs: Sequence[Run],
-    sort: str | None = None,
-    columns: Sequence[str] = (),
-    only_changed: bool = False,
-    hide_failed: bool = False,
-) -> Table:
-    """The table of the runs' configurations.
+@dataclass(frozen=True)
+class Board:
+    """Configurations that were tested on the same images and hold out by the same rule, so that they can be ranked."""
+
+    title: str
+    """The data, the limit and what is held out: `mnist, limit=2000`."""
+    groups: Sequence[Group]
+    split: str
+    """What they are sorted and compared by."""
+    records: Sequence[dict[str, Any]]
+
+    def table(self, columns: Sequence[str] = (), only_changed: bool = False) -> Table:
+        """The board for people: what is the same in all rows stands in its title.
+
+        Args:
+            columns: The columns wanted; default: varying fields and the usual metrics.
+            only_changed: Leave out metrics that are the same in every row.
+
+        Raises:
+            UsageError: `columns` name no field.
+        """
+        known = _known(self.groups)
+        chosen = [_named(name, known) for name in columns] or _usual(varying(self.groups) or ["model"], self.records)
+        if not columns:
+            chosen = [name for name in chosen if name not in self._without()]
+        if only_changed:
+            chosen = _changing(chosen, self.records)
+        laid = _columns(chosen, known)
+        same = [] if columns else _constant(laid, self.records)
+        texts = [(item.title, item.show(self.records[0])) for item in same]
+        said = ", ".join(f"{title} {text}" for title, text in texts if text)
+        title = f"{self.title}; every row: {said}" if said else self.title
+        shown = [item for item in laid if item not in same]
+        return Table(shown, self.records, title, _notes(self.records, self.groups, shown))
+
+    def _without(self) -> set[str]:
+        """Columns that would say a second time what stands in another one."""
+        comparable = sum(record["vs_best"] is not None for record in self.records) > 1
+        repeats = all(record["best_accuracy"] == record[f"{self.split}_accuracy"] for record in self.records)
+        return {"" if comparable else "vs_best", "best_accuracy" if repeats else ""}
+
+
+def boards(runs: Sequence[Run], sort: str | None = None, hide_failed: bool = False) -> list[Board]:
+    """A board for each test set and held-out rule; those of synthetic images stand last, then those of fewer rows.
 
     Args:
         sort: Field to sort by; accuracies the largest first, all else the smallest; `-` turns it round. Default: the
             accuracy that `chosen_by` says.
-        columns: The columns wanted; default: varying fields and the usual metrics.
-        only_changed: Leave out metrics, too, that are the same in every row.
         hide_failed: Leave out configurations without any completed or running run.
 
     Raises:
-        UsageError: `sort` or `columns` name no field.
+        UsageError: `sort` names no field.
     """
-    groups = [group for group in grouped(runs) if not (hide_failed and _is_lost(group))]
+    kept = [group for group in grouped(runs) if not (hide_failed and _is_lost(group))]
+    known = _known(kept)
+    found: dict[str, list[Group]] = {}
+    for group in kept:
+        found.setdefault(_key(_tested_on(group)), []).append(group)
+    ordered = sorted(found.values(), key=lambda groups: (_is_synthetic(groups[0]), -len(groups)))
+    titles = _board_titles([groups[0] for groups in ordered])
+    return [_board(title, groups, sort, known) for title, groups in zip(titles, ordered, strict=True)]
+
+
+def _tested_on(group: Group) -> dict[str, Any]:
+    """What says which images are tested and held out; `train_limit` leaves both alone."""
+    fields, run = _of_data(group.fields, (*PREPARED, *READ_AS)), group.runs[-1].fields
+    found = {**fields, "data.name": run.get("data.name"), "limit": run.get("limit")}
+    if run.get("folds"):
+        found["folds"] = run["folds"]
+    elif run.get("validation"):
+        found["validation"] = run["validation"]
+        if run["validation"] != OWN:
+            found["validation_by"] = run.get("validation_by")
+    return found
+
+
+def _is_synthetic(group: Group) -> bool:
+    return group.runs[-1].fields.get("data.name") == "synthetic"
+
+
+def _board_titles(groups: Sequence[Group]) -> list[str]:
+    """What boards are called, one group of each given: by what is set, of data's own fields by those that differ."""
+    labels = [str(group.fields.get("data", "")) for group in groups]
+    places = [_tested_on(group) for group in groups]
+    titles = []
+    for label, place, group in zip(labels, places, groups, strict=True):
+        others = [other for other, name in zip(places, labels, strict=True) if name == label]
+        words = [label]
+        for name, value in place.items():
+            differs = any(other.get(name, value) != value for other in others)
+            if name == "data.fingerprint":
+                words.append(_content(group, str(value)))
+            elif differs if name.startswith("data.") or name == "validation_by" else value is not None:
+                words.append(f"{name.removeprefix('data.')}={plain_text(value) or 'null'}")
+        titles.append(", ".join(words))
+    twice = Counter(titles)
+    return [
+        f"{title}, content {place.get('data.fingerprint', 'unknown')[:8]}" if twice[title] > 1 else title
+        for title, place in zip(titles, places, strict=True)
+    ]
+
+
+def _content(group: Group, fingerprint: str) -> str:
+    """What tells data of equal settings apart: where they lie, else their content."""
+    place = group.runs[-1].fields.get("data.table") or group.runs[-1].fields.get("data.root")
+    return Path(str(place)).name if place else f"content {fingerprint[:8]}"
+
+
+def _board(title: str, groups: Sequence[Group], sort: str | None, known: Sequence[str]) -> Board:
     split = chosen_by(groups)
     best = max(
         (group for group in groups if group.mean_of(split)), key=lambda group: _mean_of(group, split), default=None
     )
     against = measured(best, split) if best else None
-    pairs = [None if group is best else _against(group, against, split) for group in groups]
-    records = [
-        _record(group, one is not None and one.p > LEVEL, split) for group, one in zip(groups, pairs, strict=True)
-    ]
-    known = list(dict.fromkeys(name for group in groups for name in group.fields))
-    chosen = [_named(name, known) for name in columns] or _usual(varying(groups), records)
+    records = [_record(group, title, _vs_best(group, best, against, split), split) for group in groups]
+    return Board(title, groups, split, _sorted(records, sort or f"{split}_accuracy", known))
+
+
+def leaderboard(found: Sequence[Board], columns: Sequence[str] = (), only_changed: bool = False) -> Table:
+    """All boards as one table, for programs: `board` says to which a row belongs, nothing is folded.
+
+    Args and errors: as of `Board.table`.
+    """
+    groups = [group for board in found for group in board.groups]
+    records = [record for board in found for record in board.records]
+    known = _known(groups)
+    chosen = [_named(name, known) for name in columns] or ["board", *_usual(varying(groups), records)]
     if only_changed:
-        chosen = [name for name in chosen if len({json.dumps(record.get(name)) for record in records}) > 1]
-    ordered = _sorted(records, sort or f"{split}_accuracy", known)
-    return Table(_columns(chosen, known), ordered, notes=_notes(records, groups, pairs))
+        chosen = _changing(chosen, records)
+    return Table(_columns(chosen, known), records)
+
+
+def printed(
+    found: Sequence[Board], form: str, width: int | None, columns: Sequence[str] = (), only_changed: bool = False
+) -> str:
+    """The boards as text of one of `output.FORMATS`; `width` as of `output.write`.
+
+    Raises:
+        UsageError: `columns` name no field.
+    """
+    if form in ("csv", "json"):
+        return write(leaderboard(found, columns, only_changed), form)
+    return "\n".join(write(board.table(columns, only_changed), form, width) for board in found)
+
+
+def _known(groups: Iterable[Group]) -> list[str]:
+    return list(dict.fromkeys(name for group in groups for name in group.fields))
+
+
+def _changing(names: Sequence[str], records: Sequence[Fields]) -> list[str]:
+    return [name for name in names if len({json.dumps(record.get(name)) for record in records}) > 1]
+
+
+def _constant(columns: Sequence[Column], records: Sequence[Fields]) -> list[Column]:
+    """The columns besides fields, accuracies and times that say the same in every row of several."""
+    foldable = METRICS.keys() - ACCURACIES - {"seconds"}
+    return [
+        item
+        for item in columns
+        if len(records) > 1 and item.fields[0] in foldable and len({item.show(record) for record in records}) == 1
+    ]
 
 
 def _is_lost(group: Group) -> bool:
@@ -369,14 +526,14 @@ def _named(name: str, known: Sequence[str]) -> str:
     raise UsageError(f"column {name}: no such field{did_you_mean(name, [*known, *METRICS])}")
 
 
-def _usual(fields: list[str], records: Sequence[Fields]) -> list[str]:
+def _usual(fields: Sequence[str], records: Sequence[Fields]) -> list[str]:
     settled = all(set(record["status"].split()) == {str(record["n"]), Status.COMPLETED} for record in records)
-    given = [name for name in GIVEN if any(record[name] for record in records)]
-    unused = {
-        "status" if settled else "",
-        "val_accuracy" if all(one["val_accuracy"] is None for one in records) else "",
-    }
-    return fields + given + [name for name in SHOWN if name not in unused]
+    unused = {name for name in ("name", "tags") if not any(record[name] for record in records)}
+    if settled:
+        unused.add("status")
+    if all(record["val_accuracy"] is None for record in records):
+        unused.add("val_accuracy")
+    return [*fields, *(name for name in SHOWN if name not in unused)]
 
 
 def _columns(chosen: Iterable[str], known: Sequence[str]) -> list[Column]:
@@ -399,22 +556,25 @@ def _order(value: Any) -> tuple[bool, float, str]:
     return (not is_number, float(value) if is_number else 0.0, "" if is_number else plain_text(value))
 
 
-def _notes(records: Sequence[Fields], groups: Sequence[Group], pairs: Sequence[Pair | None]) -> list[str]:
+def _notes(records: Sequence[Fields], groups: Sequence[Group], columns: Sequence[Column]) -> list[str]:
+    shown = {name for item in columns for name in item.fields}
+    said = {record["vs_best"] for record in records} if "vs_best" in shown else set()
+    spread = {f"{name}_std" for name in ACCURACIES} & shown
     notes = []
-    if any(record["tied_with_best"] for record in records):
-        notes.append("≈ not told apart from the best (Welch's test at 5 %)")
+    if "tied" in said:
+        notes.append("tied: not told apart from the best (Welch's test at 5 %)")
+    if any(record[name] is not None for record in records for name in spread):
+        notes.append("±: the standard deviation over the n runs of a row")
     if len(groups) > 1 and all(group.accuracy is None or group.accuracy.std is None for group in groups):
         notes.append("One seed each: small differences may be chance (seed=0,1,2 tells).")
-    elif any(one.blind and one.p <= LEVEL for one in pairs if one):
+    elif TOO_FEW in said:
         notes.append(
             "A single run of fewer than ten epochs says nothing of how far another would lie (seed=0,1,2 tells)."
         )
-    if any(record["selected_on"] == "test" for record in records):
+    if "best_accuracy" in shown and any(record["selected_on"] == "test" for record in records):
         notes.append("The best epoch was picked on the test set, so its accuracy flatters.")
     if len(groups) > 1 and any(group.val for group in groups) and chosen_by(groups) == "test":
-        notes.append("Not all configurations hold images out, so they are sorted and compared by test accuracy.")
-    if chosen_by(groups) == "val" and any(_differs(groups, name) for name in ("validation", "validation_by", "folds")):
-        notes.append("Configurations hold out different images, by which their val accuracies differ, too.")
+        notes.append("Not all runs have val accuracies, so they are sorted and compared by test accuracy.")
     return notes + _of_folds(groups) + repeated(groups)
 
 

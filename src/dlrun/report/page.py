@@ -26,7 +26,7 @@ from dlrun.report.dots import Dots
 from dlrun.report.embedded import pictures
 from dlrun.report.page_tables import Sheet, sheet_of
 from dlrun.report.published import compared, further
-from dlrun.report.tiles import LabelledRuns, tiles
+from dlrun.report.tiles import LabelledBoard, LabelledRuns, tiles
 from dlrun.statistics import SeedMean
 from dlrun.store.scan import Run
 from dlrun.tables.compare import Comparison
@@ -66,8 +66,9 @@ def page(
         folder: Where the page will lie; links to the runs are relative to it.
         state: As of `filled`.
     """
-    board = leaderboard.leaderboard(runs)
-    entries = _rows_of(runs, labels or {}) if comparison else _entries(board, runs)
+    boards = [] if comparison else leaderboard.boards(runs)
+    laid = [_laid_out(board, runs, alone=len(boards) == len(boards[0].groups) == 1) for board in boards]
+    entries = _rows_of(runs, labels or {}) if comparison else _all_entries(laid)
     varying = _varying(runs)
     return filled(
         "page.html",
@@ -75,8 +76,8 @@ def page(
         title=title or _title(runs),
         source=rows_table(comparison).notes[0] if comparison else "",
         warning=comparison.warning if comparison else "",
-        tiles=tiles(runs, entries, comparison, _chosen_by(board)),
-        main=compared(comparison) if comparison else _board(board, entries),
+        tiles=tiles(runs, laid, comparison),
+        boards=[compared(comparison)] if comparison else _boards(boards, laid),
         further=further(comparison) if comparison else [],
         curves=Markup(_json(_curves(entries[:CURVES], _printed_curves(comparison)))),
         entries=entries,
@@ -151,16 +152,24 @@ def _name(run: Run) -> str:
 # --- what belongs together --------------------------------------------------------------------------------
 
 
-def _entries(board: Table, runs: Sequence[Run]) -> list[LabelledRuns]:
-    """An entry for each row of the leaderboard, called by what varies, in its order."""
+def _laid_out(board: leaderboard.Board, runs: Sequence[Run], alone: bool) -> LabelledBoard:
+    """An entry for each row of the board, in its order, called by what varies; by its run if there is no other one."""
     by_folder = {str(run.folder): run for run in runs}
-    names = [item for item in board.columns if item.fields[0] not in leaderboard.METRICS]
+    table = board.table()
+    names = [item for item in table.columns if item.fields[0] not in leaderboard.METRICS]
     entries = []
-    for record in board.records:
+    for record in table.records:
         members = [by_folder[folder] for folder in record["folders"]]
-        words = [_word(item, record) for item in names]
-        entries.append(LabelledRuns(", ".join(filter(None, words)) or _name(members[0]), members))
-    return entries
+        words = filter(None, (_word(item, record) for item in names))
+        entries.append(LabelledRuns(_name(members[0]) if alone else ", ".join(words), members))
+    return LabelledBoard(board.title, entries, board.split)
+
+
+def _all_entries(boards: Sequence[LabelledBoard]) -> list[LabelledRuns]:
+    """Those of all boards; of several, each is called by its board, too."""
+    if len(boards) == 1:
+        return list(boards[0].entries)
+    return [LabelledRuns(f"{entry.label} ({board.title})", entry.runs) for board in boards for entry in board.entries]
 
 
 def _word(item: Column, record: Fields) -> str:
@@ -182,23 +191,36 @@ def _rows_of(runs: Sequence[Run], labels: Mapping[Path, str]) -> list[LabelledRu
 # --- tables -----------------------------------------------------------------------------------------------
 
 
-def _board(board: Table, entries: Sequence[LabelledRuns]) -> Sheet:
-    """The leaderboard with its dot plot, headed by the run's name where nothing varies."""
-    columns = list(board.columns)
-    records = [{**record, "label": entry.label} for record, entry in zip(board.records, entries, strict=True)]
-    if columns[0].fields[0] in leaderboard.METRICS:
-        columns.insert(0, column("run", "label"))
-    split = _chosen_by(board)
-    dots = [_dots_of(entry, split) for entry in entries]
-    place = next(number for number, item in enumerate(columns) if item.fields[0] == f"{split}_accuracy")
-    table = Table(columns, records, notes=board.notes)
+def _boards(boards: Sequence[leaderboard.Board], laid: Sequence[LabelledBoard]) -> list[Sheet]:
+    """The boards; none of a single configuration, which the numbers at the top and the table of its runs show."""
+    if len(boards) == 1 and len(laid[0].entries) == 1:
+        return []
+    if len(boards) == 1:
+        return [_board("board", "Leaderboard", boards[0], laid[0].entries)]
+    return [
+        _board(f"board{number or ''}", board.title, board, one.entries)
+        for number, (board, one) in enumerate(zip(boards, laid, strict=True))
+    ]
+
+
+def _board(id: str, title: str, board: leaderboard.Board, entries: Sequence[LabelledRuns]) -> Sheet:
+    """A board with its dot plot: the name of a row and its accuracy first, then what varies and the rest."""
+    table = board.table()
+    fields = [item for item in table.columns if item.fields[0] not in leaderboard.METRICS]
+    numbers = [item for item in table.columns if item not in fields]
+    decides = next(item for item in numbers if item.fields[0] == f"{board.split}_accuracy")
+    beside = [item for item in numbers if item.fields[0] == "vs_best"]
+    rest = [item for item in numbers if item not in (decides, *beside)]
+    # A single field sorts as what it is; several are the row's name together.
+    name, fields = (fields[0], []) if len(fields) == 1 else (column("configuration", "label"), fields)
+    records = [{**record, "label": entry.label} for record, entry in zip(table.records, entries, strict=True)]
+    ordered = Table([name, decides, *beside, *fields, *rest], records, notes=table.notes)
+    above = table.title.removeprefix(title).removeprefix("; ")
     if len(entries) == 1:
-        return sheet_of("board", "Result", table)
-    return sheet_of("board", "Leaderboard", table, dots, place, key="mean over seeds, 95 % interval")
-
-
-def _chosen_by(board: Table) -> str:
-    return str(board.records[0]["chosen_by"]) if board.records else "test"
+        return sheet_of(id, title, ordered, above=above, frozen=2)
+    dots, place = [_dots_of(entry, board.split) for entry in entries], 2 + len(beside)
+    key = "mean over seeds, 95 % interval"
+    return sheet_of(id, title, ordered, dots, place, key=key, above=above, frozen=2)
 
 
 def _dots_of(entry: LabelledRuns, split: str) -> Dots:

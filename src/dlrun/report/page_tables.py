@@ -59,6 +59,10 @@ class Sheet:
     axis: Axis | None
     key: str
     """What the plot's interval is, in words."""
+    above: str = ""
+    """A line above the table."""
+    frozen: int = 0
+    """Columns at the left that stay where a narrow window scrolls the others: the name, or it and the next one."""
 
     @property
     def has_published(self) -> bool:
@@ -78,6 +82,8 @@ def sheet_of(
     key: str = "",
     scale: Axis | None = None,
     about: Sequence[str] = (),
+    above: str = "",
+    frozen: int = 0,
 ) -> Sheet:
     """Lay out a table.
 
@@ -89,6 +95,8 @@ def sheet_of(
         key: What the plot's interval is.
         scale: The plot's axis, where it is not one of accuracies.
         about: Row by row the plot in words, where it does not show accuracies.
+        above: A line above the table.
+        frozen: Columns at the left that don't scroll.
     """
     scale = scale or axis(dots)
     heads = [Head(item.title, item.right) for item in table.columns]
@@ -99,7 +107,7 @@ def sheet_of(
             cells[linked] = Cell(cells[linked].text, cells[linked].key, link=links[number])
         row = dots[number] if dots else None
         lines.append(SheetLine(cells, row, about[number] if about else in_words(row) if row else ""))
-    return Sheet(id, title, heads, lines, table.notes, header, place if scale else None, scale, key)
+    return Sheet(id, title, heads, lines, table.notes, header, place if scale else None, scale, key, above, frozen)
 
 
 def _cell(item: Column, record: Fields) -> Cell:

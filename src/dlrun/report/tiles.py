@@ -21,6 +21,16 @@ class LabelledRuns:
 
 
 @dataclass(frozen=True)
+class LabelledBoard:
+    """A board of the page, the best first."""
+
+    title: str
+    entries: Sequence[LabelledRuns]
+    split: str
+    """By what it is sorted."""
+
+
+@dataclass(frozen=True)
 class Tile:
     """One number that the page opens with."""
 
@@ -29,11 +39,13 @@ class Tile:
     note: str = ""
 
 
-def tiles(
-    runs: Sequence[Run], entries: Sequence[LabelledRuns], comparison: Comparison | None, split: str = "test"
-) -> list[Tile]:
-    """The numbers at the top: how good (on `split`, by which the best is chosen), how many, how large, how long."""
-    first = _verdict_tiles(comparison) if comparison else _accuracy_tiles(entries, split)
+MOST_BEST = 3
+"""Boards whose best is among the numbers at the top."""
+
+
+def tiles(runs: Sequence[Run], boards: Sequence[LabelledBoard], comparison: Comparison | None) -> list[Tile]:
+    """The numbers at the top: how good, how many, how large, how long."""
+    first = _verdict_tiles(comparison) if comparison else _best_tiles(boards)
     counts = Counter(run.status for run in runs)
     others = ", ".join(f"{number} {status}" for status, number in counts.items() if status != Status.COMPLETED)
     seconds = sum(run.result.seconds.get("total", 0.0) for run in runs if run.result)
@@ -71,13 +83,23 @@ def _verdict_tiles(comparison: Comparison) -> list[Tile]:
     return tiles
 
 
-def _accuracy_tiles(entries: Sequence[LabelledRuns], split: str) -> list[Tile]:
+def _best_tiles(boards: Sequence[LabelledBoard]) -> list[Tile]:
+    several = len(boards) > 1
+    return [
+        tile
+        for board in boards[:MOST_BEST]
+        for tile in _accuracy_tiles(board.entries, board.split, board.title if several else "")
+    ]
+
+
+def _accuracy_tiles(entries: Sequence[LabelledRuns], split: str, title: str) -> list[Tile]:
     best = max(entries, key=lambda entry: _mean(entry.runs, split), default=None)
     spread = SeedMean.of(accuracies(best.runs, split)) if best else None
     if best is None or spread is None:
         return []
-    note = "after the last epoch" if len(entries) == 1 else best.label
-    found = [Tile(f"{'' if len(entries) == 1 else 'best '}{split} accuracy", spread.text(4), note)]
+    alone = len(entries) == 1
+    note = f"{best.label}; {title}" if title else "after the last epoch" if alone else best.label
+    found = [Tile(f"{'' if alone else 'best '}{split} accuracy", spread.text(4), note)]
     tested = SeedMean.of(accuracies(best.runs, "test"))
     if split == "val" and tested is not None:
         found.append(Tile("its test accuracy", tested.text(4), "no part of the choice"))

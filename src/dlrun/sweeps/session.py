@@ -11,7 +11,7 @@ from dlrun.config.schema import Sweep
 from dlrun.errors import Interrupted, RunFailed
 from dlrun.files import write_atomically
 from dlrun.output import counted, duration, near, terminal_width, write
-from dlrun.report.leaderboard import failures, leaderboard
+from dlrun.report.leaderboard import boards, failures, printed
 from dlrun.sinks.console import make_console, tell
 from dlrun.store import scan
 from dlrun.store.status import Status
@@ -85,7 +85,7 @@ def print_answer(console: Console, folders: Sequence[Path]) -> None:
         return
     width = terminal_width()
     console.print()
-    console.out(write(leaderboard(found), "text", width), end="", highlight=False)
+    console.out(printed(boards(found), "text", width), end="", highlight=False)
     failed = failures(found)
     if failed.records:
         console.print()

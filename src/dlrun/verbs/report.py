@@ -62,8 +62,9 @@ def main(arguments: list[str]) -> int:
     runs, found = found, chosen.of(found)
     if not found:
         raise UsageError(f"report: {chosen.missed(runs)}")
-    table = leaderboard.leaderboard(found, options.sort, options.columns, options.only_changed, options.hide_failed)
-    print(write(table, options.form, terminal_width()), end="")
+    boards = leaderboard.boards(found, options.sort, options.hide_failed)
+    text = leaderboard.printed(boards, options.form, terminal_width(), options.columns, options.only_changed)
+    print(text, end="")
     if options.form in ("csv", "json"):  # which have no place for notes
         for note in leaderboard.repeated(leaderboard.grouped(found)):
             say(note, sys.stderr)

@@ -44,6 +44,14 @@ function filter(input) {
   count.textContent = input.value.trim() ? `${shown} of ${rows.length} rows` : "";
 }
 
+// The second frozen column stays beside the first one, as wide as that is now.
+function freeze() {
+  all("table[data-frozen='2']").forEach((table) =>
+    table.style.setProperty("--name", `${table.tHead.rows[0].cells[0].offsetWidth}px`));
+}
+
+freeze();
+window.addEventListener("resize", freeze);
 all("thead button").forEach((button) =>
   button.addEventListener("click", () => sort(button.closest("table"), button.closest("th"))));
 all("input[data-for]").forEach((input) => input.addEventListener("input", () => filter(input)));
