@@ -94,8 +94,12 @@ def test_reports_know_tags_and_names(runs: Callable[..., Path]) -> None:
     for seed in (0, 1):
         runs(f"a{seed}", "data=mnist", "model=fc_64", f"seed={seed}", "tags=[thesis]", "name=small")
     runs("b", "data=mnist", "model=fc_512", "tags=[other]")
-    heads = said("report")[1].splitlines()[0].split()
-    assert heads[:3] == ["model", "name", "tags"]
+    title, line = said("report")[1].splitlines()[:2]
+    assert title == "mnist; every row: best epoch 1, last epoch 1, parameters 55,050", (
+        "the board, which they don't change"
+    )
+    heads = line.split()
+    assert (heads[:2], heads[-1]) == (["model", "name"], "tags")
     page = Path("outputs/report.html").read_text()
     assert page.count("thesis") >= 3, "in the leaderboard and in every row of the runs, which the page's filter reads"
     for words in (("--tag", "thesis"), ("--name", "sm*")):
@@ -108,4 +112,4 @@ def test_reports_know_tags_and_names(runs: Callable[..., Path]) -> None:
 def test_a_report_of_runs_without_either_is_as_before(runs: Callable[..., Path]) -> None:
     runs("a", "data=mnist", "model=fc_64")
     runs("b", "data=mnist", "model=fc_512")
-    assert said("report")[1].splitlines()[0].split()[:3] == ["model", "test", "accuracy"]
+    assert said("report")[1].splitlines()[1].split()[:3] == ["model", "test", "accuracy"]

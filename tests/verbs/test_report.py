@@ -60,7 +60,7 @@ def test_text_has_leaderboard_and_failures(folder: Path, capsys: pytest.CaptureF
     title, heading = out.splitlines()[:2]
     assert title == "mnist; every row: parameters 55,050"
     assert heading.split() == [
-        *["batch_size", "test", "accuracy", "n", "best", "epoch's", "best", "epoch", "last", "epoch", "status"],
+        *["batch_size", "test", "accuracy", "n", "best", "epoch's", "best", "epoch", "last", "epoch", "time", "status"],
     ]
     assert "Failed runs" in out
     assert r"killed by SIGKILL\x1b[2J" in out
