@@ -280,15 +280,17 @@ def _terminal(table: Table, width: int | None) -> str:
     bounds = _bounds(table.columns, cells)
     places = _places(table.columns, bounds, width)
     widths = _widths([table.columns[place] for place in places], [bounds[place] for place in places], width)
-    grid = RichTable(box=None, pad_edge=False, title=visible(table.title) or None, title_justify="left")
+    grid = RichTable(box=None, pad_edge=False)
     for place, space in zip(places, widths, strict=True):
         item = table.columns[place]
         heading = Text(visible(item.title), style="bold")
         grid.add_column(heading, justify="right" if item.right else "left", overflow="fold", width=space)
     for row in cells:
         grid.add_row(*[Text(row[place]) for place in places])
-    whole = max(sum(widths) + GAP * len(widths), cell_len(visible(table.title)), 40)
+    whole = max(sum(widths) + GAP * len(widths), 40)
     console = Console(file=io.StringIO(), width=min(width or whole, whole), color_system=None)
+    if table.title:  # not the grid's, which would fold it where the columns end
+        console.print(Text(folded(visible(table.title), width)), soft_wrap=True)
     console.print(grid)
     left_out = [item.title for place, item in enumerate(table.columns) if place not in places]
     notes = [*table.notes, *([f"No room here for: {', '.join(left_out)}."] if left_out else [])]

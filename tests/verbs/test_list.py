@@ -95,7 +95,7 @@ def test_reports_know_tags_and_names(runs: Callable[..., Path]) -> None:
         runs(f"a{seed}", "data=mnist", "model=fc_64", f"seed={seed}", "tags=[thesis]", "name=small")
     runs("b", "data=mnist", "model=fc_512", "tags=[other]")
     title, line = said("report")[1].splitlines()[:2]
-    assert title == "mnist; every row: best epoch 1, last epoch 1, parameters 55,050", (
+    assert title == "mnist; every row: best epoch 7, last epoch 10, parameters 55,050", (
         "the board, which they don't change"
     )
     heads = line.split()
