@@ -40,6 +40,15 @@ def test_numbers_stay_whole_where_there_is_little_room() -> None:
     assert " ".join(text.split()).endswith("No room here for: a long heading 3, a long heading 4.")
 
 
+def test_the_first_numbers_stay_where_there_is_no_room_for_all_text() -> None:
+    settings = [column(f"setting {n}", "long") for n in range(6)]
+    numbers = [column(title, digits=4, right=True) for title in ("val", "test", "n")]
+    text = write(Table([*settings, *numbers], [{"long": "a_long_value", "val": 0.9, "test": 0.8, "n": 3}]), "text", 60)
+    assert max(map(len, text.splitlines())) <= 60
+    assert "0.9000  0.8000" in text
+    assert " ".join(text.split()).endswith("No room here for: setting 3, setting 4, setting 5, n.")
+
+
 def test_csv_cells_are_no_formulas_and_numbers_stay_whole() -> None:
     rows = list(csv.reader(io.StringIO(write(TABLE, "csv"))))
     assert rows[0] == ["name", "accuracy"]

@@ -25,6 +25,8 @@ GAP = 2
 """Characters between two columns of text."""
 COMMANDS = "dlrun|tensorboard|pip"
 """What the commands begin with that are advised."""
+FIRST_NUMBERS = 2
+"""Columns of numbers that stay where there is no room for all text beside them."""
 LONGEST_WORD = 20
 """Characters of a word of text (a path, a name) that stay in one line."""
 
@@ -313,10 +315,13 @@ def _bounds(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[tu
 
 
 def _places(columns: Sequence[Column], bounds: Sequence[tuple[int, int]], width: int | None) -> list[int]:
-    """The columns that there is room for: the last ones of numbers go first."""
+    """The columns that there is room for: the last numbers go first, then the last text, at the end the first ones."""
     places = list(range(len(columns)))
+    numbers = [place for place in places if columns[place].right]
+    text = [place for place in places if not columns[place].right]
+    going = [*text[:1], *numbers[:FIRST_NUMBERS], *text[1:], *numbers[FIRST_NUMBERS:]]
     while width is not None and len(places) > 2 and _sum([bounds[place][0] for place in places]) > width:
-        places.remove(max((place for place in places if columns[place].right), default=places[-1]))
+        places.remove(going.pop())
     return places
 
 
