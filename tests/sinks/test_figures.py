@@ -45,7 +45,9 @@ def test_any_number_of_classes_and_names_can_be_drawn(classes: int, channels: in
     test = Split(torch.zeros(4 * classes, channels, 9, 9, dtype=torch.uint8), torch.zeros(4 * classes).long())
     row = {"epoch": 1.0, "train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 2.0, "val_accuracy": 0.25}
     model = nn.Conv2d(channels, 70, 3)
-    figures.write(tmp_path / "f", TITLE, [row], [(0, 0.1), (1, 0.2)], outcome(classes, False), test, names, model)
+    figures.write(
+        tmp_path / "f", figures.draw(TITLE, [row], [(0, 0.1), (1, 0.2)], outcome(classes, False), test, names, model)
+    )
     assert {path.stem for path in (tmp_path / "f").iterdir()} == {*figures.NAMES}
     for path in (tmp_path / "f").glob("*.svg"):
         texts = [element.text or "" for element in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")]
@@ -60,7 +62,9 @@ def test_what_does_not_apply_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     for name in ("mistakes.png", "learning_rate.svg", "mine.png"):
         (tmp_path / "f" / name).write_text("of an earlier run")
-    figures.write(tmp_path / "f", TITLE, [row], [(0, 0.1), (1, 0.1)], outcome(3, True), test, "abc", nn.Linear(2, 2))
+    figures.write(
+        tmp_path / "f", figures.draw(TITLE, [row], [(0, 0.1), (1, 0.1)], outcome(3, True), test, "abc", nn.Linear(2, 2))
+    )
     assert {path.stem for path in (tmp_path / "f").iterdir()} == {*NAMES, "mine"} - {"filters"}
 
 

@@ -1,7 +1,8 @@
 """The figures of a finished run, as PNG and SVG; each names the run it is of."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,16 @@ LONGEST_NAME = 150
 """Of a class, in units of the canvas."""
 
 
-def write(
-    folder: Path,
+@dataclass(frozen=True)
+class Figure:
+    """A figure in both forms; `size` is that of the PNG, (width, height) in pixels."""
+
+    png: bytes
+    svg: str
+    size: tuple[int, int]
+
+
+def draw(
     title: str,
     history: Sequence[dict[str, float]],
     rates: Sequence[tuple[float, float]],
@@ -42,19 +51,15 @@ def write(
     test: Split,
     classes: Sequence[str],
     model: nn.Module,
-) -> None:
-    """Draw all figures of a run; of one that does not apply (filters without convolution) nothing stays.
+) -> dict[str, Figure]:
+    """All figures of a run by their names; one that does not apply (filters without convolution) is left out.
 
     Args:
         title: What the run is.
         history: The rows of history.csv.
         rates: The learning rate: pairs of time in epochs and rate.
         outcome: On `test`.
-
-    Raises:
-        OSError: The folder can't be written.
     """
-    folder.mkdir(exist_ok=True)
     counts = outcome.confusion()
     kernels = first_kernels(model)
     drawn = {
@@ -65,14 +70,28 @@ def write(
         "mistakes": mistakes(title, outcome, test, classes, how_many_on_sheet(test, SHOWN_MISTAKES, SHOWN_PIXELS)),
         "filters": filters(title, kernels) if kernels is not None else None,
     }
+    return {name: _figure(canvas) for name, canvas in drawn.items() if canvas is not None}
+
+
+def write(folder: Path, drawn: Mapping[str, Figure]) -> None:
+    """Write the figures of a run; of those that do not apply nothing stays.
+
+    Raises:
+        OSError: The folder can't be written.
+    """
+    folder.mkdir(exist_ok=True)
     for name in NAMES:
-        canvas = drawn[name]
-        if canvas is None:
+        if name in drawn:
+            write_atomically(folder / f"{name}.png", drawn[name].png)
+            write_atomically(folder / f"{name}.svg", drawn[name].svg)
+        else:
             for ending in ("png", "svg"):
                 (folder / f"{name}.{ending}").unlink(missing_ok=True)
-        else:
-            write_atomically(folder / f"{name}.png", png(canvas.image()))
-            write_atomically(folder / f"{name}.svg", canvas.svg())
+
+
+def _figure(canvas: Canvas) -> Figure:
+    image = canvas.image()
+    return Figure(png(image), canvas.svg(), image.size)
 
 
 def curves(title: str, history: Sequence[dict[str, float]]) -> Canvas:

@@ -91,11 +91,11 @@ class PictureSink:
         outcome = self._outcome(stop)
         if outcome is None:
             return
-        model, test = self.state.evaluated_model(), self.subject.test
+        of, history, model = self.subject, read_history(self.run_dir), self.state.evaluated_model()
+        drawn = figures.draw(of.title, history, self._rates(), outcome, of.test, of.classes, model)
         if self.board is not None:
-            self.board.do(lambda board: board.finish(outcome))
-        history, title, classes = read_history(self.run_dir), self.subject.title, self.subject.classes
-        figures.write(self.run_dir / "figures", title, history, self._rates(), outcome, test, classes, model)
+            self.board.do(lambda board: board.finish(outcome, drawn))
+        figures.write(self.run_dir / "figures", drawn)
 
     def _outcome(self, stop: Callable[[], bool]) -> Predictions | None:
         test, settings = self.subject.test, self.settings

@@ -21,7 +21,7 @@ from dlrun.data.samples import augmented, how_many_on_sheet, through_classes
 from dlrun.drawing.sheets import png, sheet
 from dlrun.randomness import undisturbed_random
 from dlrun.sinks.event_file import EventFile, own_files, read_events
-from dlrun.sinks.figures import confusion_matrix, mistakes
+from dlrun.sinks.figures import Figure
 from dlrun.sinks.histograms import epochs_to_log, in_buckets, tagged
 from dlrun.sinks.network_graph import graph_of
 from dlrun.training.evaluation import Predictions, precision_and_recall
@@ -159,24 +159,22 @@ class TensorBoard:
         except Exception as error:
             log.info("no graph for TensorBoard: %s: %s", type(error).__name__, error)
 
-    def finish(self, outcome: Predictions) -> None:
+    def finish(self, outcome: Predictions, drawn: Mapping[str, Figure]) -> None:
         """What is known at the end: mistakes, the confusion matrix, the final test metrics.
 
         Args:
             outcome: On the test set.
+            drawn: Its figures.
         """
         epoch = self.state.epoch - 1
         if self.split != "test":
             self.run.scalar("loss/test", outcome.loss, epoch)
             self.run.scalar("accuracy/test", outcome.accuracy, epoch)
         if self.full:
-            confusion = outcome.confusion()
-            title, test, classes = self.subject.title, self.subject.test, self.subject.classes
-            self._picture("confusion_matrix", confusion_matrix(title, confusion.numpy(), classes).image(), epoch)
-            wrong = mistakes(title, outcome, test, classes, how_many_on_sheet(test, SAMPLES, SAMPLE_PIXELS))
-            if wrong is not None:
-                self._picture("mistakes", wrong.image(), epoch)
-            self.run.text("classes", _table(confusion, self.subject.classes), epoch)
+            for name in ("confusion_matrix", "mistakes"):
+                if name in drawn:
+                    self.run.image(name, drawn[name].png, drawn[name].size, epoch)
+            self.run.text("classes", _table(outcome.confusion(), self.subject.classes), epoch)
         self.run.end_hyperparameters()
 
     def close(self) -> None:
