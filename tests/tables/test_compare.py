@@ -226,6 +226,18 @@ def test_an_experiment_that_another_table_prints_is_said():
     ]
 
 
+def test_what_is_printed_of_held_out_images_is_told_from_the_test_set():
+    comparison = compared(tables.load("theano_tutorials"), 1)
+    assert [said.partition(":")[0] for said in one_experiment(comparison)] == [
+        "Row 3 (LeNet (20, 50)) is one experiment, printed 3 times",
+        "Row 3 (LeNet (20, 50)) is one experiment, printed 3 times, on held-out images",
+    ]
+    page = render(comparison, "md")
+    assert "| 2 | MLP (500 tanh) | 0.9835 |" in page
+    assert "| 2 | MLP (500 tanh) (on held-out images) | 0.9831 |" in page
+    assert "held-out images)" not in render(compared(tables.load("geron_optimizers"), 1), "md")
+
+
 def test_a_published_spread_counts_on_its_own_side(rich):
     line = next(line for line in compared(rich).lines if line.label == "elsewhere")
     assert (line.published_n, line.published_std) == (30, 0.003)

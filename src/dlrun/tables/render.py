@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dlrun.output import Column, Fields, Table, column, counted, write
@@ -70,7 +70,9 @@ def recipes_table(comparison: Comparison) -> Table:
 def rows_table(comparison: Comparison, readings: bool = False) -> Table:
     """A record for every published number; `readings` adds training accuracies and the rows' notes."""
     records = [_record(line) for line in comparison.lines]
-    columns = _columns() + (_columns_beside(comparison) if readings else [])
+    columns = _columns({line.row for line in comparison.lines if line.metric != "val_accuracy"}) + (
+        _columns_beside(comparison) if readings else []
+    )
     notes = _summary(comparison) + (_readings(comparison) if readings else [])
     return Table(columns, records, f"{comparison.title} ({comparison.table})", notes)
 
@@ -185,10 +187,15 @@ def _sum_record(label: str, sums: Mapping[str, float]) -> dict[str, Any]:
     return {"label": label, **{f"{name}_log_likelihood": f"{value:.1f}" for name, value in sums.items()}}
 
 
-def _columns() -> list[Column]:
+def _columns(tested: Collection[int]) -> list[Column]:
+    """Of rows; of those in `tested` what is printed of held-out images is named so."""
     return [
         column("#", "row", right=True),
-        Column("row", _label, ("label", "metric", "selected_on", "precision", "longer")),
+        Column(
+            "row",
+            lambda record: _label(record, record["row"] in tested),
+            ("label", "metric", "selected_on", "precision", "longer"),
+        ),
         Column("published", _published, ("published", "published_n", "published_std"), right=True),
         Column("measured", _measured, ("mean", "std", "expected_std"), right=True),
         column("n", right=True),
@@ -241,8 +248,10 @@ def _lesson_record(line: LessonLine) -> dict[str, Any]:
     return {**dataclasses.asdict(line), "first": first, "second": second}
 
 
-def _label(record: Fields) -> str:
+def _label(record: Fields, tested: bool) -> str:
     remarks = []
+    if record["metric"] == "val_accuracy" and tested:
+        remarks.append("on held-out images")
     if record["metric"] == "best_accuracy":
         remarks.append(f"best epoch, selected on {record['selected_on']}")
     if record["precision"]:
@@ -334,6 +343,7 @@ def one_experiment(comparison: Comparison) -> list[str]:
 
 def _one_experiment(lines: Sequence[RowLine], table: str) -> str:
     first, digits = lines[0], lines[0].digits
+    where = ", on held-out images" if first.metric == "val_accuracy" else ""
     own = [line.published for line in lines if line.published is not None]
     numbers = [*own, *first.elsewhere]
     listed = _listed(own, digits)
@@ -343,7 +353,7 @@ def _one_experiment(lines: Sequence[RowLine], table: str) -> str:
     seeds = [*first.measured.values()]
     measured = f"{counted(len(seeds), 'seed')}: {_spread(seeds, digits)}" if seeds else "not measured"
     return (
-        f"Row {first.row} ({first.label}) is one experiment, printed {len(numbers)} times: {listed}. "
+        f"Row {first.row} ({first.label}) is one experiment, printed {len(numbers)} times{where}: {listed}. "
         f"In print {_spread(numbers, digits)}; {measured}."
     )
 
