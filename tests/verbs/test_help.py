@@ -11,6 +11,7 @@ from dlrun.config.fields import fields_of
 from dlrun.config.schema import Config, Sweep
 from dlrun.errors import UsageError
 from dlrun.verbs import VERBS, help
+from dlrun.verbs.completion import candidates
 
 
 def test_every_field_of_a_run_and_of_a_sweep_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,12 +38,15 @@ def test_it_is_a_screen_that_leads_to_more(capsys: pytest.CaptureFixture[str], m
     assert "scheduler.warmup " in group
     assert "epochs " not in [line.strip()[:7] for line in group.splitlines()]
     assert re.fullmatch(r"  epochs +passes over the training set \[10; .*\]\n", _said(capsys, "epochs"), re.DOTALL)
-    assert re.search(r"optimizer=sgd\n  optimizer\.lr .*0\.01", _said(capsys, "optimizer.lr="))
+    assert re.search(r"optimizer=sgd\n  optimizer\.lr .*0\.01", _said(capsys, "optimizer.lr=0.1"))
     for topic in help.topics():
         if topic not in VERBS:
             assert max(map(len, _said(capsys, topic).splitlines())) <= 80
     with pytest.raises(UsageError, match="--help epoch: no such verb, group or field; did you mean epochs"):
         help.main(["epoch"])
+    with pytest.raises(UsageError, match="--help epochs seed: one verb, group or field at a time"):
+        help.main(["epochs", "seed"])
+    assert candidates("dlrun --help optimizer.l") == ["optimizer.lr"]
     with pytest.raises(SystemExit):
         help.main(["clean"])
     assert capsys.readouterr().out.startswith("usage: dlrun clean")

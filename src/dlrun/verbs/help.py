@@ -33,12 +33,14 @@ def main(arguments: list[str]) -> int:
     """Print a screen of help, or what there is to know of a group, a field or a verb.
 
     Raises:
-        UsageError: There is nothing of this name.
+        UsageError: There is nothing of this name, or there are several.
     """
     if not arguments:
         page("\n".join(_screen(_width())) + "\n")
         return 0
-    topic = arguments[0].rstrip("=.").lstrip("+~")
+    if len(arguments) > 1:
+        raise UsageError(f"--help {' '.join(arguments)}: one verb, group or field at a time; dlrun --help all has all")
+    topic = arguments[0].partition("=")[0].rstrip(".").lstrip("+~")
     if topic in VERBS:
         importlib.import_module(f"dlrun.verbs.{topic}").main(["--help"])
         return 0
