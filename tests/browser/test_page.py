@@ -317,3 +317,21 @@ def test_a_served_page_loads_itself_anew_and_what_is_chosen_stays(browser: Any, 
         assert browser.run(chosen) == before
         assert browser.complaints() == []
     wait_for(lambda: "No longer live" in browser.run("return document.getElementById('live').textContent"), 60)
+
+
+def test_on_a_phone_tables_show_their_beginning_and_more_when_asked(browser: Any, table: Path) -> None:
+    height = "return document.documentElement.scrollHeight"
+    browser.look(380)
+    browser.open(table)
+    assert browser.run(height) <= 4000
+    unseen = """return [...document.querySelectorAll("tbody tr")].filter((row) => {
+        const part = row.closest(".long").getBoundingClientRect();
+        return row.getBoundingClientRect().bottom > part.bottom + 1 }).length"""
+    assert browser.run(unseen) > 0
+    browser.run("document.querySelectorAll('.more:not([hidden])').forEach((button) => button.click())")
+    assert browser.run(unseen) == 0
+    assert browser.run("return document.querySelectorAll('.more:not([hidden])').length") == 0
+    browser.look(1024)
+    browser.open(table)
+    assert browser.run(unseen) == 0
+    assert browser.complaints() == []

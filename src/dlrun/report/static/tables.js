@@ -55,3 +55,23 @@ window.addEventListener("resize", freeze);
 all("thead button").forEach((button) =>
   button.addEventListener("click", () => sort(button.closest("table"), button.closest("th"))));
 all("input[data-for]").forEach((input) => input.addEventListener("input", () => filter(input)));
+
+// On a phone a long table shows its beginning; what has the keyboard's focus is never hidden.
+const narrow = window.matchMedia("(max-width: 44rem)");
+all(".long").forEach((part) => {
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "more", textContent: "more" });
+  button.setAttribute("aria-label", `more of ${part.closest("section").querySelector("h2").textContent}`);
+  const whole = () => { part.classList.remove("clamped"); button.hidden = true; };
+  const check = () => {
+    if (!part.classList.contains("clamped")) return;
+    button.hidden = part.scrollHeight <= part.clientHeight + 8;
+    part.classList.toggle("clamped", !button.hidden || !narrow.matches);
+  };
+  part.classList.add("clamped");
+  part.after(button);
+  button.addEventListener("click", () => { whole(); part.querySelector("[tabindex]").focus(); });
+  part.addEventListener("focusin", (event) => { if (narrow.matches && event.target.matches("tbody *")) whole(); });
+  narrow.addEventListener("change", check);
+  check();
+});
