@@ -24,6 +24,22 @@ def test_numbers_and_a_sheet_raw_and_augmented(
     assert above.tobytes() != below.tobytes()
 
 
+def test_a_class_of_ones_own_folders_is_a_row(here: Path) -> None:
+    """Of a few classes in turn nobody sees which is which; one has fewer pictures than the row is long."""
+    for name, count, grey in (("cats", 12, 60), ("dogs", 2, 120), ("eels", 30, 180)):
+        for split in ("train", "test"):
+            (here / "own" / split / name).mkdir(parents=True)
+            for number in range(count):
+                Image.new("L", (80, 80), grey).save(here / "own" / split / name / f"{number}.png")
+    words = ["--root", "own", "data.size=80", "data.color=grey", "--output", "sheet.png"]
+    assert main(["data", "show", "image_folder", *words]) == 0
+    with Image.open("sheet.png") as page:
+        wide, high = 84, 84 + 13
+        assert page.size == (10 * wide, 2 * 3 * high + 12)
+        rows = [[page.getpixel((wide * column + 42, high * row + 42))[0] for column in range(10)] for row in range(3)]
+    assert rows == [[60] * 10, [120] * 2 + [255] * 8, [180] * 10]
+
+
 def test_root_is_where_the_data_are(
     drawn_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

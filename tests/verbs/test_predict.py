@@ -104,7 +104,13 @@ def test_a_contact_sheet_shows_what_the_network_saw(
     sheet = tmp_path / "sheet.png"
     assert main(["predict", str(drawn_run), str(tmp_path / "in"), "--sheet", str(sheet)]) == 0
     with Image.open(sheet) as page:
-        assert page.width == 3 * 116
+        assert page.size == (3 * 116, 2 * (116 + 2 * 13))
+    for folder in ("a", "b"):
+        (tmp_path / "of two" / folder).mkdir(parents=True)
+        digit(3, 64, 255, 0, tmp_path / "of two" / folder / "3.png")
+    assert main(["predict", str(drawn_run), str(tmp_path / "of two"), "--sheet", str(sheet)]) == 0
+    with Image.open(sheet) as page:
+        assert page.size == (2 * 116, 116 + 3 * 13), "a line more names the folder"
     assert main(["predict", str(drawn_run), str(tmp_path / "in"), "--sheet", str(sheet.with_suffix(".JPG"))]) == 0
     with Image.open(sheet.with_suffix(".JPG")) as page:
         assert page.format == "JPEG"

@@ -17,6 +17,19 @@ def through_classes(labels: Tensor, count: int) -> Tensor:
     return (place_in_class(first) * classes + first).argsort()[:count].to(labels.device)
 
 
+def in_rows(labels: Tensor, most: int, columns: int) -> list[list[int]]:
+    """Indices of at most so many pictures, in rows of at most `columns`.
+
+    A row a class where there are fewer classes than columns, else through the classes in turn.
+    """
+    there = [label for label, count in enumerate(labels.bincount().tolist()) if count]
+    if len(there) >= columns:
+        chosen = through_classes(labels, most).tolist()
+        return [chosen[start : start + columns] for start in range(0, len(chosen), columns)]
+    length = max(1, min(columns, most // len(there)))
+    return [(labels == label).nonzero()[:length, 0].tolist() for label in there]
+
+
 def how_many_on_sheet(split: Split, most: int, pixels: int) -> int:
     """How many of its pictures go on a sheet of at most so many pixels: `most`, of large ones fewer, never none."""
     height, width = split.images.shape[2:]

@@ -187,9 +187,10 @@ def mistakes(title: str, outcome: Predictions, test: Split, classes: Sequence[st
     factor = max(1, math.ceil(128 * DENSITY / images.shape[3]))
     wide, high = images.shape[3] * factor / DENSITY, images.shape[2] * factor / DENSITY
     column = max(wide, 128)
-    captions = [wrapped(caption, column, 10) for caption in outcome.captions(chosen, classes)]
+    # In a page the letters are those of the reader's system, which may be wider.
+    captions = [wrapped(caption, 0.88 * column, 11) for caption in outcome.captions(chosen, classes)]
     row = high + max(map(len, captions)) * LINE + 10
-    columns = min(5, len(chosen))
+    columns = min(4, len(chosen))
     size = (columns * (column + MARGIN) + MARGIN, HEAD + math.ceil(len(chosen) / columns) * row)
     wrong = len(outcome.mistakes(len(outcome.labels)))
     what = f"Mistakes on the test images, the surest first ({len(chosen)} of {wrong:,})"
@@ -198,7 +199,7 @@ def mistakes(title: str, outcome: Predictions, test: Split, classes: Sequence[st
         x, y = MARGIN + number % columns * (column + MARGIN), HEAD + number // columns * row
         canvas.picture((x, y), (wide, high), picture_of(image))
         for place, line in enumerate(lines):
-            canvas.text((x, y + high + 8 + place * LINE), line, 10)
+            canvas.text((x, y + high + 8 + place * LINE), line, 11)
     return canvas
 
 

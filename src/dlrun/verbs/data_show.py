@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dlrun.data.dataset import Dataset
 
 GROUPS = ("data", "augment")
-MOST_SHOWN = 40
+COLUMNS, MOST_SHOWN = 10, 40
 """Pictures on each half of the sheet."""
 SAMPLE_PIXELS = 1_000_000
 """Pixels that they have together; of large pictures there are fewer."""
@@ -82,18 +82,27 @@ def _numbers(dataset: "Dataset") -> str:
 
 
 def _write_sheet(dataset: "Dataset", changes: "Augment", path: Path) -> None:
+    import torch
     from PIL import Image
 
-    from dlrun.data.samples import augmented, how_many_on_sheet, through_classes
+    from dlrun.data.samples import augmented, how_many_on_sheet, in_rows
     from dlrun.drawing import sheets
     from dlrun.files import write_atomically
 
     train = dataset.train
-    chosen = through_classes(train.labels, how_many_on_sheet(train, MOST_SHOWN, SAMPLE_PIXELS))
-    images = train.images[chosen]
+    rows = in_rows(train.labels, how_many_on_sheet(train, MOST_SHOWN, SAMPLE_PIXELS), COLUMNS)
+    columns = max(map(len, rows))
+    there = torch.tensor([place < len(row) for row in rows for place in range(columns)])
+    chosen = torch.tensor([place for row in rows for place in row])
     names = [dataset.classes[label] for label in train.labels[chosen].tolist()]
-    columns = min(10, len(images))
-    pages = [sheets.sheet(some.numpy(), names, columns=columns) for some in (images, augmented(images, changes))]
+    pages = []
+    for some in (train.images[chosen], augmented(train.images[chosen], changes)):
+        # A class of few pictures leaves the rest of its row white.
+        images = torch.full((len(there), *some.shape[1:]), 255, dtype=torch.uint8)
+        images[there] = some
+        left = iter(names)
+        captions = [next(left) if shown else "" for shown in there.tolist()]
+        pages.append(sheets.sheet(images.numpy(), captions, columns=columns))
     both = Image.new("RGB", (pages[0].width, pages[0].height * 2 + 12), sheets.PAPER)
     for number, page in enumerate(pages):
         both.paste(page, (0, number * (page.height + 12)))

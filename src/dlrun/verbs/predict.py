@@ -228,7 +228,10 @@ def _write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     from dlrun.files import write_atomically
 
     chosen = predictions[:MOST_ON_SHEET]
-    captions = [f"{one.path.name}\n{_first(one)}" for one in chosen]
+    folders = [f"{one.path.parent.name}/\n" for one in chosen]
+    if len(set(folders)) == 1:
+        folders = [""] * len(chosen)
+    captions = [f"{folder}{one.path.name}\n{_first(one)}" for folder, one in zip(folders, chosen, strict=True)]
     page = sheets.sheet(np.stack([one.picture.pixels for one in chosen]), captions, tile=96)
     write_atomically(path, sheets.encoded(page, path.suffix))
     left_out = len(predictions) - len(chosen)
