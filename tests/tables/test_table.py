@@ -40,6 +40,7 @@ COUNTS = {
     "mnist_fast": 1,
     "chollet_mnist": 2,
     "pytorch_quickstart": 1,
+    "pytorch_cifar10": 1,
     "tensorflow_quickstart": 2,
     "flax_mnist": 2,
     "theano_tutorials": 3,
