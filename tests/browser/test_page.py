@@ -123,6 +123,9 @@ def test_boards_begin_with_name_and_accuracy_which_stay_and_nothing_is_cut(brows
     cut = """return [...document.querySelectorAll(".scroll:has([data-frozen])")]
         .filter((one) => one.scrollWidth > one.clientWidth).length"""
     assert browser.run(cut) == 0
+    sizes = """return [...document.querySelectorAll(".swept svg[role=img]")]
+        .map((one) => parseFloat(getComputedStyle(one.querySelector("text")).fontSize))"""
+    assert browser.run(sizes) == [14, 14], "a chart of the rates on each board, to be read from afar"
     assert column(browser, "board", 1)[0] == "0.8900"
     assert column(browser, "board", 2)[0] == "best"
     place = """const row = document.querySelector("#board tbody tr"), box = row.closest(".scroll");

@@ -137,6 +137,20 @@ def test_dot_plot_says_in_words_what_it_shows(sweep: Path) -> None:
     assert plots[0]["aria-label"] == "measured 0.9810 ± 0.0025 (n = 3)"
 
 
+def test_accuracy_against_every_number_that_was_swept(tmp_path: Path) -> None:
+    for rate, batch, accuracy in ((0.001, 64, 0.90), (0.01, 64, 0.97), (0.1, 64, 0.95), (0.1, 32, 0.94)):
+        words = ["data=mnist", "model=fc_64", f"optimizer.lr={rate}", f"batch_size={batch}"]
+        write_run(tmp_path / f"{rate}-{batch}", words, accuracy)
+    text = page_of(tmp_path)
+    (about,) = [one["aria-label"] for one in Reader(text).all("svg") if "by lr" in (one.get("aria-label") or "")]
+    assert about == "test accuracy by lr. Best at each value: 0.001: 0.9000; 0.01: 0.9700; 0.1: 0.9500."
+    assert "test accuracy by lr (logarithmic)" in text
+    assert "by batch_size" not in text, "two values are no line"
+    assert "the largest value tried" not in text
+    write_run(tmp_path / "edge", ["data=mnist", "model=fc_64", "optimizer.lr=1", "batch_size=64"], 0.98)
+    assert "The best is at 1, the largest value tried: larger ones may be better." in page_of(tmp_path)
+
+
 def test_curves_hold_every_epoch_of_every_run(sweep: Path) -> None:
     curves = json.loads(Reader(page_of(sweep)).script)
     assert [entry["label"] for entry in curves] == ["fc_512, lr 0.01", "fc_64, lr 0.01", "fc_64, lr 9"]

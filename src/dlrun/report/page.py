@@ -26,6 +26,7 @@ from dlrun.report.dots import Dots
 from dlrun.report.embedded import pictures
 from dlrun.report.page_tables import Sheet, sheet_of
 from dlrun.report.published import compared, further
+from dlrun.report.swept import swept
 from dlrun.report.tiles import LabelledBoard, LabelledRuns, tiles
 from dlrun.statistics import SeedMean
 from dlrun.store.scan import Run
@@ -78,6 +79,7 @@ def page(
         warning=comparison.warning if comparison else "",
         tiles=tiles(runs, laid, comparison),
         boards=[compared(comparison)] if comparison else _boards(boards, laid),
+        swept=[swept(board) for board in boards],
         further=further(comparison) if comparison else [],
         curves=Markup(_json(_curves(entries[:CURVES], _printed_curves(comparison)))),
         entries=entries,

@@ -1,0 +1,117 @@
+"""Accuracy against each value that was swept: a chart for every number that takes three values or more."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlrun.output import plain_text
+from dlrun.report.dots import LEFT, RIGHT, Axis, Dots, axis
+from dlrun.report.leaderboard import Board, Group, varying
+
+LEAST_VALUES = 3
+"""Two values make a line that looks like a law."""
+MOST_TICKS = 8
+
+
+@dataclass(frozen=True)
+class Point:
+    """A configuration; places are percent of the drawing, from the left and from the top."""
+
+    x: float
+    y: float
+    about: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A chart: configurations by one field, and a line through the best one at each value."""
+
+    title: str
+    axis: Axis
+    """Of the accuracies, which run from the bottom to the top."""
+    ticks: Sequence[tuple[float, str]]
+    points: Sequence[Point]
+    line: Sequence[Point]
+    logarithmic: bool
+    edge: str
+    """What to know where the best value is the last one that was tried; empty where it is none."""
+
+    @property
+    def steps(self) -> Sequence[tuple[Point, Point]]:
+        """The pieces of the line."""
+        return list(itertools.pairwise(self.line))
+
+    @property
+    def about(self) -> str:
+        """The chart in words."""
+        return f"{self.title}. Best at each value: {'; '.join(point.about for point in self.line)}. {self.edge}".strip()
+
+
+def swept(board: Board) -> list[Swept]:
+    """The charts of a board, field by field."""
+    done = [group for group in board.groups if group.mean_of(board.split)]
+    found = []
+    for name in varying(board.groups):
+        groups = [group for group in done if _is_number(group.fields.get(name))]
+        if len({group.fields[name] for group in groups}) >= LEAST_VALUES:
+            found.append(_chart(name, groups, board.split))
+    return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _chart(name: str, groups: Sequence[Group], split: str) -> Swept:
+    means = [mean.mean for group in groups if (mean := group.mean_of(split))]
+    values = [float(group.fields[name]) for group in groups]
+    scale = axis([Dots(mean) for mean in means])
+    assert scale is not None
+    tried = sorted(set(values))
+    logarithmic = is_logarithmic(tried)
+    top = max(means)
+    points = [
+        Point(_place(value, tried, logarithmic), _height(scale, mean), f"{plain_text(value)}: {mean:.4f}", mean == top)
+        for value, mean in zip(values, means, strict=True)
+    ]
+    highest = {point.x: point for point in sorted(points, key=lambda point: -point.y)}
+    line = [highest[x] for x in sorted(highest)]
+    every = math.ceil(len(tried) / MOST_TICKS)
+    ticks = [(_place(value, tried, logarithmic), plain_text(value)) for value in tried[::every]]
+    best = values[means.index(top)]
+    title = f"{split} accuracy by {name.rpartition('.')[2]}"
+    return Swept(title, scale, ticks, points, line, logarithmic, _edge(best, tried))
+
+
+def is_logarithmic(values: Sequence[float]) -> bool:
+    """Whether ascending values are spaced more evenly by their logarithms.
+
+    >>> is_logarithmic([0.001, 0.01, 0.1]), is_logarithmic([32, 64, 128]), is_logarithmic([0, 0.1, 0.2])
+    (True, True, False)
+    """
+    if values[0] <= 0:
+        return False
+    return _unevenness([math.log(value) for value in values]) < _unevenness(values)
+
+
+def _unevenness(values: Sequence[float]) -> float:
+    gaps = [after - before for before, after in itertools.pairwise(values)]
+    return max(gaps) / min(gaps)
+
+
+def _place(value: float, tried: Sequence[float], logarithmic: bool) -> float:
+    low, at, high = (math.log(one) if logarithmic else one for one in (tried[0], value, tried[-1]))
+    return round(LEFT + 8 + (RIGHT - LEFT - 12) * (at - low) / (high - low), 2)
+
+
+def _height(scale: Axis, accuracy: float) -> float:
+    return round(100 - scale.place(accuracy), 2)
+
+
+def _edge(best: float, tried: Sequence[float]) -> str:
+    if best not in (tried[0], tried[-1]):
+        return ""
+    end, further = ("smallest", "smaller") if best == tried[0] else ("largest", "larger")
+    return f"The best is at {plain_text(best)}, the {end} value tried: {further} ones may be better."
