@@ -15,7 +15,7 @@ MOST_TICKS = 8
 
 
 @dataclass(frozen=True)
-class Point:
+class Mark:
     """A configuration; places are percent of the drawing, from the left and from the top."""
 
     x: float
@@ -32,21 +32,21 @@ class Swept:
     axis: Axis
     """Of the accuracies, which run from the bottom to the top."""
     ticks: Sequence[tuple[float, str]]
-    points: Sequence[Point]
-    line: Sequence[Point]
+    marks: Sequence[Mark]
+    line: Sequence[Mark]
     logarithmic: bool
     edge: str
     """What to know where the best value is the last one that was tried; empty where it is none."""
 
     @property
-    def steps(self) -> Sequence[tuple[Point, Point]]:
+    def steps(self) -> Sequence[tuple[Mark, Mark]]:
         """The pieces of the line."""
         return list(itertools.pairwise(self.line))
 
     @property
     def about(self) -> str:
         """The chart in words."""
-        return f"{self.title}. Best at each value: {'; '.join(point.about for point in self.line)}. {self.edge}".strip()
+        return f"{self.title}. Best at each value: {'; '.join(mark.about for mark in self.line)}. {self.edge}".strip()
 
 
 def swept(board: Board) -> list[Swept]:
@@ -72,17 +72,17 @@ def _chart(name: str, groups: Sequence[Group], split: str) -> Swept:
     tried = sorted(set(values))
     logarithmic = is_logarithmic(tried)
     top = max(means)
-    points = [
-        Point(_place(value, tried, logarithmic), _height(scale, mean), f"{plain_text(value)}: {mean:.4f}", mean == top)
+    marks = [
+        Mark(_place(value, tried, logarithmic), _height(scale, mean), f"{plain_text(value)}: {mean:.4f}", mean == top)
         for value, mean in zip(values, means, strict=True)
     ]
-    highest = {point.x: point for point in sorted(points, key=lambda point: -point.y)}
+    highest = {mark.x: mark for mark in sorted(marks, key=lambda mark: -mark.y)}
     line = [highest[x] for x in sorted(highest)]
     every = math.ceil(len(tried) / MOST_TICKS)
     ticks = [(_place(value, tried, logarithmic), plain_text(value)) for value in tried[::every]]
     best = values[means.index(top)]
     title = f"{split} accuracy by {name.rpartition('.')[2]}"
-    return Swept(title, scale, ticks, points, line, logarithmic, _edge(best, tried))
+    return Swept(title, scale, ticks, marks, line, logarithmic, _edge(best, tried))
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
