@@ -1,5 +1,6 @@
 import shutil
 import subprocess
+from collections.abc import Iterator
 from xml.etree import ElementTree
 
 import numpy as np
@@ -47,20 +48,28 @@ def test_captions_are_broken_into_lines_that_fit(caption: str) -> None:
     assert not any(line.startswith("%") for line in lines)
 
 
-def test_letters_are_those_of_a_font_of_the_system_or_the_nearest_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pillow's own font, the only one that is everywhere, has ASCII."""
-    shown, letters = fonts.printable("plain", 10)
-    assert (shown, letters) == ("plain", fonts.font(10, ""))
+@pytest.fixture
+def no_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A system without fonts."""
     monkeypatch.setattr(fonts, "_candidates", lambda _: ("no such font.ttf",))
     monkeypatch.setattr(fonts, "_loaded", [])
     fonts._file_with.cache_clear()
+    yield
+    fonts._file_with.cache_clear()
+
+
+@pytest.mark.usefixtures("no_fonts")
+def test_letters_are_those_of_a_font_of_the_system_or_the_nearest_ones() -> None:
+    """Pillow's own font, the only one that is everywhere, has ASCII."""
+    shown, letters = fonts.printable("plain", 10)
+    assert (shown, letters) == ("plain", fonts.font(10, ""))
     assert [fonts.printable(text, 10)[0] for text in ("Schlüssel", "ñandú", "日本", "a\tb")] == [
         "Schlussel",
         "nandu",
         "??",
         "a?b",
     ]
-    fonts._file_with.cache_clear()
+    assert fonts.width("日本語", 10) >= 28, "an SVG shows them, and each is as wide as it is high"
 
 
 @pytest.mark.skipif(shutil.which("fc-match") is None, reason="no fontconfig")

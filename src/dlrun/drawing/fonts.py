@@ -33,9 +33,10 @@ def printable(text: str, size: float) -> tuple[str, Font]:
 
 
 def width(text: str, size: float) -> float:
-    """Pixels that a line of text takes."""
+    """Pixels that a line of text takes, also where it is shown by a program that has more fonts."""
     shown, letters = printable(text, size)
-    return letters.getlength(shown)
+    broad = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text) if "?" in shown else 0
+    return letters.getlength(shown) + 0.6 * size * broad
 
 
 def cut(text: str, size: float, most: float) -> str:
