@@ -108,6 +108,23 @@ def test_runs_are_resumed(said: Said, left: Path) -> None:
     assert there.test["accuracy"] == pytest.approx(whole.test["accuracy"], abs=0.05)
 
 
+def test_curves_of_tensorboard_go_on_in_one_folder(said: Said, left: Path, tmp_path: Path) -> None:
+    """0.1.0 had five, each of which was an entry of TensorBoard's list."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    longer = tmp_path / "longer"
+    shutil.copytree(left / "complete", longer)
+    assert (longer / "tensorboard" / "train").is_dir()
+    said("resume", str(longer), "epochs=4")
+    (file,) = (path for path in longer.joinpath("tensorboard").rglob("*") if path.is_file())
+    assert list(longer.joinpath("tensorboard").iterdir()) == [file]
+    board = EventAccumulator(str(file.parent))
+    board.Reload()
+    for tag in ("loss/train", "accuracy/train", "loss/test", "accuracy/test", "seconds/epoch"):
+        assert [event.step for event in board.Scalars(tag)] == [1, 2, 3, 4], tag
+    assert [event.step for event in board.Scalars("loss/step")] == [3, 6, 9, 12]
+
+
 def test_what_is_computed_otherwise_since_is_said(said: Said) -> None:
     """A cosine behind a warm-up begins at the full rate now: the old number stays, apart from new ones."""
     accuracy = Result.read(Path("cosine")).test["accuracy"]

@@ -23,7 +23,7 @@ from dlrun.errors import RunFailed
 from dlrun.runs.run import run
 from dlrun.sinks.checkpoints import Checkpoints
 from dlrun.sinks.crc32c import masked
-from dlrun.sinks.event_file import EventFile, own_files, read_events
+from dlrun.sinks.event_file import own_files, read_events
 from dlrun.sinks.histograms import BYTES_EACH, MOST_BYTES, epochs_to_log, in_buckets
 from dlrun.sinks.hyperparameters import hyperparameters
 from dlrun.training.events import StepsTaken
@@ -180,9 +180,8 @@ def test_held_out_pictures_have_a_curve_of_their_own_beside_the_test(tmp_path: P
     assert [event.step for event in board.Scalars("accuracy/test")] == [2]
 
 
-@pytest.mark.parametrize("earlier", [False, True], ids=["today", "0.1.0"])
-def test_what_is_trained_again_is_logged_once(tmp_path: Path, earlier: bool) -> None:
-    """As after a crash between the log and the checkpoint: the second epoch is trained twice, here by four in all."""
+def test_what_is_trained_again_is_logged_once(tmp_path: Path) -> None:
+    """As after a crash between the log and the checkpoint: the second epoch is trained twice. Then it is extended."""
     config, folder = compose([*SMALL, "epochs=2"]), tmp_path / "r"
     saves = Checkpoints._save_last
     with pytest.MonkeyPatch.context() as patch:
@@ -190,11 +189,8 @@ def test_what_is_trained_again_is_logged_once(tmp_path: Path, earlier: bool) -> 
         with pytest.raises(RunFailed):
             run(settle(config), folder)
     board = folder / "tensorboard"
-    if earlier:
-        _as_0_1_0_left_it(board)
-    else:
-        with (board / own_files(board)[0].name).open("ab") as file:
-            file.write(b"\x18\0\0\0\0\0\0\0half a record, as kill -9 leaves it")
+    with own_files(board)[0].open("ab") as file:
+        file.write(b"\x18\0\0\0\0\0\0\0half a record, as kill -9 leaves it")
     (board / "events.out.tfevents.1.theirs").write_bytes(b"")
     live = read(board)
     assert run(settle(config), folder).status == "completed"
@@ -205,7 +201,7 @@ def test_what_is_trained_again_is_logged_once(tmp_path: Path, earlier: bool) -> 
     assert len(own_files(board)) == 1
     assert {path.name for path in board.iterdir()} == {own_files(board)[0].name, "events.out.tfevents.1.theirs"}
     now = read(board)
-    for watched in (now,) if earlier else (now, live):
+    for watched in (now, live):
         for tag in ("loss/train", "accuracy/test", "seconds/epoch"):
             assert [event.step for event in watched.Scalars(tag)] == [1, 2, 3, 4], tag
         assert [event.step for event in watched.Scalars("loss/step")] == [*range(2, 25, 2)]
@@ -216,23 +212,6 @@ def test_what_is_trained_again_is_logged_once(tmp_path: Path, earlier: bool) -> 
     assert now.Graph().node
     content = now.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
     assert metadata.parse_session_start_info_plugin_data(content).hparams["epochs"].number_value == 4
-
-
-def _as_0_1_0_left_it(board: Path) -> None:
-    """The same records in folders of their own."""
-    logged = read_events(board)
-    (only,) = own_files(board)
-    only.unlink()
-    parts: dict[str, list[Event]] = {"": [], "train": [], "test": []}
-    for event in logged:
-        value = event.summary.value[0] if event.summary.value else None
-        metric, _, split = value.tag.partition("/") if value else ("", "", "")
-        if value and metric in ("loss", "accuracy") and split in parts:
-            value.tag = f"{metric}/epoch"
-        by_epoch = value is not None and metric in ("seconds", "weights", "biases", "gradients", "samples")
-        parts[split if split in parts and split else "train" if by_epoch else ""].append(event)
-    for split, events in parts.items():
-        EventFile(board / split, events).close()
 
 
 def test_a_run_that_begins_anew_in_its_folder_shows_once(tmp_path: Path) -> None:
