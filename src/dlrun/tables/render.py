@@ -71,7 +71,7 @@ def rows_table(comparison: Comparison, readings: bool = False) -> Table:
     """A record for every published number; `readings` adds training accuracies and the rows' notes."""
     records = [_record(line) for line in comparison.lines]
     columns = _columns({line.row for line in comparison.lines if line.metric != "val_accuracy"}) + (
-        _columns_beside(comparison) if readings else []
+        columns_beside(comparison) if readings else []
     )
     notes = _summary(comparison) + (_readings(comparison) if readings else [])
     return Table(columns, records, f"{comparison.title} ({comparison.table})", notes)
@@ -212,7 +212,7 @@ def _columns(tested: Collection[int]) -> list[Column]:
     ]
 
 
-def _columns_beside(comparison: Comparison) -> list[Column]:
+def columns_beside(comparison: Comparison) -> list[Column]:
     """Training accuracies, and the losses that are printed for some row."""
     columns = _beside("train", "published_train", "measured_train", "train_accuracy_p")
     for name in ("train_loss", "test_loss", "best_epoch"):

@@ -56,7 +56,7 @@ all("thead button").forEach((button) =>
   button.addEventListener("click", () => sort(button.closest("table"), button.closest("th"))));
 all("input[data-for]").forEach((input) => input.addEventListener("input", () => filter(input)));
 
-// On a phone a long table shows its beginning; what has the keyboard's focus is never hidden.
+// On a phone what is long shows its beginning; what has the keyboard's focus is never hidden.
 const narrow = window.matchMedia("(max-width: 44rem)");
 all(".long").forEach((part) => {
   const button = document.createElement("button");
@@ -70,8 +70,8 @@ all(".long").forEach((part) => {
   };
   part.classList.add("clamped");
   part.after(button);
-  button.addEventListener("click", () => { whole(); part.querySelector("[tabindex]").focus(); });
-  part.addEventListener("focusin", (event) => { if (narrow.matches && event.target.matches("tbody *")) whole(); });
+  button.addEventListener("click", () => { whole(); part.querySelector("[tabindex], summary").focus(); });
+  part.addEventListener("focusin", (event) => { if (narrow.matches && event.target.matches("tbody *, summary")) whole(); });
   narrow.addEventListener("change", check);
   check();
 });
