@@ -251,7 +251,11 @@ def test_published_table_with_verdicts_and_lessons(tmp_path: Path) -> None:
     comparison = compare.compare(published, rows, plan.find(planned))
     found, _ = runs_on_disk.read(runs_on_disk.find([tmp_path]))
     read = Reader(page(found, comparison=comparison, labels=labels, title=comparison.title))
-    assert list(read.rows)[:2] == ["board", "lessons"]
+    assert list(read.rows)[:3] == ["board", "beside", "lessons"]
+    assert "train, published" not in read.rows["board"][0]
+    assert [row[1:3] for row in read.rows["beside"]] == [
+        ["row", "train, published"], ["FC (64,64)", ""], ["FC (512,512)", "0.9977"]
+    ]  # fmt: skip
     assert read.rows["board"][1][1:3] == ["FC (64,64)", "reproduced"]
     assert read.rows["lessons"][1][:2] == ["Wider helps", "holds"]
     plots = [one["aria-label"] for one in read.all("svg") if one.get("class") == "dots"]
