@@ -144,7 +144,7 @@ NADAM, OWN = "optimizer._target_=torch.optim.NAdam", "data=image_folder"
         ([NADAM], [NADAM, "optimizer.momentum_decay=1"], {"optimizer.momentum_decay"}),
         ([OWN, "data.root=x"], [OWN, "data.root=y", "data.size=9"], {"data.root", "data.size"}),
     ],
-    ids=str,
+    ids=lambda value: "-".join(sorted(value)),
 )
 def test_every_field_that_differs_is_a_column(words: list[str], others: list[str], differing: set[str]) -> None:
     one, other = (hyperparameters(compose(row), 5) for row in (words, others))
