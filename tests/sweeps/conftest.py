@@ -85,7 +85,7 @@ def workplace(tmp_path: Path) -> Path:
 def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Processes]]:
     """A working directory and processes that start in it, shared by all tests since a start takes seconds."""
     folder = furnish(tmp_path_factory.mktemp("shared"))
-    with contextlib.closing(make_processes()) as processes:
+    with contextlib.closing(make_processes(folder)) as processes:
         yield folder, Borrowed(processes)
 
 
