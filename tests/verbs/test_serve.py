@@ -1,5 +1,7 @@
 """`dlrun report --serve`: the page to this machine alone, as the runs are now."""
 
+import contextlib
+import os
 import re
 import signal
 import socket
@@ -30,7 +32,13 @@ def asked(port: int, path: str, host: str = "localhost") -> tuple[int, str]:
 def test_the_page_follows_the_runs_until_ctrl_c(runs: Callable[..., Path]) -> None:
     Path("outputs").mkdir()
     command = [sys.executable, "-m", "dlrun", "report", "--serve", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+    # A shell in the background starts what is to ignore Ctrl-C.
+    hears = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **hears)
+        )
+        stack.callback(server.kill)
         assert server.stdout is not None
         port = int(re.findall(r"http://127.0.0.1:(\d+)/", server.stdout.readline())[0])
         status, first = asked(port, "/")
