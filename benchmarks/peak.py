@@ -12,19 +12,18 @@ Real MNIST (and ASL). Writes benchmarks/results/peak.json and peak.md.
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable
-from itertools import islice
 
 import torch
 from epoch import NETWORKS, parts_of
+from operators import first_batches, timed
 from report import markdown, save
 from torch.nn import functional as F
 
 from dlrun.config.groups import Layers
 from dlrun.models.phrases import ConvPhrase, DensePhrase, Phrase, plan
 from dlrun.runs.parts import Parts
-from dlrun.training.step import TrainingStep, batches, set_rate
+from dlrun.training.step import TrainingStep, set_rate
 
 SIDE = 2048
 """Of the square matrices, in which reading them costs nothing beside multiplying."""
@@ -53,12 +52,7 @@ def products(threads: int, dtype: torch.dtype) -> dict[str, float]:
 
 def best(compute: Callable[[], object], repeats: int = 10) -> float:
     """Seconds of the fastest of some calls: noise only adds."""
-    taken = []
-    for _ in range(repeats + 2):
-        started = time.perf_counter()
-        compute()
-        taken.append(time.perf_counter() - started)
-    return min(taken[2:])
+    return min([timed(compute) for _ in range(repeats + 2)][2:])
 
 
 def operations(parts: Parts) -> int:
@@ -81,17 +75,13 @@ def step_seconds(parts: Parts, steps: int, repeats: int) -> list[float]:
     """Of a whole training step, a figure for each turn of `steps`."""
     step = TrainingStep(parts.state, parts.settings, parts.prepare)
     parts.state.model.train()
-    generator = torch.Generator().manual_seed(0)
-    taken = []
-    for _ in range(repeats + 1):
-        order = torch.randperm(len(parts.train), generator=generator)
-        started = time.perf_counter()
-        made = batches(parts.train, order, parts.config.batch_size, parts.prepare)
-        for number, batch in enumerate(islice(made, steps)):
+
+    def turn() -> None:
+        for number, batch in enumerate(first_batches(parts, steps)):
             set_rate(parts.state, parts.factor(number))
             step(*batch)
-        taken.append((time.perf_counter() - started) / steps)
-    return taken[1:]
+
+    return [timed(turn) / steps for _ in range(repeats + 1)][1:]
 
 
 def tables(threads: int, rates: dict[int, dict[str, float]], networks: dict[str, Taken]) -> str:

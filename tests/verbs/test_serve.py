@@ -72,6 +72,10 @@ def test_what_can_not_be_served_is_refused(runs: Callable[..., Path]) -> None:
             (["--serve", "--md"], "--serve: shows the page of runs or of one --table, and writes nothing"),
             (["--serve", "--html", "x.html"], "--serve: shows the page"),
             (["--serve", "--tables"], "--serve: shows the page"),
+            (["--serve", "--curves", "c"], "--serve: shows the page"),
+            (["--serve", "--sort", "lr"], "--serve: --sort, --columns, --only-changed and --hide-failed are of what"),
+            (["--serve", "--columns", "lr"], "--serve: --sort, --columns"),
+            (["--serve", "--hide-failed"], "--serve: --sort, --columns"),
             (["--serve", "--table", "psc_mnist"], "outputs/runs: no runs of tables here yet"),
         ):
             status, text = said("report", *words)

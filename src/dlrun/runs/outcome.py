@@ -132,10 +132,9 @@ def explain(error: BaseException, config: Config, parts: Parts | None = None, ru
     Args:
         parts, run_dir: What the run is made of and its folder, where it came so far.
     """
-    if run_dir is not None and _gone(run_dir) and _misses_a_file(error):
-        return (
-            f"{_gone(run_dir)}: the folder is gone, deleted or moved during the run, and what was saved there with it"
-        )
+    gone = _gone(run_dir) if run_dir is not None and _misses_a_file(error) else None
+    if gone is not None:
+        return f"{gone}: the folder is gone, deleted or moved during the run, and what was saved there with it"
     if isinstance(error, DlrunError):
         return str(error)
     text = str(error).splitlines()[0] if str(error) else type(error).__name__

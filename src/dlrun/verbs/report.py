@@ -35,8 +35,10 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_intermixed_args(arguments)
     if options.port is not None and not options.serve:
         raise UsageError("--port: goes with --serve")
-    if options.serve and (options.html or options.form != "text" or options.tables):
+    if options.serve and (options.html or options.form != "text" or options.tables or options.curves):
         raise UsageError("--serve: shows the page of runs or of one --table, and writes nothing")
+    if options.serve and (options.sort or options.columns or options.only_changed or options.hide_failed):
+        raise UsageError("--serve: --sort, --columns, --only-changed and --hide-failed are of what is printed")
     if options.table and options.tables:
         raise UsageError("--tables: all of them; --table NAME is one of them")
     if options.table or options.tables:
@@ -144,13 +146,14 @@ def _report_table(options: argparse.Namespace) -> int:
     published = table.load(options.table)
     folders = [word for word in options.path if str(word) not in own]
     if options.serve:
+        folder = _one_folder(options, folders)
 
         def content(runs: Sequence[scan.Run], damaged: Sequence[str]) -> dict[str, Any]:
-            evidence = _Evidence(_one_folder(options, folders), runs, damaged, files)
+            evidence = _Evidence(folder, runs, damaged, files)
             with reading_data() as data:
                 return _table_page(*_compared(published, evidence, data.now, [*own, *words]), evidence)
 
-        return _serve(options, [_one_folder(options, folders)], content)
+        return _serve(options, [folder], content)
     evidence = _evidence(options, folders, files)
     with reading_data() as data:
         found, comparison = _compared(published, evidence, data.now, [*own, *words])
