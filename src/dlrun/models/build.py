@@ -17,6 +17,7 @@ from dlrun.config.targets import explained, imported
 from dlrun.errors import ConfigError, first_line
 from dlrun.models import layers as own
 from dlrun.models import torchvision_ops
+from dlrun.models.dense import Dense
 from dlrun.models.phrases import (
     ActivationPhrase,
     BatchNormPhrase,
@@ -153,7 +154,7 @@ def _of_phrase(phrase: Phrase, model: Layers) -> Iterable[tuple[str, nn.Module]]
         case FlattenPhrase():
             yield "flatten", own.Flatten()
         case DensePhrase():
-            yield "dense", nn.Linear(phrase.in_shape[0], phrase.out_shape[0], phrase.bias)
+            yield "dense", Dense(phrase.in_shape[0], phrase.out_shape[0], phrase.bias)
 
 
 def _conv(conv: ConvPhrase) -> Iterable[tuple[str, nn.Module]]:
