@@ -5,7 +5,7 @@
 The commands take turns: idle and busy, bounded and as the OpenMP library has it (GOMP_SPINCOUNT=300000). A figure is
 that of the fastest epoch but the first of one command, so that starting up does not count. As many processes are
 busy as the machine has cores, so that half the machine is gone and a factor of two is the floor. The machine must
-have nothing else to do. Writes benchmarks/results/busy.json and busy.md.
+have nothing else to do. Writes benchmarks/results/VENDOR/busy.json and busy.md.
 """
 
 import argparse

@@ -5,7 +5,7 @@
 The contenders take turns in one sitting, so that a machine that gets slower does so for all. The floor is
 the same training steps on one fixed batch and the same evaluation batches, with nothing else, in dlrun's
 process; the usual loop and Keras have processes of their own. Needs real MNIST (and ASL for asl_cnn) where
-dlrun finds it; writes benchmarks/results/epoch.json and epoch.md. Fully connected networks train three epochs
+dlrun finds it; writes benchmarks/results/VENDOR/epoch.json and epoch.md. Fully connected networks train three epochs
 a turn, for three times the repeats.
 """
 

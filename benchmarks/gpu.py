@@ -10,8 +10,8 @@ which takes many times as long, is measured once. Packing is a sweep of `--runs`
 NVIDIA's MPS daemon (`nvidia-cuda-mps-control -d`) lets the jobs compute at the same time, if it runs. The deck is
 `dlrun reproduce` of the slides' tables, a few commands side by side (`--lanes`, which share `--jobs` processes), for
 as long as `--minutes` leaves; what is complete is packed into FOLDER/deck.jsonl again and again, so that a machine may
-be taken away at any time. Writes benchmarks/results/gpu.json and gpu.md. A trial of the script itself, without a GPU
-and writing no results: `--device cpu --limit 1000`.
+be taken away at any time. Writes benchmarks/results/VENDOR/gpu.json and gpu.md (the vendor is the processor's). A trial
+of the script itself, without a GPU and writing no results: `--device cpu --limit 1000`.
 """
 
 import argparse

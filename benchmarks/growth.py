@@ -3,7 +3,7 @@
     python benchmarks/growth.py [--threads 2] [--repeats 3]
 
 Steps are dlrun's own, on real MNIST; epochs and runs are whole `dlrun` commands. Writes
-benchmarks/results/growth.json and growth.md.
+benchmarks/results/VENDOR/growth.json and growth.md.
 """
 
 import argparse

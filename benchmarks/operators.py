@@ -4,7 +4,7 @@
 
 Parts are told apart by training on less: on one fixed batch, on batches that are ready made, on dlrun's own.
 The profile of operators is of whole steps; the profiler itself slows small operators down, so shares say more
-than times. Real MNIST (and ASL). Writes benchmarks/results/operators.json and operators.md.
+than times. Real MNIST (and ASL). Writes benchmarks/results/VENDOR/operators.json and operators.md.
 """
 
 import argparse

@@ -3,10 +3,12 @@
     python benchmarks/peak.py [--networks fc_64,cnn_dropout] [--steps 200] [--repeats 7] [--threads 2] [--bfloat16]
 
 The peak is the best rate of matrix products (MKL's, oneDNN's) and of convolutions of the same precision on as many
-threads, in the same sitting as the steps: one denominator, the best of all. A step is dlrun's own, batches and schedule
-included; its operations are those of its dense and convolutional layers, forwards and backwards, with no gradient to
-the pictures. Everything else (activations, pooling, batch norm, dropout, the optimizer) takes time and counts for none.
-Real MNIST (and ASL). Writes benchmarks/results/peak.json and peak.md.
+threads: one denominator, the best of all. It is measured anew before each turn of steps, and a share is of the two that
+belong together, since what a shared machine gives changes from minute to minute, by half and more. A step is dlrun's
+own, batches and schedule included; its operations are those of its dense and convolutional layers, forwards and
+backwards, with no gradient to the pictures. Everything else (activations, pooling, batch norm, dropout, the optimizer)
+takes time and counts for none.
+Real MNIST (and ASL). Writes benchmarks/results/VENDOR/peak.json and peak.md.
 """
 
 import argparse
@@ -29,8 +31,10 @@ SIDE = 2048
 """Of the square matrices, in which reading them costs nothing beside multiplying."""
 IMAGES, CHANNELS, PIXELS, KERNEL = 32, 64, 56, 3
 """Of a convolution of that kind: 7.4 GFLOP."""
-Taken = tuple[int, list[float]]
-"""Operations of a step, and the seconds that one took in each of several turns."""
+Turn = tuple[float, float]
+"""Seconds that a step took, and the peak just before."""
+Taken = tuple[int, list[Turn]]
+"""Operations of a step, and its turns."""
 
 
 def products(threads: int, dtype: torch.dtype) -> dict[str, float]:
@@ -50,7 +54,7 @@ def products(threads: int, dtype: torch.dtype) -> dict[str, float]:
         }
 
 
-def best(compute: Callable[[], object], repeats: int = 10) -> float:
+def best(compute: Callable[[], object], repeats: int = 5) -> float:
     """Seconds of the fastest of some calls: noise only adds."""
     return min([timed(compute) for _ in range(repeats + 2)][2:])
 
@@ -71,8 +75,8 @@ def multiplications(phrase: Phrase) -> int:
     return phrase.in_shape[0] * phrase.out_shape[0]
 
 
-def step_seconds(parts: Parts, steps: int, repeats: int) -> list[float]:
-    """Of a whole training step, a figure for each turn of `steps`."""
+def turns(parts: Parts, threads: int, dtype: torch.dtype, steps: int, repeats: int) -> list[Turn]:
+    """A whole training step and the peak, again and again."""
     step = TrainingStep(parts.state, parts.settings, parts.prepare)
     parts.state.model.train()
 
@@ -81,19 +85,23 @@ def step_seconds(parts: Parts, steps: int, repeats: int) -> list[float]:
             set_rate(parts.state, parts.factor(number))
             step(*batch)
 
-    return [timed(turn) / steps for _ in range(repeats + 1)][1:]
+    def both() -> Turn:
+        peak = max(products(threads, dtype).values())
+        return timed(turn) / steps, peak
+
+    return [both() for _ in range(repeats + 1)][1:]
 
 
-def tables(threads: int, rates: dict[int, dict[str, float]], networks: dict[str, Taken]) -> str:
-    """Markdown: rates by kind and threads; networks with their share of the best rate, median (min-max)."""
-    peak = max(rates[threads].values())
+def tables(rates: dict[int, dict[str, float]], networks: dict[str, Taken]) -> str:
+    """Markdown: rates by kind and threads; networks with their share of the peak, median (min-max)."""
     head = ["GFLOP/s", *(f"{number} thread{'s' if number > 1 else ''}" for number in rates)]
-    first = [[kind, *(f"{rates[number][kind] / 1e9:,.0f}" for number in rates)] for kind in rates[threads]]
+    first = [[kind, *(f"{rates[number][kind] / 1e9:,.0f}" for number in rates)] for kind in rates[1]]
     second = []
-    for name, (flop, seconds) in networks.items():
-        shares = sorted(flop / taken / peak for taken in seconds)
+    for name, (flop, measured) in networks.items():
+        shares = sorted(flop / seconds / peak for seconds, peak in measured)
         share = f"{statistics.median(shares):.2f} ({shares[0]:.2f}–{shares[-1]:.2f})"
-        second.append([name, f"{flop / 1e6:,.0f}", f"{statistics.median(seconds) * 1e6:,.0f}", share])
+        middle = statistics.median(seconds for seconds, _ in measured)
+        second.append([name, f"{flop / 1e6:,.0f}", f"{middle * 1e6:,.0f}", share])
     below = ["network", "MFLOP a step", "microseconds a step", "share of peak"]
     return markdown(head, first) + "\n\n" + markdown(below, second)
 
@@ -109,17 +117,14 @@ def main() -> None:
     options = parser.parse_args()
     precision = "bfloat16" if options.bfloat16 else "float32"
     dtype = getattr(torch, precision)
-    rates = {threads: products(threads, dtype) for threads in sorted({1, options.threads})}
     networks: dict[str, Taken] = {}
     for name in options.networks.split(","):
         parts = parts_of([*NETWORKS[name], "device=cpu", f"precision={precision}"], options.threads)
-        networks[name] = operations(parts), step_seconds(parts, options.steps, options.repeats)
-    # The clock of a machine that is shared or gets hot falls: the peak is the better of before and after.
-    again = products(options.threads, dtype)
-    rates[options.threads] = {kind: max(rate, again[kind]) for kind, rate in rates[options.threads].items()}
+        networks[name] = operations(parts), turns(parts, options.threads, dtype, options.steps, options.repeats)
+    rates = {threads: products(threads, dtype) for threads in sorted({1, options.threads})}
     figures = {"threads": options.threads, "precision": precision, "rates": rates, "networks": networks}
     name = "peak_bfloat16" if options.bfloat16 else "peak"
-    save(name, figures, tables(options.threads, rates, networks), sys.argv[1:])
+    save(name, figures, tables(rates, networks), sys.argv[1:])
 
 
 if __name__ == "__main__":

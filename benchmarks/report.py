@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -30,6 +31,12 @@ def processor() -> str:
     return f"{names[0] if names else platform.processor()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
+def vendor() -> str:
+    """Who made the processor, a word in small letters."""
+    found = re.match(r"[a-z]+", processor().lower())
+    return found[0] if found else "other"
+
+
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table, numbers on the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
@@ -37,11 +44,12 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def save(name: str, figures: Mapping[str, Any], table: str, command: Sequence[str]) -> None:
-    """Print a table, and write it and its figures to `results/NAME.md` and `results/NAME.json`."""
+    """Print a table, and write it and its figures to `results/VENDOR/NAME.md` and `NAME.json`."""
     facts = about()
     words = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *command])
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({"about": facts, "command": words, **figures}, indent=2) + "\n")
+    folder = RESULTS / vendor()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps({"about": facts, "command": words, **figures}, indent=2) + "\n")
     said = ", ".join(f"{key} {value}" for key, value in facts.items())
-    (RESULTS / f"{name}.md").write_text(f"`{words}`\n\n{table}\n\n{said}\n")
+    (folder / f"{name}.md").write_text(f"`{words}`\n\n{table}\n\n{said}\n")
     print(table)

@@ -5,7 +5,7 @@
 Each seed is a command of its own, one after the other, as someone would type it. The accuracy is that of the last
 epoch; the lower bound is that of a one-sided 95 % interval of Student's t for the mean. Training is the run's own
 figure, without evaluation; the whole command is from start to prompt, with the import of PyTorch and all files.
-Writes benchmarks/results/sprint.json and sprint.md.
+Writes benchmarks/results/VENDOR/sprint.json and sprint.md.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python benchmarks/start.py [--data mnist] [--repeats 7]
 
 Both are fresh processes with a warm cache and take turns in one sitting. Also prints the time of `dlrun --help`
-and the peak memory of a run of one epoch. Writes benchmarks/results/start.json and start.md.
+and the peak memory of a run of one epoch. Writes benchmarks/results/VENDOR/start.json and start.md.
 """
 
 import argparse

@@ -5,7 +5,7 @@
 The sweeps and the separate commands take turns in one sitting. Bare training is what the runs themselves
 report as time of training and evaluation. The overhead of a further run is the slope between a sweep of a
 quarter of the runs and one of all, less bare training; what does not grow is the sweep's own start and end.
-Writes benchmarks/results/sweep.json and sweep.md.
+Writes benchmarks/results/VENDOR/sweep.json and sweep.md.
 """
 
 import argparse

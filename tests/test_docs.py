@@ -243,7 +243,11 @@ def test_paths_that_are_named_exist(page: Path) -> None:
     assert [name for name in missing if not re.search(r"NAME|/mine\.|configs/$|docs/results/$", name)] == []
 
 
-@pytest.mark.parametrize("results", sorted((ROOT / "benchmarks" / "results").glob("*.md")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "results",
+    sorted((ROOT / "benchmarks" / "results").glob("*/*.md")),
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
 def test_the_tables_of_the_performance_page_are_those_of_the_benchmarks(results: Path) -> None:
     page = (ROOT / "docs" / "performance.md").read_text("utf-8").splitlines()
     rows = [line for line in results.read_text("utf-8").splitlines() if line.startswith("|")]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dlrun.linux import SPINS, SPINS_AMD, by_amd
+
 SOURCE = Path(__file__).parents[1] / "src"
 ONLY_LINUX = r"prctl|mallopt|sched_[gs]et|\bos\.fork|[\"'/]proc/|platform [!=]= .linux|platform\.startswith"
 CODE = """
@@ -36,7 +38,11 @@ def test_nothing_else_knows_what_linux_alone_offers() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="another OpenMP")
 @pytest.mark.parametrize(
     ("given", "found"),
-    [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "None")],
+    [
+        ({}, str(SPINS_AMD if by_amd() else SPINS)),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "passive"}, "None"),
+    ],
 )
 def test_waiting_threads_are_bounded_before_torch_is_loaded(given: dict[str, str], found: str) -> None:
     code = (

@@ -56,9 +56,9 @@ def test_the_rule_is_one_of_sizes(amd: None) -> None:
 
 def test_another_vendor_or_a_missing_operator_means_mkl(monkeypatch: pytest.MonkeyPatch) -> None:
     found = dense._amd_with_onednn.__wrapped__
-    monkeypatch.setattr(dense, "cpu_model", lambda: "GenuineIntel family 6 model 143")
+    monkeypatch.setattr(dense, "by_amd", lambda: False)
     assert not found()
-    monkeypatch.setattr(dense, "cpu_model", lambda: "AuthenticAMD family 25 model 17")
+    monkeypatch.setattr(dense, "by_amd", lambda: True)
     assert found() == torch.backends.mkldnn.is_available()
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert not found()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from dlrun.linux import cpu_model
+from dlrun.linux import by_amd
 
 WEIGHTS, PICTURES = 2**18, 32
 """A product of fewer is faster by MKL, or as fast."""
@@ -44,7 +44,7 @@ class Dense(nn.Linear):
 @functools.cache
 def _amd_with_onednn() -> bool:
     available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return "AuthenticAMD" in cpu_model() and available
+    return by_amd() and available
 
 
 def _product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
