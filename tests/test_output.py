@@ -49,6 +49,23 @@ def test_the_first_numbers_stay_where_there_is_no_room_for_all_text() -> None:
     assert " ".join(text.split()).endswith("No room here for: setting 3, setting 4, setting 5, n.")
 
 
+def test_a_path_stands_whole_below_its_row_where_there_is_no_room_beside_it() -> None:
+    path = "outputs/sweeps/model-optimizer/fc_512-adam-seed0-e38ac66d"
+    columns = [
+        column("model"),
+        column("accuracy", digits=4, right=True),
+        Column("run", lambda one: path, (), whole=True),
+    ]
+    table = Table(columns, [{"model": "a network of many words", "accuracy": 0.9}, {"model": "fc", "accuracy": 0.8}])
+    beside = write(table, "text", 100).splitlines()
+    assert (len(beside), beside[1].endswith(f"0.9000  {path}")) == (3, True)
+    below = write(table, "text", 60).splitlines()
+    assert below == ["model                    accuracy", "a network of many words    0.9000", f"  {path}", *below[3:]]
+    assert below[3:] == ["fc                         0.8000", f"  {path}"]
+    narrow = write(table, "text", 25).splitlines()
+    assert narrow[-2:] == ["fc                 0.8000", f"  {path}"], "longer than a line, and not broken"
+
+
 def test_csv_cells_are_no_formulas_and_numbers_stay_whole() -> None:
     rows = list(csv.reader(io.StringIO(write(TABLE, "csv"))))
     assert rows[0] == ["name", "accuracy"]

@@ -30,6 +30,9 @@ FIRST_NUMBERS = 2
 LONGEST_WORD = 20
 """Characters of a word of text (a path, a name) that stay in one line."""
 
+MARK = "\x01"
+"""In place of a line below a row until the table is laid out: no text of a cell is a control character."""
+
 Fields = Mapping[str, Any]
 
 
@@ -41,6 +44,8 @@ class Column:
     show: Callable[[Fields], str]
     fields: tuple[str, ...]
     right: bool = False
+    whole: bool = False
+    """Stands in a line of its own below its row where a terminal has no room for it beside the others: a path."""
 
 
 @dataclass(frozen=True)
@@ -280,7 +285,8 @@ def _terminal(table: Table, width: int | None) -> str:
 
     cells = _cells(table, visible)
     bounds = _bounds(table.columns, cells)
-    places = _places(table.columns, bounds, width)
+    below = _below(table.columns, bounds, width)
+    places = _places(table.columns, bounds, width, below)
     widths = _widths([table.columns[place] for place in places], [bounds[place] for place in places], width)
     grid = RichTable(box=None, pad_edge=False)
     for place, space in zip(places, widths, strict=True):
@@ -289,17 +295,20 @@ def _terminal(table: Table, width: int | None) -> str:
         grid.add_column(heading, justify="right" if item.right else "left", overflow="fold", width=space)
     for row in cells:
         grid.add_row(*[Text(row[place]) for place in places])
+        for _ in below:
+            grid.add_row(MARK)
     whole = max(sum(widths) + GAP * len(widths), 40)
     console = Console(file=io.StringIO(), width=min(width or whole, whole), color_system=None)
     if table.title:  # not the grid's, which would fold it where the columns end
         console.print(Text(folded(visible(table.title), width)), soft_wrap=True)
     console.print(grid)
-    left_out = [item.title for place, item in enumerate(table.columns) if place not in places]
+    left_out = [item.title for place, item in enumerate(table.columns) if place not in (*places, *below)]
     notes = [*table.notes, *([f"No room here for: {', '.join(left_out)}."] if left_out else [])]
     for note in notes:
         console.print(Text(folded(visible(note), width)), soft_wrap=True)
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    texts = iter([f"  {row[place]}" for row in cells for place in below])
+    return "\n".join(next(texts) if line.strip() == MARK else line for line in lines) + "\n"
 
 
 def _bounds(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
@@ -314,9 +323,18 @@ def _bounds(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[tu
     return bounds
 
 
-def _places(columns: Sequence[Column], bounds: Sequence[tuple[int, int]], width: int | None) -> list[int]:
+def _below(columns: Sequence[Column], bounds: Sequence[tuple[int, int]], width: int | None) -> list[int]:
+    """The columns that stand below their rows, as the natural widths of all are more than there is."""
+    if width is None or _sum([natural for _, natural in bounds]) <= width:
+        return []
+    return [place for place, item in enumerate(columns) if item.whole]
+
+
+def _places(
+    columns: Sequence[Column], bounds: Sequence[tuple[int, int]], width: int | None, below: Sequence[int]
+) -> list[int]:
     """The columns that there is room for: the last numbers go first, then the last text, at the end the first ones."""
-    places = list(range(len(columns)))
+    places = [place for place in range(len(columns)) if place not in below]
     numbers = [place for place in places if columns[place].right]
     text = [place for place in places if not columns[place].right]
     going = [*text[:1], *numbers[:FIRST_NUMBERS], *text[1:], *numbers[FIRST_NUMBERS:]]

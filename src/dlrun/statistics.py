@@ -374,6 +374,13 @@ class Measured:
         """As of `Runs`."""
         return self.runs.blind and self.spread.variance > 0
 
+    @property
+    def half_width(self) -> float | None:
+        """Of the 95 % interval of the mean; None where nothing tells how far another run would lie."""
+        if self.blind or not math.isfinite(self.spread.variance):
+            return None
+        return t_quantile(self.spread.degrees, 1 - LEVEL / 2) * math.sqrt(self.spread.variance / self.runs.n)
+
 
 def exactly(value: float) -> Measured:
     """What no chance enters."""

@@ -208,6 +208,28 @@ def test_arrow_keys_read_the_curves(browser: Any, table: Path) -> None:
     )
 
 
+def test_arrow_keys_read_the_intervals_and_the_marks_of_charts(browser: Any, boards: Path, board: Path) -> None:
+    browser.open(board)
+    browser.run("document.querySelector('svg.ticks').focus()")
+    browser.driver.switch_to.active_element.send_keys("\ue015\ue015")  # down, down
+    reached = "return document.getElementById('board-readout').textContent"
+    said = re.match(r"(.*): 0\.\d{4}; 95 % interval 0\.\d{4} to [01]\.\d{4}; seeds 0", browser.run(reached))
+    assert said, browser.run(reached)
+    assert said[1] == column(browser, "board", 0)[1]
+    crossed = """return [...document.querySelectorAll("#board .band")]
+        .map((one) => [Math.round(one.getBoundingClientRect().width), getComputedStyle(one).opacity])"""
+    ((width, opacity),) = set(map(tuple, browser.run(crossed)))
+    assert width > 1, "the interval that is read lies across all rows"
+    assert float(opacity) > 0
+    browser.run("document.activeElement.blur()")
+    assert browser.run(reached) == ""
+    browser.open(boards)
+    browser.run("document.querySelector('svg.marks').focus()")
+    browser.driver.switch_to.active_element.send_keys("\ue014")  # right
+    told = browser.run("return document.querySelector('svg.marks + .readout').textContent")
+    assert re.fullmatch(r"lr 0\.1, batch_size (32|64): 0\.8900", told), told
+
+
 def test_everything_can_be_reached_and_is_named(browser: Any, table: Path) -> None:
     browser.open(table)
     nameless = """return [...document.querySelectorAll('a, button, input, summary, [tabindex], img, svg[role=img]')]

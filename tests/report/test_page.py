@@ -134,7 +134,8 @@ def test_leaderboard_first_then_runs_and_failures(sweep: Path) -> None:
 def test_dot_plot_says_in_words_what_it_shows(sweep: Path) -> None:
     plots = [one for one in Reader(page_of(sweep)).all("svg") if one.get("class") == "dots"]
     assert plots[0]["role"] == "img"
-    assert plots[0]["aria-label"] == "measured 0.9810 ± 0.0025 (n = 3)"
+    # Variances are held by what 10,000 test images tell, as where rows are compared.
+    assert plots[0]["aria-label"] == "0.9810; 95 % interval 0.9797 to 0.9823; seeds 0.9800, 0.9810, 0.9820"
 
 
 def test_accuracy_against_every_number_that_was_swept(tmp_path: Path) -> None:
@@ -143,12 +144,28 @@ def test_accuracy_against_every_number_that_was_swept(tmp_path: Path) -> None:
         write_run(tmp_path / f"{rate}-{batch}", words, accuracy)
     text = page_of(tmp_path)
     (about,) = [one["aria-label"] for one in Reader(text).all("svg") if "by lr" in (one.get("aria-label") or "")]
-    assert about == "test accuracy by lr. Best at each value: 0.001: 0.9000; 0.01: 0.9700; 0.1: 0.9500."
+    best = "0.001: 0.9000; 0.01: 0.9700; 0.1: 0.9500."
+    assert about == f"test accuracy by lr. Best at each value: {best} Arrow keys read the configurations."
     assert "test accuracy by lr (logarithmic)" in text
     assert "by batch_size" not in text, "two values are no line"
     assert "the largest value tried" not in text
     write_run(tmp_path / "edge", ["data=mnist", "model=fc_64", "optimizer.lr=1", "batch_size=64"], 0.98)
-    assert "The best is at 1, the largest value tried: larger ones may be better." in page_of(tmp_path)
+    text = page_of(tmp_path)
+    assert "The best is at 1, the largest value tried: larger ones may be better." in text
+    assert not Reader(text).all("polyline"), "how two fields act together is seen there"
+    write_run(tmp_path / "m", ["data=mnist", "model=fc_64", "optimizer.lr=1", "optimizer.momentum=0.5"], 0.99)
+    read = Reader(page_of(tmp_path))
+    (about,) = [
+        one["aria-label"] or "" for one in read.all("svg") if "a line for each" in (one.get("aria-label") or "")
+    ]
+    assert about.startswith("test accuracy by lr, momentum and batch_size: a line for each of 6 configurations. Best: ")
+    lines = [one["points"] or "" for one in read.all("polyline") if one.get("class") != "near"]
+    rates = [float(line.partition(" ")[0].partition(",")[2]) for line in lines]
+    assert len(set(rates)) == len(lines), "no line lies on another one"
+    places = [round(3 * (96 - rate) / 92, 1) for rate in sorted(rates)]
+    assert places == [3.1, 2.9, 2.1, 1.9, 1.0, 0.0], "spaced by their logarithms"
+    heights = [float(line.rpartition(",")[2]) for line in lines]
+    assert heights == sorted(heights, reverse=True), "the best lies on top"
 
 
 def test_curves_hold_every_epoch_of_every_run(sweep: Path) -> None:

@@ -41,6 +41,14 @@ def _check_what_is_shown_of_it(folder: Path) -> None:
     status, seen = on_terminal(["report", "outputs"], folder)
     assert status == 0, seen
     assert "1.0000" in seen
+    place = re.escape(str(next((folder / "outputs").glob("*/*")).relative_to(folder)))
+    for columns, line in (
+        (80, rf"(?m)completed +1\.0000 .*\n  {place}$"),
+        (160, rf"(?m)completed +1\.0000 .* {place}$"),
+    ):
+        status, seen = on_terminal(["list"], folder, columns)
+        assert status == 0, seen
+        assert re.search(line, seen), seen
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:

@@ -33,10 +33,8 @@ def test_runs_are_listed_and_chosen_by_what_they_are(runs: Callable[..., Path]) 
         "date",
         "data",
         "model",
-        "name",
-        "tags",
         "status",
-        *["test", "accuracy", "time", "run"],
+        *["test", "accuracy", "time", "name", "tags", "run"],
     ]
     for words, names in {
         ("fashion",): ["b"],

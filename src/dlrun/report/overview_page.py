@@ -41,7 +41,7 @@ def overview_page(found: Overview) -> str:
     differing = differing_table(found)
     return filled(
         "tables.html",
-        ("tables.js",),
+        ("tables.js", "charts.js"),
         title="Published beside measured",
         headline=headline(found),
         notes=notes(found),

@@ -25,10 +25,10 @@ from dlrun.report import leaderboard
 from dlrun.report.dots import Dots
 from dlrun.report.embedded import pictures
 from dlrun.report.page_tables import Sheet, sheet_of
+from dlrun.report.parallel import parallel
 from dlrun.report.published import compared, further
 from dlrun.report.swept import swept
 from dlrun.report.tiles import LabelledBoard, LabelledRuns, tiles
-from dlrun.statistics import SeedMean
 from dlrun.store.scan import Run
 from dlrun.tables.compare import Comparison
 from dlrun.tables.render import rows_table
@@ -68,18 +68,18 @@ def page(
         state: As of `filled`.
     """
     boards = [] if comparison else leaderboard.boards(runs)
-    laid = [_laid_out(board, runs, alone=len(boards) == len(boards[0].groups) == 1) for board in boards]
+    laid = [_laid_out(board, alone=len(boards) == len(boards[0].groups) == 1) for board in boards]
     entries = _rows_of(runs, labels or {}) if comparison else _all_entries(laid)
     varying = _varying(runs)
     return filled(
         "page.html",
-        ("tables.js", "page.js"),
+        ("tables.js", "charts.js", "page.js"),
         title=title or _title(runs),
         source=rows_table(comparison).notes[0] if comparison else "",
         warning=comparison.warning if comparison else "",
         tiles=tiles(runs, laid, comparison),
-        boards=[compared(comparison)] if comparison else _boards(boards, laid),
-        swept=[swept(board) for board in boards],
+        boards=[compared(comparison)] if comparison else _boards(laid),
+        charts=[(swept(one), parallel(one)) for one in laid],
         further=further(comparison) if comparison else [],
         curves=Markup(_json(_curves(entries[:CURVES], _printed_curves(comparison)))),
         entries=entries,
@@ -154,24 +154,28 @@ def _name(run: Run) -> str:
 # --- what belongs together --------------------------------------------------------------------------------
 
 
-def _laid_out(board: leaderboard.Board, runs: Sequence[Run], alone: bool) -> LabelledBoard:
+def _laid_out(board: leaderboard.Board, alone: bool) -> LabelledBoard:
     """An entry for each row of the board, in its order, called by what varies; by its run if there is no other one."""
-    by_folder = {str(run.folder): run for run in runs}
+    by_folders = {tuple(str(run.folder) for run in group.runs): group for group in board.groups}
     table = board.table()
-    names = [item for item in table.columns if item.fields[0] not in leaderboard.METRICS]
+    groups = [by_folders[tuple(record["folders"])] for record in table.records]
     entries = []
-    for record in table.records:
-        members = [by_folder[folder] for folder in record["folders"]]
-        words = filter(None, (_word(item, record) for item in names))
-        entries.append(LabelledRuns(_name(members[0]) if alone else ", ".join(words), members))
-    return LabelledBoard(board.title, entries, board.split)
+    for record, group in zip(table.records, groups, strict=True):
+        words = filter(None, (_word(item, record) for item in _fields_of(table)))
+        entries.append(LabelledRuns(_name(group.runs[0]) if alone else ", ".join(words), group.runs))
+    return LabelledBoard(board, table, entries, groups)
+
+
+def _fields_of(table: Table) -> list[Column]:
+    """The columns of a board that say what its rows are, before those of what they reached."""
+    return [item for item in table.columns if item.fields[0] not in leaderboard.METRICS]
 
 
 def _all_entries(boards: Sequence[LabelledBoard]) -> list[LabelledRuns]:
     """Those of all boards; of several, each is called by its board, too."""
     if len(boards) == 1:
         return list(boards[0].entries)
-    return [LabelledRuns(f"{entry.label} ({board.title})", entry.runs) for board in boards for entry in board.entries]
+    return [LabelledRuns(f"{entry.label} ({one.board.title})", entry.runs) for one in boards for entry in one.entries]
 
 
 def _word(item: Column, record: Fields) -> str:
@@ -193,42 +197,51 @@ def _rows_of(runs: Sequence[Run], labels: Mapping[Path, str]) -> list[LabelledRu
 # --- tables -----------------------------------------------------------------------------------------------
 
 
-def _boards(boards: Sequence[leaderboard.Board], laid: Sequence[LabelledBoard]) -> list[Sheet]:
+def _boards(laid: Sequence[LabelledBoard]) -> list[Sheet]:
     """The boards; none of a single configuration, which the numbers at the top and the table of its runs show."""
-    if len(boards) == 1 and len(laid[0].entries) == 1:
-        return []
-    if len(boards) == 1:
-        return [_board("board", "Leaderboard", boards[0], laid[0].entries)]
-    return [
-        _board(f"board{number or ''}", board.title, board, one.entries)
-        for number, (board, one) in enumerate(zip(boards, laid, strict=True))
-    ]
+    if len(laid) == 1:
+        return [_board("board", "Leaderboard", laid[0])] if len(laid[0].entries) > 1 else []
+    return [_board(f"board{number or ''}", one.board.title, one) for number, one in enumerate(laid)]
 
 
-def _board(id: str, title: str, board: leaderboard.Board, entries: Sequence[LabelledRuns]) -> Sheet:
+def _board(id: str, title: str, one: LabelledBoard) -> Sheet:
     """A board with its dot plot: the name of a row and its accuracy first, then what varies and the rest."""
-    table = board.table()
-    fields = [item for item in table.columns if item.fields[0] not in leaderboard.METRICS]
+    table, split = one.table, one.board.split
+    fields = _fields_of(table)
     numbers = [item for item in table.columns if item not in fields]
-    decides = next(item for item in numbers if item.fields[0] == f"{board.split}_accuracy")
+    decides = next(item for item in numbers if item.fields[0] == f"{split}_accuracy")
     beside = [item for item in numbers if item.fields[0] == "vs_best"]
     rest = [item for item in numbers if item not in (decides, *beside)]
     # A single field sorts as what it is; several are the row's name together.
     name, fields = (fields[0], []) if len(fields) == 1 else (column("configuration", "label"), fields)
-    records = [{**record, "label": entry.label} for record, entry in zip(table.records, entries, strict=True)]
+    records = [{**record, "label": entry.label} for record, entry in zip(table.records, one.entries, strict=True)]
     ordered = Table([name, decides, *beside, *fields, *rest], records, notes=table.notes)
     above = table.title.removeprefix(title).removeprefix("; ")
-    if len(entries) == 1:
+    if len(one.entries) == 1:
         return sheet_of(id, title, ordered, above=above, frozen=2)
-    dots, place = [_dots_of(entry, board.split) for entry in entries], 2 + len(beside)
-    key = "mean over seeds, 95 % interval"
-    return sheet_of(id, title, ordered, dots, place, key=key, above=above, frozen=2)
+    dots, place = [_dots_of(group, split) for group in one.groups], 2 + len(beside)
+    key, about = f"{split} accuracy, 95 % interval", list(map(_in_words, dots))
+    return sheet_of(id, title, ordered, dots, place, key=key, about=about, above=above, frozen=2)
 
 
-def _dots_of(entry: LabelledRuns, split: str) -> Dots:
-    values = leaderboard.accuracies(entry.runs, split)
-    spread = SeedMean.of(values)
-    return Dots(spread.mean, spread.half_width, values) if spread else Dots()
+def _dots_of(group: leaderboard.Group, split: str) -> Dots:
+    """The mean, and the interval of what `vs best` tests with."""
+    if group.mean_of(split) is None:
+        return Dots()
+    found = leaderboard.measured(group, split)
+    return Dots(found.runs.mean, found.half_width, found.runs.values)
+
+
+def _in_words(dots: Dots) -> str:
+    if dots.mean is None:
+        return "no result"
+    words = [f"{dots.mean:.4f}"]
+    if dots.half_width is not None:
+        low, high = (max(0.0, dots.mean - dots.half_width), min(1.0, dots.mean + dots.half_width))
+        words.append(f"95 % interval {low:.4f} to {high:.4f}")
+    if len(dots.values) > 1:
+        words.append(f"seeds {', '.join(f'{value:.4f}' for value in dots.values)}")
+    return "; ".join(words)
 
 
 def _runs(entries: Sequence[LabelledRuns], folder: Path | None) -> Sheet:

@@ -69,6 +69,11 @@ class Sheet:
         """Whether the plot shows published numbers."""
         return any(line.dots and line.dots.published is not None for line in self.lines)
 
+    @property
+    def has_seeds(self) -> bool:
+        """Whether the plot shows single seeds."""
+        return any(line.dots and len(line.dots.values) > 1 for line in self.lines)
+
 
 def sheet_of(
     id: str,

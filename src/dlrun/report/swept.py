@@ -4,14 +4,18 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dlrun.output import plain_text
 from dlrun.report.dots import LEFT, RIGHT, Axis, Dots, axis
-from dlrun.report.leaderboard import Board, Group, varying
+from dlrun.report.leaderboard import Group, varying
+from dlrun.report.tiles import LabelledBoard
 
 LEAST_VALUES = 3
 """Two values make a line that looks like a law."""
 MOST_TICKS = 8
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,10 @@ class Mark:
     x: float
     y: float
     about: str
+    """Its value and its accuracy."""
     best: bool
+    told: str
+    """What the configuration is called, and its accuracy."""
 
 
 @dataclass(frozen=True)
@@ -49,37 +56,46 @@ class Swept:
         return f"{self.title}. Best at each value: {'; '.join(mark.about for mark in self.line)}. {self.edge}".strip()
 
 
-def swept(board: Board) -> list[Swept]:
+def swept(one: LabelledBoard) -> list[Swept]:
     """The charts of a board, field by field."""
-    done = [group for group in board.groups if group.mean_of(board.split)]
+    split = one.board.split
+    labelled = [(entry.label, group) for entry, group in zip(one.entries, one.groups, strict=True)]
+    done = [(label, group) for label, group in labelled if group.mean_of(split)]
     found = []
-    for name in varying(board.groups):
-        groups = [group for group in done if _is_number(group.fields.get(name))]
-        if len({group.fields[name] for group in groups}) >= LEAST_VALUES:
-            found.append(_chart(name, groups, board.split))
+    for name in varying(one.groups):
+        known = [(label, group) for label, group in done if is_number(group.fields.get(name))]
+        if len({group.fields[name] for _, group in known}) >= LEAST_VALUES:
+            found.append(_chart(name, known, split))
     return found
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether the value has a place on an axis of numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _chart(name: str, groups: Sequence[Group], split: str) -> Swept:
-    means = [mean.mean for group in groups if (mean := group.mean_of(split))]
-    values = [float(group.fields[name]) for group in groups]
+def _chart(name: str, labelled: Sequence[tuple[str, Group]], split: str) -> Swept:
+    means = [mean.mean for _, group in labelled if (mean := group.mean_of(split))]
+    values = [float(group.fields[name]) for _, group in labelled]
     scale = axis([Dots(mean) for mean in means])
     assert scale is not None
     tried = sorted(set(values))
     logarithmic = is_logarithmic(tried)
     top = max(means)
     marks = [
-        Mark(_place(value, tried, logarithmic), _height(scale, mean), f"{plain_text(value)}: {mean:.4f}", mean == top)
-        for value, mean in zip(values, means, strict=True)
+        Mark(
+            _place(value, tried, logarithmic),
+            _height(scale, mean),
+            f"{plain_text(value)}: {mean:.4f}",
+            mean == top,
+            f"{label}: {mean:.4f}",
+        )
+        for (label, _), value, mean in zip(labelled, values, means, strict=True)
     ]
+    marks.sort(key=lambda mark: (mark.x, -mark.y))
     highest = {mark.x: mark for mark in sorted(marks, key=lambda mark: -mark.y)}
     line = [highest[x] for x in sorted(highest)]
-    every = math.ceil(len(tried) / MOST_TICKS)
-    ticks = [(_place(value, tried, logarithmic), plain_text(value)) for value in tried[::every]]
+    ticks = [(_place(value, tried, logarithmic), plain_text(value)) for value in thinned(tried)]
     best = values[means.index(top)]
     title = f"{split} accuracy by {name.rpartition('.')[2]}"
     return Swept(title, scale, ticks, marks, line, logarithmic, _edge(best, tried))
@@ -101,9 +117,23 @@ def _unevenness(values: Sequence[float]) -> float:
     return max(gaps) / min(gaps)
 
 
-def _place(value: float, tried: Sequence[float], logarithmic: bool) -> float:
+def share(value: float, tried: Sequence[float], logarithmic: bool) -> float:
+    """Where a value stands on an axis from the first (0) to the last (1) of ascending values, two at least.
+
+    >>> share(0.01, [0.001, 0.1], logarithmic=True)
+    0.5
+    """
     low, at, high = (math.log(one) if logarithmic else one for one in (tried[0], value, tried[-1]))
-    return round(LEFT + 8 + (RIGHT - LEFT - 12) * (at - low) / (high - low), 2)
+    return (at - low) / (high - low)
+
+
+def thinned(values: Sequence[T]) -> Sequence[T]:
+    """Of many values those whose labels there is room for."""
+    return values[:: math.ceil(len(values) / MOST_TICKS)]
+
+
+def _place(value: float, tried: Sequence[float], logarithmic: bool) -> float:
+    return round(LEFT + 8 + (RIGHT - LEFT - 12) * share(value, tried, logarithmic), 2)
 
 
 def _height(scale: Axis, accuracy: float) -> float:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlrun.output import duration
-from dlrun.report.leaderboard import accuracies
+from dlrun.output import Table, duration
+from dlrun.report.leaderboard import Board, Group, accuracies
 from dlrun.statistics import SeedMean
 from dlrun.store.scan import Run
 from dlrun.store.status import Status
@@ -22,12 +22,12 @@ class LabelledRuns:
 
 @dataclass(frozen=True)
 class LabelledBoard:
-    """A board of the page, the best first."""
+    """A board of the page, the best first: its table, and in the order of its rows what each one is of."""
 
-    title: str
+    board: Board
+    table: Table
     entries: Sequence[LabelledRuns]
-    split: str
-    """By what it is sorted."""
+    groups: Sequence[Group]
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def _best_tiles(boards: Sequence[LabelledBoard]) -> list[Tile]:
     several = len(boards) > 1
     return [
         tile
-        for board in boards[:MOST_BEST]
-        for tile in _accuracy_tiles(board.entries, board.split, board.title if several else "")
+        for one in boards[:MOST_BEST]
+        for tile in _accuracy_tiles(one.entries, one.board.split, one.board.title if several else "")
     ]
 
 

@@ -23,7 +23,7 @@ from dlrun.errors import UsageError
 from dlrun.output import counted, say
 from dlrun.runs.on_end import refuse_on_end
 from dlrun.runs.trust import BUILT, hint
-from dlrun.text import typeable, visible
+from dlrun.text import typeable
 from dlrun.verbs.loaded import fields
 from dlrun.verbs.parser import Parser
 
@@ -81,7 +81,7 @@ def _prepare(words: Sequence[str], tasks: int) -> int:
 
     name, jobs, sweep, afterwards = _asked(words)
     if not jobs:
-        print(f"nothing to run: {afterwards}")
+        say(f"nothing to run: {afterwards}")
         return 0
     if not 1 <= tasks <= len(jobs):
         raise UsageError(f"--tasks {tasks}: these are {counted(len(jobs), 'run')}; expected 1 to {len(jobs)}")
@@ -89,7 +89,7 @@ def _prepare(words: Sequence[str], tasks: int) -> int:
     path = shares.write(name)
     trust = " trust=true" if any(job.config.sinks or hint(job.config, BUILT) for job in jobs) else ""
     say(f"{counted(len(jobs), 'run')} in {counted(tasks, 'task')}: {path}")
-    print(f"each task: dlrun array run {typeable(path)}{trust}")
+    say(f"each task: dlrun array run {typeable(path)}{trust}")
     for one in SCHEDULERS:
         print(f"  {one.name:<12} {one.submit.format(count=tasks, last=tasks - 1)}")
     say(f"afterwards: {afterwards}")
@@ -142,9 +142,7 @@ def _run(manifest: Path, typed: int | None, trust: bool) -> int:
     folder, shares = read(manifest)
     number = task_number(len(shares.tasks), typed)
     runs = shares.tasks[number]
-    print(
-        visible(f"task {number} of 0 to {len(shares.tasks) - 1}: {counted(len(runs), 'run')} in {folder}"), flush=True
-    )
+    say(f"task {number} of 0 to {len(shares.tasks) - 1}: {counted(len(runs), 'run')} in {folder}")
     with contextlib.chdir(folder):  # schedulers begin jobs in the home folder, or where they like
         outcomes = train(runs, shares.sweep, trust)
     demand_success(outcomes, manifest)

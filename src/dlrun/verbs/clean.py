@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlrun.errors import UsageError
-from dlrun.output import Table, column, counted, few, say, write
+from dlrun.output import Table, column, counted, few, say, terminal_width, write
 from dlrun.store import leftovers, scan
 from dlrun.store.follows import FOLLOWS, read_follows
 from dlrun.store.scan import Run
-from dlrun.text import typeable, visible
+from dlrun.text import typeable
 from dlrun.verbs.parser import OUTPUTS, Parser, run_folder
 
 MOST = 5
@@ -125,7 +125,7 @@ def _cache() -> Kind:
 def _print(kinds: Sequence[Kind]) -> None:
     records = [{"what": kind.name, "number": len(kind.things), "bytes": f"{sum(kind.sizes):,}"} for kind in kinds]
     columns = [column("what"), column("number", right=True), column("bytes", right=True)]
-    print(write(Table(columns, records), "text"), end="")
+    print(write(Table(columns, records), "text", terminal_width()), end="")
     for kind in kinds:
         say(f"{kind.name}: {few([typeable(thing) for thing in kind.things], MOST)}")
 
@@ -159,8 +159,6 @@ def _delete(kinds: Sequence[Kind]) -> int:
                     say(f"{thing}: stays; it is in use, gone or needed now", sys.stderr)
             except (UsageError, OSError) as error:
                 trouble += 1
-                print(
-                    visible(f"{thing}: can't be deleted ({getattr(error, 'strerror', None) or error})"), file=sys.stderr
-                )
+                say(f"{thing}: can't be deleted ({getattr(error, 'strerror', None) or error})", sys.stderr)
     print(f"deleted {counted(deleted, 'thing')}, {size:,} bytes")
     return 1 if trouble else 0

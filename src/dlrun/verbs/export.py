@@ -10,7 +10,7 @@ compared with the network before it gets its name.
 import argparse
 from pathlib import Path
 
-from dlrun.output import near
+from dlrun.output import near, say
 from dlrun.verbs.loaded import FIELDS, add_run, fields, load
 from dlrun.verbs.parser import Parser
 
@@ -26,8 +26,8 @@ def main(arguments: list[str]) -> int:
     path = options.output or options.run / f"model.{options.format}"
     difference = export(run, options.format, path)
     shape = "x".join(map(str, run.inputs.shape))
-    print(f"images uint8 Nx{shape} -> probabilities float32 Nx{len(run.inputs.classes)}")
-    print(f"differs from the network by at most {difference:.0e}, {run.weights}")
+    say(f"images uint8 Nx{shape} -> probabilities float32 Nx{len(run.inputs.classes)}")
+    say(f"differs from the network by at most {difference:.0e}, {run.weights}")
     print(near(path))
     return 0
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dlrun.errors import UsageError
-from dlrun.output import Column, Fields, Table, column, counted, duration, say, write
+from dlrun.output import Column, Fields, Table, column, counted, duration, say, terminal_width, write
 from dlrun.store import scan
 from dlrun.store.chosen import Chosen, since
 from dlrun.store.scan import Run
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     chosen = Chosen(options.words, options.tag, options.name, options.since and since(options.since))
     listed = sorted(chosen.of(found), key=lambda run: (-run.changed, run.folder))
     if listed or options.form != "text":
-        print(write(_table(listed), options.form), end="")
+        print(write(_table(listed), options.form, terminal_width()), end="")
     if not listed:
         why = f"; {chosen.missed(found)}" if found else ""
         say(f"none of {counted(len(found), 'run')}{why}", sys.stderr)
@@ -67,19 +67,24 @@ def _parser() -> Parser:
 
 
 def _table(runs: list[Run]) -> Table:
-    """What people see is less than what programs get; the folder comes last, whole, so that it can be pasted."""
+    """What people see is less than what programs get; the folder comes last, whole, so that it can be pasted.
+
+    What was given (names, tags) stands behind the numbers: where a line is short, it goes first.
+    """
     records = [_record(run) for run in runs]
     given = [name for name in ("name", "tags") if any(record[name] for record in records)]
     columns = [
-        Column("date", lambda record: _date(record["date"]), ("date",)),
+        Column("date", lambda record: _date(record["date"]), ("date",), right=True),  # whole, as numbers are
         column("data"),
         column("model"),
-        *map(column, given),
         Column("status", _status, ("status", "epoch", "epochs")),
         *([column("val accuracy", "val_accuracy", digits=4, right=True)] if any(map(_validated, records)) else []),
         column("test accuracy", "test_accuracy", digits=4, right=True),
         Column("time", lambda record: duration(record["seconds"]), ("seconds",), right=True),
-        Column("run", lambda record: typeable(record["folder"]), ("folder", "hash", "seed", "name", "tags")),
+        *map(column, given),
+        Column(
+            "run", lambda record: typeable(record["folder"]), ("folder", "hash", "seed", "name", "tags"), whole=True
+        ),
     ]
     return Table(columns, records)
 

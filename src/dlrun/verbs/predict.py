@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import DataError, UsageError
 from dlrun.files import check_place
-from dlrun.output import counted, write
+from dlrun.output import counted, folded, say, terminal_width, write
 from dlrun.text import visible
 from dlrun.verbs.answers import answers
 from dlrun.verbs.loaded import FIELDS, add_run, apart, fields, load
@@ -88,11 +88,11 @@ def main(arguments: list[str]) -> int:
     if predictions:
         print(_as_json(predictions) if options.json else _shown(run, predictions, options.csv), end="")
         if accuracy := _accuracy(predictions):
-            print(accuracy, file=sys.stderr if options.json or options.csv else sys.stdout)
+            say(accuracy, sys.stderr if options.json or options.csv else sys.stdout)
     if options.sheet and predictions:
         _write_sheet(predictions, options.sheet)
     for sentence in failures:
-        print(f"dlrun: {visible(sentence)}", file=sys.stderr)
+        say(f"dlrun: {sentence}", sys.stderr)
     return 1 if failures else 0
 
 
@@ -175,7 +175,8 @@ def _as_text(prediction: Prediction) -> str:
     remark = visible(f" ({'; '.join(said)})") if said else ""
     width = max((len(visible(name)) for name, _ in prediction.known), default=0)
     lines = [f"  {visible(name):<{width}}  {share:6.1%} {_bar(share)}".rstrip() for name, share in prediction.known]
-    return "\n".join([f"{visible(str(prediction.path))}{remark}", *(lines or ["  no numbers (NaN)"])]) + "\n"
+    head = folded(f"{visible(str(prediction.path))}{remark}", terminal_width(), 2)
+    return "\n".join([head, *(lines or ["  no numbers (NaN)"])]) + "\n"
 
 
 def _bar(share: float) -> str:
@@ -235,7 +236,4 @@ def _write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     page = sheets.sheet(np.stack([one.picture.pixels for one in chosen]), captions, tile=96)
     write_atomically(path, sheets.encoded(page, path.suffix))
     left_out = len(predictions) - len(chosen)
-    print(
-        visible(f"{path}") + (f" (the first {len(chosen)}; {left_out} more are left out)" if left_out else ""),
-        file=sys.stderr,
-    )
+    say(f"{path}" + (f" (the first {len(chosen)}; {left_out} more are left out)" if left_out else ""), sys.stderr)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlrun.errors import UsageError
-from dlrun.output import counted, near, say, write
+from dlrun.output import counted, near, say, terminal_width, write
 from dlrun.runs.on_end import refuse_on_end
 from dlrun.slurm import manifest, queue, status
 from dlrun.slurm.settings import SlurmSettings, asked
@@ -116,10 +116,10 @@ def _send(name: str, of: str, words: list[str], jobs: Sequence["Job"], settings:
 
     with manifest.submitting(name, of, words) as begun:
         sort = submit(jobs, settings, sweep, begun)
-    print(told(sort, settings))
+    say(told(sort, settings))
     if sort.held:
-        print("the same command submits the rest when some are done")
-    print(f"next: dlrun slurm status {typeable(begun.name)}")
+        say("the same command submits the rest when some are done")
+    say(f"next: dlrun slurm status {typeable(begun.name)}")
     print(near(begun.folder))
     return 1 if sort.held else 0
 
@@ -145,7 +145,7 @@ def _status(name: str | None, as_json: bool) -> int:
     if as_json:
         print(json.dumps({name: json.loads(write(table, "json")) for name, table in tables.items()}, indent=2))
     else:
-        print("".join(write(table, "text") for table in tables.values()), end="")
+        print("".join(write(table, "text", terminal_width()) for table in tables.values()), end="")
     return 0
 
 

@@ -66,10 +66,10 @@ def _new(name: str, source: Path | None) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, written(name, printed).encode())
     load(name)
-    print(f"{path}: {counted(len(printed.rows), 'row')}, {'percent' if printed.percent else 'fractions'}")
+    say(f"{path}: {counted(len(printed.rows), 'row')}, {'percent' if printed.percent else 'fractions'}")
     for head in printed.left_out:
         say(f"not taken: the column {head}")
-    print(f"next: fill in source, common and overrides there, then dlrun table check {name}")
+    say(f"next: fill in source, common and overrides there, then dlrun table check {name}")
     return 0
 
 
@@ -123,7 +123,7 @@ def _check(name: str, trials: bool) -> int:
         print(f"{counted(wrong, 'row')} of {len(found)} can't be run yet" if wrong else "all rows can be run")
         return 1
     together = sum({job.hash: seconds.get(job.hash, 0.0) for some in jobs.values() for job in some}.values())
-    print(
+    say(
         f"all rows can be run{f', {duration(together)} one after the other' if seconds else ''}: dlrun reproduce {name}"
     )
     return 0

@@ -71,7 +71,7 @@ all(".long").forEach((part) => {
   part.classList.add("clamped");
   part.after(button);
   button.addEventListener("click", () => { whole(); part.querySelector("[tabindex], summary").focus(); });
-  part.addEventListener("focusin", (event) => { if (narrow.matches && event.target.matches("tbody *, summary")) whole(); });
+  part.addEventListener("focusin", (event) => { if (narrow.matches && event.target.matches("tbody *, summary, .marks")) whole(); });
   narrow.addEventListener("change", check);
   check();
 });
