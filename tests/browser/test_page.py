@@ -288,7 +288,7 @@ def test_hostile_names_are_only_text(browser: Any, table: Path, tmp_path: Path) 
     dataclasses.replace(Result.read(folder), model=hostile, name=hostile).write(folder)
     dlrun(tmp_path, "report", ".")
     browser.open(tmp_path / "report.html")
-    assert browser.driver.title == f"{hostile} · dlrun"
+    assert browser.driver.title.endswith(f" · {hostile} · dlrun")
     assert browser.run("return document.querySelectorAll('script:not([type])').length") == 1
     assert browser.run("return [...document.images].every((one) => one.src.startsWith('data:'))")
     assert browser.complaints() == []
@@ -344,11 +344,17 @@ def test_a_served_page_loads_itself_anew_and_what_is_chosen_stays(browser: Any, 
     wait_for(lambda: "No longer live" in browser.run("return document.getElementById('live').textContent"), 60)
 
 
-def test_on_a_phone_tables_show_their_beginning_and_more_when_asked(browser: Any, table: Path) -> None:
+def test_on_a_phone_tables_show_their_beginning_and_more_when_asked(browser: Any, table: Path, boards: Path) -> None:
     height = "return document.documentElement.scrollHeight"
     browser.look(380)
     browser.open(table)
     assert browser.run(height) <= 4000
+    browser.open(boards)
+    assert browser.run(height) <= 4000, "charts show their beginning, too"
+    named = """return [...document.querySelector("#board tbody tr").cells].filter((one) => one.checkVisibility())
+        .map((one) => one.innerText).join(" ")"""
+    assert browser.run(named).count("0.1") == 1, "a card says once what its row is"
+    browser.open(table)
     unseen = """return [...document.querySelectorAll("tbody tr")].filter((row) => {
         const part = row.closest(".long").getBoundingClientRect();
         return row.getBoundingClientRect().bottom > part.bottom + 1 }).length"""

@@ -131,6 +131,18 @@ def test_leaderboard_first_then_runs_and_failures(sweep: Path) -> None:
     assert "the loss is not a number" in " ".join(read.rows["failures"][1])
 
 
+def test_the_page_says_first_what_its_runs_share(sweep: Path, tmp_path: Path) -> None:
+    assert '<p class="subject">mnist, 10 epochs, sgd</p>' in page_of(sweep)
+    one = page_of(write_run(tmp_path / "10-48-57", ["data=mnist", "model=fc_64", "limit=2000", "epochs=1"], 0.9))
+    about = "fc_64, mnist, limit 2,000, 1 epoch, sgd, lr 0.01"
+    assert f"<title>{about} · 10-48-57 · dlrun</title>" in one
+    assert f'<p class="subject">{about}</p>' in one
+    (sweep / "fc_64-lr9").rename(tmp_path / "failed")
+    text = page_of(sweep)
+    assert "Every run: status completed, epochs 3" in text
+    assert Reader(text).rows["runs"][0][:2] == ["configuration", "seed"]
+
+
 def test_dot_plot_says_in_words_what_it_shows(sweep: Path) -> None:
     plots = [one for one in Reader(page_of(sweep)).all("svg") if one.get("class") == "dots"]
     assert plots[0]["role"] == "img"

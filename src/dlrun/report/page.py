@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from dlrun import __version__
 from dlrun.files import write_atomically
-from dlrun.output import Column, Fields, Table, column, duration, plain_text
+from dlrun.output import Column, Fields, Table, column, counted, duration, plain_text
 from dlrun.report import leaderboard
 from dlrun.report.dots import Dots
 from dlrun.report.embedded import pictures
@@ -36,6 +36,8 @@ from dlrun.text import visible
 
 CURVES = 300
 """Configurations whose curves are in the page: more are no picture any more."""
+FOLDED = ("seed", "fold", "status", "epochs")
+"""Columns of the runs that are said once where all rows say the same."""
 POINTS = 200
 """Epochs of a curve that are drawn."""
 
@@ -75,6 +77,7 @@ def page(
         "page.html",
         ("tables.js", "charts.js", "page.js"),
         title=title or _title(runs),
+        subject="" if comparison else _subject(runs),
         source=rows_table(comparison).notes[0] if comparison else "",
         warning=comparison.warning if comparison else "",
         tiles=tiles(runs, laid, comparison),
@@ -95,11 +98,12 @@ def page(
     )
 
 
-def filled(template: str, scripts: Sequence[str], state: str = "", **content: Any) -> str:
+def filled(template: str, scripts: Sequence[str], state: str = "", subject: str = "", **content: Any) -> str:
     """A template of `static/` with its style, its scripts and what all pages say of themselves.
 
     Args:
         state: Of a page that is served: what it was made of. It loads itself anew when that changes.
+        subject: What the page is about, where its title does not say it.
     """
     script = "\n".join(map(_static, [*scripts, "live.js"] if state else scripts))
     environment = Environment(
@@ -116,6 +120,7 @@ def filled(template: str, scripts: Sequence[str], state: str = "", **content: An
         made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         version=__version__,
         state=state,
+        subject=subject,
         **content,
     )
 
@@ -145,6 +150,27 @@ def _title(runs: Sequence[Run]) -> str:
         return _name(runs[0])
     parents = {run.folder.resolve().parent for run in runs}
     return parents.pop().name if len(parents) == 1 else "Runs"
+
+
+def _subject(runs: Sequence[Run]) -> str:
+    """What all runs share of what one asks first: `fc_64, mnist, limit 2,000, 2 epochs, adam, lr 0.001`."""
+    chosen = {name: _shared([run.names.get(name) for run in runs]) for name in ("model", "data", "optimizer")}
+    fields = {name: _shared([run.fields.get(name) for run in runs]) for name in ("limit", "epochs", "optimizer.lr")}
+    limit, epochs, rate = fields.values()
+    words = [
+        chosen["model"],
+        chosen["data"],
+        limit and f"limit {limit:,}",
+        epochs and counted(epochs, "epoch"),
+        chosen["optimizer"],
+        rate and f"lr {plain_text(rate)}",
+    ]
+    return ", ".join(filter(None, words))
+
+
+def _shared(values: Sequence[Any]) -> Any:
+    """The value that all have; None where they differ."""
+    return values[0] if all(value == values[0] for value in values) else None
 
 
 def _name(run: Run) -> str:
@@ -221,7 +247,8 @@ def _board(id: str, title: str, one: LabelledBoard) -> Sheet:
         return sheet_of(id, title, ordered, above=above, frozen=2)
     dots, place = [_dots_of(group, split) for group in one.groups], 2 + len(beside)
     key, about = f"{split} accuracy, 95 % interval", list(map(_in_words, dots))
-    return sheet_of(id, title, ordered, dots, place, key=key, about=about, above=above, frozen=2)
+    named = len(fields)
+    return sheet_of(id, title, ordered, dots, place, key=key, about=about, above=above, frozen=2, named=named)
 
 
 def _dots_of(group: leaderboard.Group, split: str) -> Dots:
@@ -264,7 +291,15 @@ def _runs(entries: Sequence[LabelledRuns], folder: Path | None) -> Sheet:
         column("folder", "name"),
     ]
     links = [_link(run.source or run.folder, folder) for entry in entries for run in entry.runs]
-    return sheet_of("runs", "Runs", Table(columns, records), links=links, linked=len(columns) - 1)
+    same = [item for item in columns if item.title in FOLDED and _is_constant(item, records)]
+    columns = [item for item in columns if item not in same]
+    said = ", ".join(f"{item.title} {text}" for item in same if (text := item.show(records[0])))
+    above = f"Every run: {said}" if said else ""
+    return sheet_of("runs", "Runs", Table(columns, records), links=links, linked=len(columns) - 1, above=above)
+
+
+def _is_constant(item: Column, records: Sequence[Fields]) -> bool:
+    return len(records) > 1 and len({item.show(record) for record in records}) == 1
 
 
 def _run_record(run: Run, label: str) -> dict[str, Any]:

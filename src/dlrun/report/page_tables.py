@@ -23,6 +23,8 @@ class Head:
 
     title: str
     right: bool
+    named: bool = False
+    """Whether the name of a row says it, too: it is not repeated where a row is a card."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def sheet_of(
     about: Sequence[str] = (),
     above: str = "",
     frozen: int = 0,
+    named: int = 0,
 ) -> Sheet:
     """Lay out a table.
 
@@ -102,9 +105,11 @@ def sheet_of(
         about: Row by row the plot in words, where it does not show accuracies.
         above: A line above the table.
         frozen: Columns at the left that don't scroll.
+        named: Columns behind the plot that the name of a row says, too.
     """
     scale = scale or axis(dots)
-    heads = [Head(item.title, item.right) for item in table.columns]
+    behind = range(place or 0, (place or 0) + named)
+    heads = [Head(item.title, item.right, number in behind) for number, item in enumerate(table.columns)]
     lines = []
     for number, record in enumerate(table.records):
         cells = [_cell(item, record) for item in table.columns]
