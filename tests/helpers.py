@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -101,6 +102,11 @@ def on_terminal(
     import pty
     import termios
 
+    def in_a_session_of_its_own() -> None:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs tests in the background may ignore it
+
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
@@ -111,7 +117,7 @@ def on_terminal(
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
-        preexec_fn=lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),
+        preexec_fn=in_a_session_of_its_own,
     )
     os.close(terminal)
     seen = b""
