@@ -13,7 +13,7 @@ import sys
 import torch
 from epoch import CPU, NETWORKS, parts_of
 from operators import first_batches, timed
-from report import markdown, save
+from report import markdown, save, spread
 
 from dlrun.models import dense
 from dlrun.runs.parts import Parts
@@ -56,9 +56,9 @@ def main() -> None:
         )
     rows = []
     for name, taken in networks.items():
-        ratios = sorted(ruled / plain for ruled, plain in zip(*taken.values(), strict=True))
+        ratios = [ruled / plain for ruled, plain in zip(*taken.values(), strict=True)]
         shown = [f"{statistics.median(seconds) * 1e6:,.0f}" for seconds in taken.values()]
-        rows.append([name, *shown, f"{statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"])
+        rows.append([name, *shown, spread(ratios)])
     table = markdown([f"microseconds of a step, {options.threads} threads", *WAYS, "ratio"], rows)
     save("dense", {"threads": options.threads, "seconds": networks}, table, sys.argv[1:])
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from report import markdown, save
+from report import markdown, save, spread
 from torch.nn import functional as F
 
 from dlrun.config.compose import compose
@@ -162,7 +162,7 @@ def ratio(seconds: dict[str, list[float]], peer: str) -> str:
     if peer not in seconds:
         return "–"
     ratios = [own / other for own, other in zip(seconds["dlrun"], seconds[peer], strict=True)]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+    return spread(ratios)
 
 
 def main() -> None:

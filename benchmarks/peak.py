@@ -19,7 +19,7 @@ from collections.abc import Callable
 import torch
 from epoch import NETWORKS, parts_of
 from operators import first_batches, timed
-from report import markdown, save
+from report import markdown, save, spread
 from torch.nn import functional as F
 
 from dlrun.config.groups import Layers
@@ -98,8 +98,7 @@ def tables(rates: dict[int, dict[str, float]], networks: dict[str, Taken]) -> st
     first = [[kind, *(f"{rates[number][kind] / 1e9:,.0f}" for number in rates)] for kind in rates[1]]
     second = []
     for name, (flop, measured) in networks.items():
-        shares = sorted(flop / seconds / peak for seconds, peak in measured)
-        share = f"{statistics.median(shares):.2f} ({shares[0]:.2f}–{shares[-1]:.2f})"
+        share = spread([flop / seconds / peak for seconds, peak in measured])
         middle = statistics.median(seconds for seconds, _ in measured)
         second.append([name, f"{flop / 1e6:,.0f}", f"{middle * 1e6:,.0f}", share])
     below = ["network", "MFLOP a step", "microseconds a step", "share of peak"]

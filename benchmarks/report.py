@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -35,6 +36,11 @@ def vendor() -> str:
     """Who made the processor, a word in small letters."""
     found = re.match(r"[a-z]+", processor().lower())
     return found[0] if found else "other"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median and range."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

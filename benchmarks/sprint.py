@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import torch
-from report import markdown, save
+from report import markdown, save, spread
 
 from dlrun.statistics import t_quantile
 from dlrun.store.result import Result
@@ -62,11 +62,6 @@ def main() -> None:
     ]
     table = markdown([f"{options.seeds} seeds, {options.threads} threads", ""], rows)
     save("sprint_bfloat16" if options.bfloat16 else "sprint", {"runs": runs}, table, sys.argv[1:])
-
-
-def spread(seconds: list[float]) -> str:
-    """Median and range."""
-    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from report import markdown, save
+from report import markdown, save, spread
 
 FIRST_STEP = """
 import os, sys
@@ -69,10 +69,7 @@ def main() -> None:
                 taken[what].append(seconds(words, folder))
     first, floor = taken["to the first step"], taken["import torch, load the tensors"]
     ratios = [own / bare for own, bare in zip(first, floor, strict=True)]
-    rows = [
-        [what, f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"]
-        for what, values in taken.items()
-    ]
+    rows = [[what, spread(values)] for what, values in taken.items()]
     rows.append(["first step to import and load, ratio", f"{statistics.median(ratios):.2f}"])
     rows.append(["peak memory of a run of one epoch, GiB", f"{memory:.2f}"])
     table = markdown(["", "seconds, median (min–max)"], rows)

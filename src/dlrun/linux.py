@@ -62,8 +62,8 @@ def bound_spinning() -> None:
     OpenMP, which PyTorch's builds for Linux bring, reads it when PyTorch is loaded. What the user's environment says
     stays.
     """
-    if sys.platform == "linux" and "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS_AMD if by_amd() else SPINS))
+    if sys.platform == "linux" and not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = str(SPINS_AMD if by_amd() else SPINS)
 
 
 def die_with(parent: int, number: int = 9) -> None:
