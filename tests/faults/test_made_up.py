@@ -136,6 +136,13 @@ def test_a_state_as_it_was_saved_goes_on(optimizer: str, forged: Forged, trained
             assert torch.equal(after["optimizer"]["state"][key][one], value)
 
 
+def test_a_history_of_lists_as_earlier_versions_saved_it_goes_on(forged: Forged) -> None:
+    run = forged("adamw", ("history",), lambda rows: rows.tolist())
+    status, text = said("resume", str(run), "epochs=3")
+    assert status == 0, text
+    assert checkpoint.load(run / "checkpoints" / "last.pt")["history"][:, 0].tolist() == [1, 2, 3]
+
+
 ANY = (None, "x", 7.5, [], {}, float("nan"), 10**400, -1, torch.zeros(2))
 NUMBERS = (None, "x", [], {}, float("nan"), float("inf"), 10**400, -2, torch.zeros(2), True, MISSING)
 PLACES: dict[tuple[Any, ...], tuple[Any, ...]] = {
@@ -176,8 +183,13 @@ PLACES: dict[tuple[Any, ...], tuple[Any, ...]] = {
     ("state", "random"): (*ANY, MISSING),
     ("state", "random", "cpu"): (*ANY, torch.zeros(3, dtype=torch.uint8), torch.zeros(5056), MISSING),
     ("state", "others"): (None, "x", 7, {}, [7], [{}]),
-    ("history",): (None, "x", 7, {}, [], [[1] * 8], [[1] * 8, [3] * 8], [[1] * 8, [2] * 7], [[1] * 8, 7]),
-    ("history", 1, 3): (None, "x", float("nan"), float("inf"), 10**400, True),
+    ("history",): (
+        *(None, "x", 7, {}, [], [[1] * 8], [[1] * 8, [3] * 8], [[1] * 8, [2] * 7], [[1] * 8, 7]),
+        *([[1] * 8, [2, value, *[2] * 6]] for value in (None, "x", float("nan"), float("inf"), 10**400, True)),
+        *(lambda rows: rows[:1], lambda rows: rows.T, lambda rows: rows[..., None], lambda rows: rows + 1j),
+        *(lambda rows: rows.to("meta"), lambda rows: rows.to_sparse(), lambda rows: torch.tensor(1.0)),
+    ),
+    ("history", 1, 3): (float("nan"), float("inf")),
     ("numerics",): (None, "x", 7, [], {7: "x"}),
     ("numerics", "torch"): ([], {}, torch.zeros(2), float("nan")),
     ("hash",): (None, 7, []),

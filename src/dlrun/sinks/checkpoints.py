@@ -7,6 +7,7 @@ from typing import Any
 from dlrun.config.schema import Config
 from dlrun.files import sync_folder
 from dlrun.store import checkpoint, kept
+from dlrun.store.history import packed
 from dlrun.training.events import EpochEnded, Event, StepsTaken, Stopped
 from dlrun.training.state import State
 
@@ -49,7 +50,8 @@ class Checkpoints:
         return by_steps or (minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes)
 
     def _save_last(self) -> None:
-        checkpoint.save_last(self.folder, {**self.about, "state": self.state.tensors()})
+        history = packed(self.state.history)
+        checkpoint.save_last(self.folder, {**self.about, "history": history, "state": self.state.tensors()})
         self.saved_at, self.saved_step = time.monotonic(), self.state.step
 
     def _save_weights(self, path: Path, event: EpochEnded) -> None:
@@ -59,6 +61,8 @@ class Checkpoints:
         checkpoint.save(path, {**self.about, **chosen, **by, "model": weights})
 
     def _to_keep(self) -> set[int]:
+        if not (self.when.keep_best or self.when.keep_every):
+            return set()
         return kept.to_keep(self.state.scores(self.best_by), self.when)
 
     def _drop(self) -> None:

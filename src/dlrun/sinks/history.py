@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dlrun.store.history import write_history
+from dlrun.files import write_atomically
+from dlrun.store.history import NAME, as_text, columns
 from dlrun.training.events import EpochEnded, Event
 from dlrun.training.state import State
 
@@ -11,7 +12,8 @@ class History:
     """Writes the history of `state` at once, and again after every epoch."""
 
     def __init__(self, run_dir: Path, state: State, split: str) -> None:
-        self.run_dir, self.state, self.split = run_dir, state, split
+        self.path, self.state = run_dir / NAME, state
+        self.text, self.epochs = as_text([columns(split)]), 0
         self._write()
 
     def __call__(self, event: Event) -> None:
@@ -20,4 +22,7 @@ class History:
             self._write()
 
     def _write(self) -> None:
-        write_history(self.run_dir, self.state.history, self.split)
+        # Made once an epoch: all of them again would cost the 10,000th epoch more than its training.
+        self.text += as_text(self.state.history[self.epochs :])
+        self.epochs = len(self.state.history)
+        write_atomically(self.path, self.text)
