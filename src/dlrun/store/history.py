@@ -40,7 +40,7 @@ def as_text(rows: Sequence[Sequence[float | str]]) -> str:
 
 
 def packed(rows: Sequence[Sequence[float]]) -> "torch.Tensor":
-    """Rows as a checkpoint holds them, float64 of shape (epochs, columns): pickled number by number they take seconds."""
+    """Rows as a checkpoint holds them, float64 of shape (epochs, columns): pickling numbers one by one is slow."""
     import torch
 
     return torch.tensor(rows, dtype=torch.float64)
