@@ -47,6 +47,25 @@ def test_pt2_needs_nothing_of_dlrun(drawn_run: Path, tmp_path: Path) -> None:
     assert torch.allclose(module(pixels), expected, atol=1e-6)
 
 
+def test_large_dense_layers_take_any_number_of_pictures(tmp_path: Path) -> None:
+    import onnxruntime
+
+    run_dir = tmp_path / "run"
+    words = ["data=synthetic", "limit=100", "model=fc_512", "epochs=1", "tensorboard=off", f"hydra.run.dir={run_dir}"]
+    assert main(words) == 0
+    assert main(["export", str(run_dir)]) == 0
+    assert main(["export", str(run_dir), "--format", "pt2"]) == 0
+    session = onnxruntime.InferenceSession(str(run_dir / "model.onnx"), providers=["CPUExecutionProvider"])
+    module = torch.export.load(run_dir / "model.pt2").module()
+    run = load_run(run_dir)
+    for count in (1, 31, 32, 100):
+        pixels = torch.randint(0, 256, (count, *run.inputs.shape), dtype=torch.uint8)
+        expected = run.probabilities(pixels)
+        (shares,) = session.run(None, {"images": pixels.numpy()})
+        assert np.abs(shares - expected.numpy()).max() < 1e-5
+        assert torch.allclose(module(pixels), expected, atol=1e-5)
+
+
 def test_a_file_that_computes_something_else_is_not_kept(
     drawn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
