@@ -105,6 +105,7 @@ def test_what_cannot_change_the_numbers_is_not_part_of_the_identity(change: dict
         {"augment": {"flip": True}},
         {"shuffle": False},
         {"drop_last": True},
+        {"scale_last": True},
         {"train_limit": 100},
         {"model": {"layers": ["flatten"], "init": "he_normal"}},
         {"data": {"name": "mnist", "normalize": "standard", "mean": [0.5], "std": [0.5]}},

@@ -95,6 +95,8 @@ def test_a_balanced_run_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: py
     [
         ["scheduler=cosine", "average=0.5", "optimizer=adam", "clip_norm=1"],
         ["data.class_weights=[1,2,4]", "label_smoothing=0.1", "drop_last=true", "data.train_images=72"],
+        ["scale_last=true", "model.l2=0.01"],
+        ["scale_last=true", "data.class_weights=[1,2,4]"],
     ],
 )
 def test_four_batches_of_8_are_one_of_32(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,8 @@ def curves(folder: Path) -> list[tuple[float, float]]:
         (["early_stopping=50", "epochs=2"], "early_stopping=50: can't stop a run of 2 epochs"),
         (["min_delta=0.01", "epochs=2"], "min_delta=0.01: says when early_stopping counts an epoch as better"),
         (["checkpoint.keep_every=5", "epochs=2"], "checkpoint.keep_every=5: keeps no weights in a run of 2 epochs"),
+        (["scale_last=true", "limit=64", "batch_size=32"], "scale_last=true: 64 images make whole updates of 32"),
+        (["scale_last=true", "limit=65", "drop_last=true"], "drop_last=true leaves out the batch that it is about"),
         (["average=0.999", "epochs=2", "batch_size=32"], "over some 1,000 steps, and the run has 4"),
         (["data=fashion_mnist", "limit=null", "average=0.9999", "epochs=1"], "run has 1,875"),
     ],
@@ -47,6 +49,7 @@ def test_what_has_no_effect_is_a_sentence(words: list[str], said: str) -> None:
         ["scheduler=step", "epochs=2"],
         ["early_stopping=2", "epochs=3", "min_delta=0.1", "checkpoint.keep_every=3"],
         ["average=0.9", "epochs=40"],
+        ["scale_last=true", "limit=65", "batch_size=32"],
     ],
 )
 def test_what_has_its_effect_is_not_mentioned(words: list[str]) -> None:

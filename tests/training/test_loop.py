@@ -80,6 +80,19 @@ def test_a_last_batch_that_is_not_full_can_be_left_out() -> None:
     assert [one.steps_done for one in cut] == [3, 3]
 
 
+def test_a_last_batch_that_is_not_full_can_take_a_step_of_its_share() -> None:
+    """As by MXNet's trainer.step(batch_size), which divides any sum of gradients by batch_size."""
+    made, again, data = state(), state(), split()
+    list(events(made, scale_last=True, epochs=1))
+    for indices in shuffled(50, 0, 1).split(16):
+        again.optimizer.zero_grad()
+        logits = again.model(prepare(data.images[indices]))
+        (F.cross_entropy(logits, data.labels[indices], reduction="sum") / 16).backward()
+        again.optimizer.step()
+    for one, other in zip(made.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
 def test_the_training_metrics_are_running_averages_over_every_image() -> None:
     """As Keras prints them: each batch as it was seen, weighted by its size, the partial last batch included."""
     made = state()

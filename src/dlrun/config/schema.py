@@ -169,6 +169,11 @@ class Config:
     )
     shuffle: bool = option(True, "draw the order of the training images anew every epoch (false: as they lie)")
     drop_last: bool = option(False, "leave out the last batch of an epoch of training if it is not full")
+    scale_last: bool = option(
+        False,
+        "divide the gradient of an epoch's last batch, if it is not full, by batch_size, as MXNet's "
+        "trainer.step(batch_size) does, and not by the number of its images: a step of its share",
+    )
     best_by: str = option(
         "accuracy",
         "what makes an epoch better than another, for best.pt, checkpoint.keep_best and early_stopping: accuracy or "

@@ -72,6 +72,11 @@ def _of_length(config: Config) -> Iterator[str]:
     images = _images(config)
     if images is not None and config.accumulate > (batches := math.ceil(images / config.batch_size)):
         yield f"accumulate={config.accumulate}: more batches than an epoch has ({batches}), so that it is one update"
+    step = config.batch_size * config.accumulate
+    if config.scale_last and config.drop_last:
+        yield "scale_last=true: drop_last=true leaves out the batch that it is about"
+    elif config.scale_last and images is not None and images % step == 0:
+        yield f"scale_last=true: {images:,} images make whole updates of {step}"
     steps = _steps(config)
     if config.average and steps and steps * (1 - config.average) < SHARE:
         fitting = math.floor((1 - SHARE / steps) * 100) / 100

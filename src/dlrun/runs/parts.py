@@ -283,6 +283,7 @@ def _settings(
         min_delta=config.min_delta,
         shuffle=config.shuffle,
         drop_last=config.drop_last,
+        scale_last=config.scale_last,
         log_every=config.log_every,
         save_every=config.checkpoint.every_steps,
         split=evaluated_on(config),

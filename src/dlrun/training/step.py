@@ -48,6 +48,7 @@ class LoopSettings:
     min_delta: float = 0.0
     shuffle: bool = True
     drop_last: bool = False
+    scale_last: bool = False
     log_every: int = 100
     save_every: int | None = None
     no_graph: str = ""
@@ -67,6 +68,10 @@ class LoopSettings:
     def images_per_epoch(self, available: int) -> int:
         """How many of the `available` training images an epoch takes."""
         return available - available % self.batch_size if self.drop_last else available
+
+    def share(self, images: int) -> float:
+        """What the mean over so many images is multiplied by: 1, or with `scale_last` their part of an update."""
+        return images / self.images_per_step if self.scale_last else 1.0
 
 
 GROUP_BYTES = 8_000_000
@@ -154,7 +159,7 @@ class TrainingStep:
             targets = labels if mix is None else mix.targets(labels, logits.shape[1])
             loss = self._loss(logits.float(), targets)
         # Ranks average their gradients; the weight makes that the mean over images when shares differ.
-        weight = count * self.ranks.count / all_images
+        weight = count * self.ranks.count / all_images * settings.share(all_images)
         self._forget_gradients()
         state.scaler.scale(loss if weight == 1 else loss * weight).backward()
         self._update()
@@ -187,7 +192,7 @@ class TrainingStep:
         weight = sum(totals) if count else 0 * totals[0]
         total = all_images if settings.class_weights is None else self.ranks.total(weight)
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        torch._foreach_mul_(gradients, settings.batch_size * self.ranks.count / total)
+        torch._foreach_mul_(gradients, settings.batch_size * self.ranks.count / total * settings.share(all_images))
         self._update()
         state.totals.loss.add_(sum(losses) * min(count, 1) * all_images / total)
         return torch.cat(logits), torch.cat(met)
