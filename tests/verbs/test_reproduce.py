@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import json_keys
+from helpers import heard, json_keys
 
 from dlrun.cli import main
 from dlrun.config.compose import compose
@@ -306,3 +306,9 @@ def test_a_row_gets_seeds_until_it_is_precise_and_a_difference_fails_a_check(wor
 def test_until_is_refused_where_it_means_nothing(work, capsys, words, said):
     assert main(["reproduce", "mine", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_row_without_chance_is_run_once() -> None:
+    for seeds, first in ((["--seeds", "3"], 0), (["--seeds", "5-6"], 5)):
+        status, out, err = heard("reproduce", "kmnist_benchmark", "--rows", "1,2", "--dry-run", *seeds)
+        assert (status, err, out.count("model=knn"), out.count(f" seed={first} ")) == (0, "", 2, 2)

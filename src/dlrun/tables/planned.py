@@ -90,7 +90,7 @@ def plan(
     """The runs of some rows of a table, the user's `own` overrides last.
 
     Args:
-        seeds: So many, from 0 on; or which ones.
+        seeds: So many, from 0 on; or which ones. A row without chance takes the first of them alone.
         contents: Tells whether data that lie elsewhere now are those of a run that is there.
         runs: Where their folders are.
 
@@ -114,7 +114,8 @@ def plan(
             try:
                 config = compose(overrides)
                 changed = bool(own) and _differ(config, compose(row.overrides))
-                planned += [_planned(row, seed, overrides, config, changed, shelf) for seed in wanted]
+                of_row = wanted[:1] if row.deterministic else wanted
+                planned += [_planned(row, seed, overrides, config, changed, shelf) for seed in of_row]
             except ConfigError as error:
                 raise ConfigError(f"{table.shown_path}: row {row.number} ({row.label}): {error}") from None
     return planned
