@@ -19,11 +19,18 @@ from rich.cells import cell_len
 
 from dlrun.config.schema import Config
 from dlrun.config.settled import settle
+from dlrun.files import write_atomically
 from dlrun.records.record import Record
+from dlrun.store.history import NAME, as_text, columns
 from dlrun.store.result import Result
 
 WITHOUT_FORKS = "import dlrun.linux; dlrun.linux.FORKS = False; "
 """Lets a command take the way of macOS and Windows, where every job is a fresh process."""
+
+
+def write_history(run_dir: Path, rows: Sequence[Sequence[float]], split: str) -> None:
+    """Write the `history.csv` of a run that has got so far."""
+    write_atomically(run_dir / NAME, as_text([columns(split)]) + as_text(rows))
 
 
 def wait_for(reached: Callable[[], object], seconds: float = 300) -> None:

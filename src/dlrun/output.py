@@ -64,6 +64,11 @@ def column(title: str, name: str = "", digits: int | None = None, right: bool = 
     return Column(title, lambda record: plain_text(record.get(name), digits), (name,), right)
 
 
+def is_constant(item: Column, records: Sequence[Fields]) -> bool:
+    """Whether a column says the same in every row of several."""
+    return len(records) > 1 and len({item.show(record) for record in records}) == 1
+
+
 def plain_text(value: Any, digits: int | None = None) -> str:
     """A value as people read it: nothing for None, short numbers, lists joined by commas.
 

@@ -50,6 +50,7 @@ def test_what_has_no_effect_is_a_sentence(words: list[str], said: str) -> None:
         ["early_stopping=2", "epochs=3", "min_delta=0.1", "checkpoint.keep_every=3"],
         ["average=0.9", "epochs=40"],
         ["scale_last=true", "limit=65", "batch_size=32"],
+        ["scale_last=true", "limit=64", "batch_size=32", "validation=10"],
     ],
 )
 def test_what_has_its_effect_is_not_mentioned(words: list[str]) -> None:

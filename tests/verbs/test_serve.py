@@ -12,10 +12,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from helpers import said, wait_for
+from helpers import said, wait_for, write_history
 
 from dlrun.store.folders import hold
-from dlrun.store.history import write_history
 
 ROWS = [[1, 0.5, 0.8, 0.4, 0.85, 0.001, 30.0, 2000.0], [2, 0.4, 0.9, 0.3, 0.8765, 0.001, 30.0, 2000.0]]
 """Epochs as training writes them: losses and accuracies, rate, seconds, pictures a second."""

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import heard, on_terminal, said
+from helpers import heard, on_terminal, said, write_history
 
 from dlrun.store.folders import hold
-from dlrun.store.history import write_history
 from dlrun.store.watched import Watched
 
 ROWS = [[1, 0.5, 0.8, 0.4, 0.85, 0.001, 30.0, 2000.0], [2, 0.4, 0.9, 0.3, 0.8765, 0.001, 30.0, 2000.0]]

@@ -13,7 +13,7 @@ from dlrun.config.groups import DATA, Layers
 from dlrun.config.schema import OWN, Checkpoint, Config, Sweep
 from dlrun.data.facts import images_in
 from dlrun.errors import UsageError, did_you_mean
-from dlrun.output import Column, Fields, Table, column, duration, few, plain_text, write
+from dlrun.output import Column, Fields, Table, column, duration, few, is_constant, plain_text, write
 from dlrun.statistics import Measured, Runs, SeedMean, jitter, pair, spread
 from dlrun.store.scan import Run
 from dlrun.store.status import WRITTEN, Status
@@ -498,11 +498,7 @@ def _changing(names: Sequence[str], records: Sequence[Fields]) -> list[str]:
 def _constant(columns: Sequence[Column], records: Sequence[Fields]) -> list[Column]:
     """The columns besides fields, accuracies and times that say the same in every row of several."""
     foldable = METRICS.keys() - ACCURACIES - {"seconds"}
-    return [
-        item
-        for item in columns
-        if len(records) > 1 and item.fields[0] in foldable and len({item.show(record) for record in records}) == 1
-    ]
+    return [item for item in columns if item.fields[0] in foldable and is_constant(item, records)]
 
 
 def _is_lost(group: Group) -> bool:

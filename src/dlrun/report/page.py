@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from dlrun import __version__
 from dlrun.files import write_atomically
-from dlrun.output import Column, Fields, Table, column, counted, duration, plain_text
+from dlrun.output import Column, Fields, Table, column, counted, duration, is_constant, plain_text
 from dlrun.report import leaderboard
 from dlrun.report.dots import Dots
 from dlrun.report.embedded import pictures
@@ -291,15 +291,11 @@ def _runs(entries: Sequence[LabelledRuns], folder: Path | None) -> Sheet:
         column("folder", "name"),
     ]
     links = [_link(run.source or run.folder, folder) for entry in entries for run in entry.runs]
-    same = [item for item in columns if item.title in FOLDED and _is_constant(item, records)]
+    same = [item for item in columns if item.title in FOLDED and is_constant(item, records)]
     columns = [item for item in columns if item not in same]
     said = ", ".join(f"{item.title} {text}" for item in same if (text := item.show(records[0])))
     above = f"Every run: {said}" if said else ""
     return sheet_of("runs", "Runs", Table(columns, records), links=links, linked=len(columns) - 1, above=above)
-
-
-def _is_constant(item: Column, records: Sequence[Fields]) -> bool:
-    return len(records) > 1 and len({item.show(record) for record in records}) == 1
 
 
 def _run_record(run: Run, label: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from dlrun.config.groups import Augment, OneCycle, Optimizer, Step, Steps, Synthetic, Target, trains_nothing
-from dlrun.config.schema import Config
+from dlrun.config.schema import Config, evaluated_on
 from dlrun.data.facts import images_in
 from dlrun.output import counted
 
@@ -75,7 +75,7 @@ def _of_length(config: Config) -> Iterator[str]:
     step = config.batch_size * config.accumulate
     if config.scale_last and config.drop_last:
         yield "scale_last=true: drop_last=true leaves out the batch that it is about"
-    elif config.scale_last and images is not None and images % step == 0:
+    elif config.scale_last and evaluated_on(config) == "test" and images is not None and images % step == 0:
         yield f"scale_last=true: {images:,} images make whole updates of {step}"
     steps = _steps(config)
     if config.average and steps and steps * (1 - config.average) < SHARE:

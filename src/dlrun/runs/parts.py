@@ -16,7 +16,7 @@ from dlrun.errors import ConfigError, DataError, UsageError, is_out_of_memory
 from dlrun.linux import keep_freed
 from dlrun.optim.schedule import factor
 from dlrun.store.content import incomparable, same_content
-from dlrun.store.history import check_rows, packed, read_history, unpacked
+from dlrun.store.history import check_rows, read_history
 from dlrun.training.distributed import ALONE, Ranks
 from dlrun.training.precision import Precision, set_determinism, set_exact_float32, set_threads
 
@@ -359,7 +359,9 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
         parts.state.load(saved.get("state"), parts.ranks)
         # Taken from here, so that a history that was lost or changed is whole again.
         known = "history" in saved
-        parts.state.history = unpacked(saved["history"]) if known else _history_on_disk(run_dir, parts.state.epoch)
+        history = saved["history"] if known else _history_on_disk(run_dir, parts.state.epoch)
+        # A tensor; earlier versions wrote a list.
+        parts.state.history = history.tolist() if hasattr(history, "tolist") else history
         _check_progress(parts)
     # Beside what is checked, PyTorch and parts of the user's own refuse in their own ways.
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -375,8 +377,7 @@ def resume(parts: Parts, run_dir: Path, extended: Mapping[str, Any] | None = Non
     parts.origin = origin if origin is None or origin["hash"] != parts.hash else None
     if saved.get("hash") != parts.hash and parts.ranks.first:
         for _ in range(2):  # The one before, too, since a checkpoint of the old hash would be refused.
-            history = packed(parts.state.history)
-            checkpoint.save_last(folder, {**parts.about(), "history": history, "state": parts.state.tensors()})
+            checkpoint.save_last(folder, {**parts.about(), **parts.state.saved()})
     log.info("going on after epoch %d, step %d", parts.state.epoch - 1, parts.state.step)
     return True
 

@@ -7,7 +7,6 @@ from typing import Any
 from dlrun.config.schema import Config
 from dlrun.files import sync_folder
 from dlrun.store import checkpoint, kept
-from dlrun.store.history import packed
 from dlrun.training.events import EpochEnded, Event, StepsTaken, Stopped
 from dlrun.training.state import State
 
@@ -28,6 +27,7 @@ class Checkpoints:
         sync_folder(run_dir)
         self.about, self.state, self.when, self.best_by = about, state, config.checkpoint, config.best_by
         self.saved_at, self.saved_step = time.monotonic(), -1
+        self.keeps_more = bool(self.when.keep_best or self.when.keep_every)
         self._drop()
 
     def __call__(self, event: Event) -> None:
@@ -35,7 +35,7 @@ class Checkpoints:
         if isinstance(event, EpochEnded):
             if event.best:
                 self._save_weights(self.folder / "best.pt", event)
-            if event.epoch in self._to_keep():
+            if self.keeps_more and event.epoch in self._to_keep():
                 self._save_weights(kept.path_of(self.run_dir, event.epoch), event)
             self._save_last()
             self._drop()
@@ -50,8 +50,7 @@ class Checkpoints:
         return by_steps or (minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes)
 
     def _save_last(self) -> None:
-        history = packed(self.state.history)
-        checkpoint.save_last(self.folder, {**self.about, "history": history, "state": self.state.tensors()})
+        checkpoint.save_last(self.folder, {**self.about, **self.state.saved()})
         self.saved_at, self.saved_step = time.monotonic(), self.state.step
 
     def _save_weights(self, path: Path, event: EpochEnded) -> None:
@@ -61,13 +60,11 @@ class Checkpoints:
         checkpoint.save(path, {**self.about, **chosen, **by, "model": weights})
 
     def _to_keep(self) -> set[int]:
-        if not (self.when.keep_best or self.when.keep_every):
-            return set()
         return kept.to_keep(self.state.scores(self.best_by), self.when)
 
     def _drop(self) -> None:
         """Delete what is not to be kept any more; all stays where nothing says what is to be kept."""
-        if self.when.keep_best or self.when.keep_every:
+        if self.keeps_more:
             epochs = self._to_keep()
             for epoch, path in kept.kept(self.run_dir).items():
                 if epoch not in epochs:

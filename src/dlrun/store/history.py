@@ -7,14 +7,10 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlrun.errors import Damaged, UsageError
-from dlrun.files import write_atomically
 from dlrun.store.result import Result, content, read_result
-
-if TYPE_CHECKING:
-    import torch
 
 NAME = "history.csv"
 
@@ -25,11 +21,6 @@ def columns(split: str) -> list[str]:
     return ["epoch", "train_loss", "train_accuracy", *evaluated, "lr", "seconds", "images_per_second"]
 
 
-def write_history(run_dir: Path, rows: Sequence[Sequence[float]], split: str) -> None:
-    """Write the rows of the epochs that are done, whole or not at all."""
-    write_atomically(run_dir / NAME, as_text([columns(split)]) + as_text(rows))
-
-
 def as_text(rows: Sequence[Sequence[float | str]]) -> str:
     """Lines of `history.csv`: of rows, or of the names of the columns."""
     text = io.StringIO()
@@ -37,18 +28,6 @@ def as_text(rows: Sequence[Sequence[float | str]]) -> str:
         [int(first) if isinstance(first, float) else first, *rest] for first, *rest in rows
     )
     return text.getvalue()
-
-
-def packed(rows: Sequence[Sequence[float]]) -> "torch.Tensor":
-    """Rows as a checkpoint holds them, float64 of shape (epochs, columns): pickling numbers one by one is slow."""
-    import torch
-
-    return torch.tensor(rows, dtype=torch.float64)
-
-
-def unpacked(saved: Any) -> Any:
-    """The rows that `packed` made of them; what else a checkpoint holds there, as a list of dlrun 0.1.0, as it is."""
-    return saved.tolist() if hasattr(saved, "tolist") else saved
 
 
 def read_history(run_dir: Path) -> list[dict[str, float]]:

@@ -114,6 +114,11 @@ class State:
             best_by
         )
 
+    def saved(self) -> dict[str, Any]:
+        """What a checkpoint holds of it: `tensors`, and the history as one of float64, (epochs, columns)."""
+        # As lists, torch.save would ask Python about every number of every epoch, at every epoch.
+        return {"history": torch.tensor(self.history, dtype=torch.float64), "state": self.tensors()}
+
     def tensors(self) -> dict[str, Any]:
         """Tensors and plain values only, for a checkpoint that is loaded without unpickling code."""
         return {
