@@ -13,7 +13,7 @@ from dlrun.config.schema import Config, plain
 from dlrun.config.settled import Settled
 from dlrun.errors import DlrunError, Interrupted, RunFailed, is_out_of_memory, is_shortage
 from dlrun.files import write_atomically
-from dlrun.output import counted
+from dlrun.output import counted, without_middle
 from dlrun.runs.check import refuse_foreign, refuse_to_replace, result_there
 from dlrun.runs.outcome import Report, device_name, explain
 from dlrun.runs.parts import Parts, begin, build, resume
@@ -263,8 +263,7 @@ def _subject(parts: Parts, name: str) -> "Subject":
         "device": f"{device_name(parts.state.device)}, {counted(parts.threads, 'thread')}",
     }
     model, optimizer = (called(config, group) for group in ("model", "optimizer"))
-    model = model if len(model) <= 40 else model[:37] + "..."
-    what = f"{model} on {parts.dataset.name}, {optimizer}, {counted(config.epochs, 'epoch')}"
+    what = f"{without_middle(model, 40)} on {parts.dataset.name}, {optimizer}, {counted(config.epochs, 'epoch')}"
     return Subject(
         title=f"{what}, seed {config.seed}: {name}",
         train=parts.train,

@@ -77,16 +77,12 @@ class Following:
     def _with_hash(self, hash: str) -> list[Path]:
         if self.others is None:
             self.others = {}
-            sweeps = (
-                [path for path in sorted(self.folder.parent.iterdir()) if path.is_dir()] if self._is_there() else []
-            )
+            home = self.folder.parent
+            sweeps = [path for path in sorted(home.iterdir()) if path.is_dir()] if home.is_dir() else []
             for path in (run for sweep in sweeps if sweep != self.folder for run in sorted(sweep.iterdir())):
                 if match := re.fullmatch(r".*-([0-9a-f]{8})", path.name):
                     self.others.setdefault(match[1], []).append(path)
         return self.others.get(hash, [])
-
-    def _is_there(self) -> bool:
-        return self.folder.parent.is_dir()
 
 
 def note_followed(folder: Path, run_dirs: Iterable[Path]) -> None:
