@@ -108,6 +108,10 @@ CASES: dict[str, tuple[Optimizer, Update]] = {
     "adamw": (AdamOrAdamW("adamw", weight_decay=0.1), lambda w, g: adam(w, g, decay=0.1)),
     "rmsprop": (Rmsprop("rmsprop"), rmsprop),
     "rmsprop_momentum": (Rmsprop("rmsprop", momentum=0.9), lambda w, g: rmsprop(w, g, momentum=0.9)),
+    "rmsprop_outside": (
+        Rmsprop("rmsprop", eps_outside=True, eps=1e-3, weight_decay=0.1),
+        torchs(lambda weights: torch.optim.RMSprop(weights, 0.001, alpha=0.9, eps=1e-3, weight_decay=0.1)),
+    ),
     "adadelta": (Adadelta("adadelta"), adadelta),
     "nadam": (Nadam("nadam"), nadam),
     "nadam_torch": (

@@ -286,12 +286,17 @@ class AdamOrAdamW(Optimizer):
 
 @dataclass
 class Rmsprop(Optimizer):
-    """RMSprop as Keras computes it: epsilon inside the root."""
+    """RMSprop as Keras computes it today: epsilon inside the root."""
 
     lr: float = option(0.001, "learning rate", above=0)
     rho: float = option(0.9, "decay of the squared gradient's average", low=0, below=1)
     momentum: float = option(0.0, "momentum", low=0, below=1)
     eps: float = option(1e-7, "term that keeps the division finite", above=0)
+    eps_outside: bool = option(
+        False,
+        "add eps to the root and not inside it, as PyTorch does, and as Keras 2 did up to TensorFlow 2.10 without "
+        "momentum: small gradients then take larger steps",
+    )
 
 
 @dataclass

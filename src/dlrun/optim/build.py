@@ -53,6 +53,7 @@ def build_optimizer(optimizer: Optimizer | Target, parameters: Iterable[Tensor])
                 optimizer.rho,
                 optimizer.momentum,
                 optimizer.eps,
+                optimizer.eps_outside,
                 optimizer.weight_decay,
             )
         case Adadelta():

@@ -168,20 +168,40 @@ def _corrected(lr: float | Tensor, step: Tensor, beta1: float, beta2: float) -> 
 
 
 class RMSprop(_Whole):
-    """w -= lr * g / sqrt(v + eps), where v averages g^2; momentum accumulates these increments (Keras)."""
+    """w -= lr * g / sqrt(v + eps), where v averages g^2; momentum accumulates these increments (Keras).
+
+    With `eps_outside` it is sqrt(v) + eps (PyTorch; TensorFlow up to 2.10 without momentum).
+    """
 
     def __init__(
-        self, params: Any, lr: float, rho: float, momentum: float, eps: float, weight_decay: float = 0.0
+        self,
+        params: Any,
+        lr: float,
+        rho: float,
+        momentum: float,
+        eps: float,
+        eps_outside: bool = False,
+        weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, {"lr": lr, "rho": rho, "momentum": momentum, "eps": eps, "weight_decay": weight_decay})
+        defaults = {
+            "lr": lr,
+            "rho": rho,
+            "momentum": momentum,
+            "eps": eps,
+            "eps_outside": eps_outside,
+            "weight_decay": weight_decay,
+        }
+        super().__init__(params, defaults)
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         gradients = _penalised(group, params)
         squares = self._kept("square_avg", params)
         torch._foreach_mul_(squares, group["rho"])
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["rho"])
-        roots = torch._foreach_add(squares, group["eps"])
+        roots = list(torch._foreach_add(squares, 0 if group["eps_outside"] else group["eps"]))
         torch._foreach_sqrt_(roots)
+        if group["eps_outside"]:
+            torch._foreach_add_(roots, group["eps"])
         increments = list(torch._foreach_div(gradients, roots))
         torch._foreach_mul_(increments, group["lr"])
         if group["momentum"]:
