@@ -288,6 +288,16 @@ def test_no_number_of_seeds_decides_where_the_published_run_is_uncertain():
     assert seeds_that_decide(judge(Runs((0.70, 0.85, 0.80), 7000), Printed(0.7759, 4))) is None
 
 
+def test_a_row_outside_its_interval_waits_for_the_correction():
+    """Where only the number of rows leaves it undecided, it is decided when that does no longer."""
+    found = judge(Runs((0.917, 0.9165, 0.916), 10_000, 0.0), Printed(0.91, 4))
+    assert found.outside_own_interval
+    assert not found.inside
+    assert seeds_that_decide(found, [1.0]) == 4
+    assert seeds_that_decide(found, [1.0] * 6) == 7
+    assert seeds_that_decide(found, [1.0] * 30) == 10, "by then it is inside its margin"
+
+
 def test_enough_asks_for_precision_or_five_times_the_published_runs():
     sharp = judge(Runs((0.98, 0.98), 100_000), Printed(0.98, 4))
     vague = judge(Runs((0.80,) * 4, 1000), Printed(0.90, 4))
@@ -387,6 +397,10 @@ def test_sign_test_is_exact():
 def test_printed_numbers_of_one_experiment_count_once():
     both = together([Printed(0.9925, 4), Printed(0.9906, 4, n=2)])
     assert (both.value, both.n, both.digits) == (pytest.approx(0.99155), 3, 4)
+    part = Printed(0.99, 4, other_images=9984, shared=True)
+    assert together([part, part]).shared
+    runs = Runs((0.99,), 10_000, 0.0)
+    assert judge(runs, together([part, part])).error < judge(runs, part).error
 
 
 def test_kendall_tau_by_hand():

@@ -51,11 +51,14 @@ class Printed:
     """Size of the test set, where it is another than the one measured on."""
     shared: bool = False
     """Whether the smaller of the two test sets is a part of the larger one."""
+    as_error: bool = False
+    """Whether it was printed as an error rate, so that what was cut off is to be taken away."""
 
     @property
     def centre(self) -> float:
         """The middle of what may have been printed so."""
-        return self.value + 0.5 * 10**-self.digits if self.cut else self.value
+        half = 0.5 * 10**-self.digits if self.cut else 0.0
+        return self.value - half if self.as_error else self.value + half
 
     @property
     def rounding(self) -> float:
@@ -208,6 +211,11 @@ class Judged:
     """Two-sided, of no difference."""
 
     @property
+    def known(self) -> bool:
+        """Whether anything tells how far another run would lie."""
+        return math.isfinite(self.error)
+
+    @property
     def half_width(self) -> float:
         """Of the 95 % interval of the difference."""
         return t_quantile(self.degrees, 1 - LEVEL / 2) * self.error
@@ -306,17 +314,24 @@ def exact_verdict(measured: float, printed: Printed, margin: float | None = None
     return "close" if distance <= allowed + _EXACT else "differs"
 
 
-def seeds_that_decide(judged: Judged) -> int | None:
+def seeds_that_decide(judged: Judged, others: Sequence[float] = ()) -> int | None:
     """The least number of seeds, up to 100, that would decide if mean and variance stayed as they are; None: none.
 
-    It decides where the row would be inside its margin, or its published number outside the 95 % interval.
+    It decides where the row would be inside its margin, or its published number outside the 95 % interval. Where it is
+    outside already, it is undecided for the number of rows alone: then it decides where it would be out among them.
+
+    Args:
+        others: p-values of the other printed numbers of the table.
     """
+    outside = judged.outside_own_interval
+    if not judged.known or judged.runs.same:
+        return None
     for n in range(judged.runs.n + 1, MOST_SEEDS + 1):
         found = judged.spread
         degrees = n - 1 if found.unstable or not found.prior else PRIOR + n - 1
         held = Spread(found.variance, degrees, found.prior, found.unstable)
         then = _judged(judged.runs, judged.printed, held, judged.margin, n)
-        if then.inside or then.outside_own_interval:
+        if then.inside or (holm([then.p, *others])[0] <= LEVEL if outside else then.outside_own_interval):
             return n
     return None
 
@@ -512,6 +527,7 @@ def together(printed: Sequence[Printed]) -> Printed:
         min(one.digits for one in printed),
         sum(one.n for one in printed),
         other_images=max((one for one in sets if one), default=None),
+        shared=all(one.shared for one in printed),
     )
 
 

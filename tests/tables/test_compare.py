@@ -100,7 +100,7 @@ def test_rows_are_all_there_with_n_and_verdict(comparison):
     assert [(line.label, line.metric, line.n, line.verdict) for line in comparison.lines] == [
         ("narrow", "test_accuracy", 3, "reproduced"),
         ("=wide_\x1b[31m%", "test_accuracy", 1, "reproduced"),
-        ("=wide_\x1b[31m%", "best_accuracy", 1, "differs"),
+        ("=wide_\x1b[31m%", "best_accuracy", 1, "undecided"),
         ("unprinted", "test_accuracy", 0, None),
     ]
     assert [line.statuses for line in comparison.lines] == [
@@ -206,10 +206,13 @@ def test_several_printed_numbers_of_one_experiment_have_a_verdict_each_and_count
 def test_an_experiment_that_is_printed_several_times_is_said(rich):
     comparison = compared(rich)
     assert one_experiment(comparison) == [
-        "Row 1 (base) is one experiment, printed 2 times: 0.9000, 0.9040. "
-        "In print 0.9000 to 0.9040; 3 seeds: 0.9000 to 0.9020, standard deviation 0.00100.",
-        "Row 2 (again) is one experiment, printed 3 times: 0.9020; in row base 0.9000, 0.9040. "
+        "Rows 1 (base), 2 (again) are one experiment, printed 3 times: 0.9000, 0.9040, 0.9020. "
         "In print 0.9000 to 0.9040, standard deviation 0.00200; 3 seeds: 0.9000 to 0.9020, standard deviation 0.00100.",
+    ]
+    alone = compare(rich, rich.rows[1:2], find(plan(rich, rich.rows[1:2], 1)))
+    assert one_experiment(alone) == [
+        "Row 2 (again) is one experiment, printed 3 times: 0.9020; in row base 0.9000, 0.9040. "
+        "In print 0.9000 to 0.9040, standard deviation 0.00200; 1 seed: 0.9000."
     ]
     assert one_experiment(comparison)[0] in render(comparison, "text").replace("\n", " ")
     lines = json.loads(render(comparison, "json"))["lines"]
@@ -270,7 +273,9 @@ def test_losses_and_training_accuracies_are_compared_beside_the_verdict(rich):
     assert list(beside) == ["train_accuracy", "test_loss"]
     assert beside["test_loss"].measured == pytest.approx(0.201)
     assert beside["test_loss"].difference == pytest.approx(-0.009)
-    t = 0.009 / (1e-6 * 4 / 3 + 1e-8 / 12) ** 0.5
+    # of the loss two decimals are typed, of the accuracies four
+    assert [beside[name].digits for name in beside] == [4, 2]
+    t = 0.009 / (1e-6 * 4 / 3 + 1e-4 / 12) ** 0.5
     assert beside["test_loss"].p == pytest.approx(2 * t_above(t, 2))
     header = render(compared(rich), "md").splitlines()
     assert any("| test loss, published | test loss, measured |" in line for line in header)
@@ -436,7 +441,7 @@ def test_a_change_counts_for_the_rows_that_it_changes(table):
 def test_how_a_run_is_computed_changes_no_experiment(table, own):
     comparison = measured_with(table, own)
     # One run of two epochs tells nothing of another one, so that 5 points are no difference yet.
-    assert [line.verdict for line in comparison.lines] == ["reproduced", "undecided", "differs", None]
+    assert [line.verdict for line in comparison.lines] == ["reproduced", "undecided", "undecided", None]
     assert comparison.changes == ()
     assert len(comparison.lessons) == 1
 
@@ -538,6 +543,120 @@ def test_rows_that_no_quicker_one_beats_stand_by_time(courses):
     assert found[1].chance > 0.99
     text = render(compare(table, table.rows, find(plan(table, table.rows, 3))), "md")
     assert "| 2.0 | open as well | 10 | 0.9510 | 3 | 1.00 |" in text
+
+
+ODD = """
+title: Odd
+source: {document: A paper, heading: Table 4}
+digits: 4
+common: {data: synthetic, data.test_images: 10000, model: fc_64, precision: float32, epochs: 10}
+rows:
+  - {label: last, overrides: {batch_size: 16}, published: {test_accuracy: 0.9}}
+  - {label: best, overrides: {batch_size: 16, optimizer: sgd}, published: {best_accuracy: 0.98}}
+  - {label: cut, overrides: {batch_size: 32}, published: {test_error: 0.0973, cut: true, train_loss: 0.020}}
+  - {label: longer, overrides: {batch_size: 64}, published: {test_accuracy: 0.91}}
+  - {label: longest, overrides: {batch_size: 96}, published: {test_accuracy: 0.92}}
+  - {label: again, overrides: {batch_size: 96, optimizer.lr: 0.01}, published: {test_accuracy: 0.93}}
+lessons:
+  - {claim: the two are one, rows: [longest, again], direction: higher}
+"""
+
+
+@pytest.fixture
+def odd(table):
+    """Rows 1 and 2, and 5 and 6, are equal runs in other words; in print the order is that of the batches."""
+    Path("configs/table/odd.yaml").write_text(ODD)
+    found = tables.load("odd")
+    for one in plan(found, found.rows, 3):
+        write(one, 0.9 + 0.0001 * one.config.batch_size + 0.001 * one.seed, best=0.985, jumps=True)
+    return found
+
+
+def test_last_and_best_epochs_of_equal_runs_are_not_averaged(odd):
+    comparison = compared(odd)
+    # last and best by themselves, longest and again together; printed 0.925 above the mean of their runs
+    assert (comparison.foot.rows, comparison.foot.above, comparison.foot.below) == (5, 3, 2)
+
+
+def test_the_rank_counts_an_experiment_once(odd):
+    assert compared(odd).rank.rows == 5
+
+
+def test_equal_runs_in_other_words_are_the_same_runs(odd):
+    comparison = compared(odd)
+    assert [one.outcome for one in comparison.lessons] == ["the same runs"]
+    assert comparison.lessons[0].p is None
+
+
+def test_an_error_that_was_cut_has_its_middle_above_it(odd):
+    line = compared(odd).lines[2]
+    assert line.published == pytest.approx(0.9027)
+    assert line.difference == pytest.approx(line.mean - 0.90265)
+
+
+def test_a_loss_has_the_decimals_that_are_typed(odd):
+    assert compared(odd).lines[2].beside["train_loss"].digits == 3
+    assert "| 0.020 | 0.100 |" in render(compared(odd), "md")
+
+
+def test_seeds_without_effect_are_known_beside_a_second_machine(odd):
+    for one in plan(odd, odd.rows[:1], 3):
+        write(one, 0.9, loss=0.2)
+    found = find(plan(odd, odd.rows[:1], 3))
+    rounded = dataclasses.replace(found[0].result, cpu="another", test={"accuracy": 0.9, "loss": 0.2 + 1e-9})
+    there = [*found, dataclasses.replace(found[0], result=rounded)]
+    line = compare(odd, odd.rows[:1], there).lines[0]
+    assert (line.same, line.remarks) == (True, ("the seed has no effect",))
+    other = dataclasses.replace(rounded, test={"accuracy": 0.9, "loss": 0.3})
+    second = dataclasses.replace(found[1], result=dataclasses.replace(other, test={"accuracy": 0.9, "loss": 0.4}))
+    assert not compare(odd, odd.rows[:1], [*found, dataclasses.replace(found[0], result=other), second]).lines[0].same
+
+
+UNKNOWN = """
+title: Own pictures
+source: {document: A paper, heading: Table 5}
+digits: 3
+common: {data: image_folder, data.root: ., model: fc_64, precision: float32, epochs: 5}
+rows:
+  - {label: small, overrides: {batch_size: 16}, published: {test_accuracy: 0.9}, reading: small}
+  - {label: large, overrides: {batch_size: 32}, reading_of: small, reading: large}
+  - {label: other, overrides: {batch_size: 48}, published: {test_accuracy: 0.8}}
+lessons:
+  - {claim: it helps, rows: [small, other], direction: higher}
+"""
+
+
+def test_one_short_run_on_pictures_of_ones_own_is_compared_with_nothing(table):
+    Path("configs/table/own.yaml").write_text(UNKNOWN)
+    own = tables.load("own")
+    for one in plan(own, own.rows, 1):
+        write(one, 0.87)
+    comparison = compared(own, 1)
+    assert [(line.half_width, line.normalized_error, line.verdict) for line in comparison.lines] == [
+        (None, None, "undecided")
+    ] * 3
+    assert comparison.foot is None
+    assert comparison.lessons[0].chance is None
+    assert comparison.readings[0].best is None
+    assert json.loads(render(comparison, "json"))["readings"][0]["sums"] == {}
+    said = " ".join(render(comparison, "text").split())
+    assert "undecided; a second seed tells how far runs lie apart" in said
+    assert "nothing tells how far a second seed of small (1 row), large (1 row) would lie" in said
+    for one in plan(own, own.rows, 3):
+        write(one, 0.87 + 0.001 * one.seed)
+    assert compared(own).readings[0].best is not None
+
+
+def test_a_row_outside_its_interval_is_decided_by_the_correction_for_all_rows(odd):
+    for one in plan(odd, odd.rows[3:4], 3):
+        write(one, 0.9145 + 0.002 * one.seed, jumps=True)
+    line = compared(odd).lines[3]
+    assert line.verdict == "undecided"
+    assert abs(line.normalized_error) > 1
+    assert line.p > 0.05
+    alone = dataclasses.replace(odd, rows=odd.rows[3:4], lessons=())
+    assert compared(alone).lines[0].verdict == "differs"
+    assert line.seeds_that_decide > 4
 
 
 def test_a_lesson_shows_the_printed_difference(rich):

@@ -9,8 +9,9 @@ from dlrun.tables.readings import Held, block, sentences
 
 
 def held(log_likelihood=None, reaches=True, main=False):
-    likelihoods = {} if log_likelihood is None else {"test_accuracy": log_likelihood}
-    return Held("row", 1, 0.9, 0.0, likelihoods, None if log_likelihood is None else reaches, main)
+    if log_likelihood is None:
+        return Held("row", 0, None, None, {}, None, main)
+    return Held("row", 1, 0.9, 0.0, {"test_accuracy": log_likelihood}, reaches, main)
 
 
 def of(**readings):
@@ -70,9 +71,22 @@ def test_a_reading_that_a_row_cannot_have_is_not_that_of_the_block():
 
 
 def test_a_row_that_none_reaches_says_so():
-    found = block("t", {"a": of(script=held(1, reaches=False), log=held(2, reaches=False))})
+    found = block("t", {"a": of(script=held(1, reaches=False, main=True), log=held(2, reaches=False))})
     assert found.rows[0].outcome == "reached by none: the source's words do not determine it"
     assert sentences(found)[-1] == "No reading reaches a: the source's words do not determine it."
+
+
+def test_nothing_is_undetermined_while_the_main_reading_is_not_among_them():
+    found = block("t", {"a": of(log=held(2, reaches=False))})
+    assert found.rows[0].outcome == "reached by none of these"
+    assert sentences(found) == []
+    main_missing = block("t", {"a": of(script=held(main=True), log=held(2, reaches=False))})
+    assert main_missing.rows[0].outcome == "not measured: script"
+
+
+def test_a_single_row_is_no_block_of_rows():
+    found = block("t", {"a": of(script=held(1), log=held(2))})
+    assert sentences(found) == ["log is the likeliest reading (less by ln L: script 1.0)."]
 
 
 def test_only_what_is_known_of_all_readings_counts():

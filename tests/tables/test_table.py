@@ -19,6 +19,7 @@ from dlrun.tables.planned import plan
 
 COUNTS = {
     "nvidia_dli": 4,
+    "nvidia_readings": 8,
     "psc_fashion_baseline": 3,
     "psc_fashion_changes": 25,
     "psc_fashion_readings": 22,
@@ -108,7 +109,7 @@ def test_rows_that_compute_the_same_share_their_runs():
 
 
 def test_a_reading_is_held_against_the_number_of_the_row_that_it_reads():
-    for name in ("psc_mnist_readings", "psc_fashion_readings"):
+    for name in ("psc_mnist_readings", "psc_fashion_readings", "nvidia_readings"):
         for row in tables.load(name).rows:
             main = {other.label: other for other in tables.load(row.reading_of.table).rows}[row.reading_of.label]
             assert row.published == main.published

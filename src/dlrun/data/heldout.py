@@ -28,7 +28,7 @@ class Division(NamedTuple):
 
 
 def how_many(config: Config, images: int) -> int:
-    """How many of so many training images are held out; a share is rounded up as Keras' `validation_split` is.
+    """How many of so many training images are held out.
 
     Raises:
         ConfigError: Nothing would be left to train on.
@@ -40,10 +40,15 @@ def how_many(config: Config, images: int) -> int:
         return len(range(config.fold, images, config.folds))
     if isinstance(value, str) or not value:
         return 0
-    count = images - math.floor(images * (1 - value)) if isinstance(value, float) else value
+    count = share(images, value) if isinstance(value, float) else value
     if count >= images:
         raise ConfigError(f"validation={value}: expected fewer than the {images} training images")
     return count
+
+
+def share(images: int, part: float) -> int:
+    """How many of so many images a part of them is: rounded up, as Keras' `validation_split` is."""
+    return images - math.floor(images * (1 - part))
 
 
 def divide(config: Config, labels: "Tensor") -> Division:

@@ -12,6 +12,7 @@ from dlrun.config.fields import fields_of
 from dlrun.config.groups import DATA, Layers
 from dlrun.config.schema import OWN, Checkpoint, Config, Sweep
 from dlrun.data.facts import images_in
+from dlrun.data.heldout import share
 from dlrun.errors import UsageError, did_you_mean
 from dlrun.output import Column, Fields, Table, column, duration, few, is_constant, plain_text, write
 from dlrun.statistics import Measured, Runs, SeedMean, jitter, pair, spread
@@ -258,7 +259,7 @@ def images_of(fields: Mapping[str, Any], split: str) -> int | None:
         return None
     if folds:
         return training // int(folds)
-    return int(validation * training) if isinstance(validation, float) else validation
+    return share(training, validation) if isinstance(validation, float) else validation
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -10,6 +10,7 @@ from dlrun.statistics import SeedMean
 from dlrun.store.scan import Run
 from dlrun.store.status import Status
 from dlrun.tables.compare import NOT_COMPARABLE, Comparison
+from dlrun.tables.overview import main_lines
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def _parameters(runs: Sequence[Run]) -> str:
 
 
 def _verdict_tiles(comparison: Comparison) -> list[Tile]:
-    verdicts = Counter(line.verdict for line in comparison.lines if line.verdict not in (None, NOT_COMPARABLE))
+    lines = main_lines(comparison)
+    verdicts = Counter(line.verdict for line in lines if line.verdict not in (None, NOT_COMPARABLE))
     judged = ", ".join(f"{verdicts[name]} {name}" for name in ("close", "undecided", "differs") if verdicts[name])
     tiles = []
     if verdicts:

@@ -3,8 +3,9 @@
 import math
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from dlrun import statistics as arithmetic
 from dlrun.config.groups import Target
@@ -38,6 +39,8 @@ class Beside:
     difference: float | None
     p: float | None
     """Two-sided, of no difference; None below three runs."""
+    digits: int
+    """Decimals that are printed."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class RowLine:
     """Of one run, as it is expected before the second seed; None where nothing is known."""
     unstable: bool
     """Whether the seeds differ far more than that."""
+    same: bool
+    """Whether all seeds gave the same accuracy and loss: the seed has no effect."""
     half_width: float | None
     """Of the 95 % interval of the difference."""
     difference: float | None
@@ -183,6 +188,8 @@ class Comparison:
     """A sentence for every failed run."""
     made: dict[str, list[str]] = field(default_factory=dict)
     """Every `device`, `precision`, `threads`, `versions`, `data` among the completed runs."""
+    records: dict[str, int] = field(default_factory=dict)
+    """By file of records the trainings that rows rest on; one that several rows share, or begin with, counts once."""
 
     @property
     def warning(self) -> str:
@@ -211,7 +218,7 @@ def compare(
     changed = any(one.planned.changed for one in here)
     completed = [one.result for one in here if one.status == Status.COMPLETED and one.result]
     main = [entry for entry in entries if entry.main and entry.comparable and not entry.row.reading_of]
-    ranked = [entry for entry in main if entry.printed and entry.runs]
+    experiments = _experiments(main)
     return Comparison(
         table=table.name,
         path=f"configs/table/{table.path.name}",
@@ -225,13 +232,14 @@ def compare(
         lessons=_lessons(table, rows, by_row),
         recipes=_recipes(table, main, by_row),
         readings=_readings(entries),
-        foot=arithmetic.foot(_once(main)),
+        foot=arithmetic.foot([one for one in map(_judged_together, experiments) if one and one.known]),
         rank=arithmetic.rank(
-            [entry.printed.centre for entry in ranked if entry.printed],
-            [entry.runs.mean for entry in ranked if entry.runs],
+            [_printed_together(one).centre for one in experiments],
+            [one[0].runs.mean for one in experiments if one[0].runs],
         ),
         failures=tuple(_failure(one) for one in here if one.status == Status.FAILED),
         made=_made(completed),
+        records=_trainings(here),
     )
 
 
@@ -276,7 +284,9 @@ class _Entry:
     @property
     def confirms(self) -> bool:
         """Whether its seeds show the spread that is expected."""
-        return self.judged is not None and self.judged.runs.n >= 3 and not self.judged.spread.unstable
+        if self.judged is None or self.judged.runs.n < 3:
+            return False
+        return self.judged.spread.prior > 0 and not self.judged.spread.unstable
 
 
 def _entries(table: PublishedTable, row: Row, found: Sequence[Found]) -> list[_Entry]:
@@ -343,10 +353,23 @@ def _runs(done: Sequence[Found], metric: str, measured: dict[int, float]) -> ari
     # What is selected on held-out images is reported of them.
     held_out = metric == "val_accuracy" or (metric == "best_accuracy" and evaluated_on(config) == "val")
     images = _held_out(config) if held_out else _images(config, "test", config.limit)
-    jitter = 0.0 if metric == "best_accuracy" else arithmetic.jitter([_curve(one, metric) for one in done])
-    losses = {one.result.test["loss"] for one in done if one.result and one.result.test}
-    same = len(measured) > 1 and len(losses) == 1 and len(set(measured.values())) == 1
-    return arithmetic.Runs(tuple(measured.values()), images or None, jitter, same)
+    last = f"{evaluated_on(config)}_accuracy" if metric == "best_accuracy" else metric
+    jitter = arithmetic.jitter([_curve(one, last) for one in done])
+    if metric == "best_accuracy" and jitter is not None:
+        jitter = 0.0  # of the last epochs: no matter here
+    return arithmetic.Runs(tuple(measured.values()), images or None, jitter, _seed_has_no_effect(done, measured))
+
+
+def _seed_has_no_effect(done: Sequence[Found], seeds: Collection[int]) -> bool:
+    """Whether all seeds gave the same accuracy and loss, on each machine by itself: machines round in their ways."""
+    by_machine: dict[tuple[Any, ...], dict[int, tuple[float, float]]] = defaultdict(dict)
+    for one in done:
+        result, test = one.result, one.result.test if one.result else None
+        if result and test:
+            machine = (result.device, result.threads, result.ranks, result.cpu_capability, result.cpu)
+            by_machine[machine][one.planned.seed] = (test["loss"], test["accuracy"])
+    alike = all(len(set(numbers.values())) == 1 for numbers in by_machine.values())
+    return len(seeds) > 1 and alike and any(numbers.keys() == set(seeds) for numbers in by_machine.values())
 
 
 def _curve(found: Found, metric: str) -> list[float]:
@@ -364,6 +387,7 @@ def _printed(row: Row, number: float, published: Published, main: bool, done: Se
         cut=published.cut,
         other_images=published.images or _whole_test_set(done),
         shared=published.shared,
+        as_error=published.as_error and number == published.test_accuracy,
     )
 
 
@@ -390,12 +414,23 @@ def _held_out(config: Config) -> int | None:
     return how_many(config, images) if images else None
 
 
-def _adjusted(table: PublishedTable, entries: Sequence[_Entry]) -> dict[int, float]:
-    """The p-value of every judged entry after Holm over all that is printed in the table, measured or not."""
+class _Adjusted(NamedTuple):
+    p: float
+    """After Holm over all that is printed in the table, measured or not."""
+    others: list[float]
+    """The p-values of the other numbers, not adjusted."""
+
+
+def _adjusted(table: PublishedTable, entries: Sequence[_Entry]) -> dict[int, _Adjusted]:
+    """Of every judged entry."""
     judged = [entry for entry in entries if entry.judged]
     unmeasured = sum(_printed_numbers(table, row) for row in table.rows) - len(judged)
     values = [entry.judged.p for entry in judged if entry.judged] + [1.0] * unmeasured
-    return {id(entry): p for entry, p in zip(judged, arithmetic.holm(values), strict=False)}
+    adjusted = arithmetic.holm(values)
+    return {
+        id(entry): _Adjusted(adjusted[place], values[:place] + values[place + 1 :])
+        for place, entry in enumerate(judged)
+    }
 
 
 def _printed_numbers(table: PublishedTable, row: Row) -> int:
@@ -409,8 +444,9 @@ def precise(table: PublishedTable, row: Row, found: Sequence[Found]) -> bool:
     return bool(entries) and all(entry.judged is None or arithmetic.enough(entry.judged) for entry in entries)
 
 
-def _line(table: PublishedTable, entry: _Entry, p: float | None, confirmed: bool) -> RowLine:
+def _line(table: PublishedTable, entry: _Entry, adjusted: _Adjusted | None, confirmed: bool) -> RowLine:
     row, judged, runs, printed = entry.row, entry.judged, entry.runs, entry.printed
+    p, others = adjusted or (None, [])
     completed = [one for one in entry.found if one.status == Status.COMPLETED and one.result]
     results = [one.result for one in completed if one.result]
     verdict = _verdict(entry, p)
@@ -430,14 +466,15 @@ def _line(table: PublishedTable, entry: _Entry, p: float | None, confirmed: bool
         std=_std(runs),
         expected_std=math.sqrt(judged.spread.prior) or None if judged else None,
         unstable=judged is not None and judged.spread.unstable,
+        same=runs is not None and runs.same,
         half_width=_finite(judged.half_width) if judged else None,
         difference=runs.mean - printed.centre if runs and printed else None,
-        normalized_error=judged.normalized_error if judged else None,
+        normalized_error=judged.normalized_error if judged and judged.known else None,
         margin=_margin(entry),
         margin_reason=row.margin_reason,
         p=p,
         verdict=verdict,
-        seeds_that_decide=arithmetic.seeds_that_decide(judged) if judged and verdict == "undecided" else None,
+        seeds_that_decide=arithmetic.seeds_that_decide(judged, others) if judged and verdict == "undecided" else None,
         remarks=tuple(_remarks(entry, confirmed)) if verdict not in (None, NOT_COMPARABLE) else (),
         statuses=_statuses(entry.found),
         epochs=entry.found[0].planned.config.epochs if entry.found else 0,
@@ -539,24 +576,24 @@ def _remarks(entry: _Entry, confirmed: bool) -> Iterable[str]:
         yield "the seed has no effect"
     if entry.judged.spread.unstable:
         yield "unstable: its seeds differ far more than images drawn anew would"
-    if entry.judged.runs.n == 1 and not confirmed:
+    if entry.judged.runs.n == 1 and not entry.judged.runs.same and not confirmed:
         yield UNCONFIRMED
     if entry.judged.runs.images is None:
         yield "the number of test images is not known, so its seeds alone tell its spread"
 
 
 def _beside(entry: _Entry, name: str, done: Sequence[Found]) -> Beside:
-    published = getattr(entry.published, name)
-    values = _numbers(entry, done, name)
+    printed, values = _printed_beside(entry, name), _numbers(entry, done, name)
     if not values or not entry.comparable:
-        return Beside(published, _mean(values), None, None)
-    found = arithmetic.plain(values, _printed_beside(entry, name))
-    return Beside(published, _mean(values), found.difference, found.p)
+        return Beside(printed.value, _mean(values), None, None, printed.digits)
+    found = arithmetic.plain(values, printed)
+    return Beside(printed.value, _mean(values), found.difference, found.p, printed.digits)
 
 
 def _printed_beside(entry: _Entry, name: str) -> arithmetic.Printed:
-    number, digits = getattr(entry.published, name), 0 if name == "best_epoch" else entry.row.digits
-    return arithmetic.Printed(number, digits, n=entry.published.n, cut=entry.published.cut)
+    published, digits = entry.published, entry.published.digits_of(name, entry.row.digits)
+    cut = published.cut and name != "best_epoch"
+    return arithmetic.Printed(getattr(published, name), digits, n=published.n, cut=cut)
 
 
 def _course(entry: _Entry, done: Sequence[Found]) -> Curve | None:
@@ -569,7 +606,8 @@ def _course(entry: _Entry, done: Sequence[Found]) -> Curve | None:
             histories.setdefault(one.planned.seed, values)
     published, row = entry.published, entry.row
     number = published.test_accuracy
-    return curve(dict(sorted(histories.items())), published.curve, number, row.digits, published.n, row.epochs_printed)
+    measured = dict(sorted(histories.items()))
+    return curve(measured, published.curve, number, row.digits, published.n, row.epochs_printed, published.cut)
 
 
 def _selected_on(results: Sequence[Result]) -> str:
@@ -580,19 +618,30 @@ def _mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def _once(entries: Sequence[_Entry]) -> list[arithmetic.Judged]:
-    """One comparison an experiment: numbers that are printed for the same runs are taken together."""
-    by_runs: dict[tuple[tuple[str, str], ...], list[_Entry]] = defaultdict(list)
+def _experiments(entries: Sequence[_Entry]) -> list[list[_Entry]]:
+    """The entries that are published and measured, those whose numbers are printed for the same runs together."""
+    by_runs: dict[tuple[Any, ...], list[_Entry]] = defaultdict(list)
     for entry in entries:
-        if entry.judged:
-            by_runs[tuple((one.planned.hash, one.planned.settled.place) for one in entry.found)].append(entry)
-    found = []
-    for same in by_runs.values():
-        runs = same[0].runs
-        printed = [entry.printed for entry in same if entry.printed]
-        if runs is not None:
-            found.append(arithmetic.judge(runs, arithmetic.together(printed), same[0].row.margin))
-    return found
+        if entry.printed and entry.runs:
+            by_runs[entry.metric, *_same_runs(entry.found)].append(entry)
+    return [*by_runs.values()]
+
+
+def _same_runs(found: Sequence[Found]) -> tuple[tuple[str, str], ...]:
+    """What is equal for rows that are one experiment, however they are typed."""
+    return tuple((one.planned.hash, one.planned.settled.place) for one in found)
+
+
+def _printed_together(experiment: Sequence[_Entry]) -> arithmetic.Printed:
+    return arithmetic.together([entry.printed for entry in experiment if entry.printed])
+
+
+def _judged_together(experiment: Sequence[_Entry]) -> arithmetic.Judged | None:
+    """None where no chance enters."""
+    first = experiment[0]
+    if first.judged is None or first.runs is None:
+        return None
+    return arithmetic.judge(first.runs, _printed_together(experiment), first.row.margin)
 
 
 # --- recipes ----------------------------------------------------------------------------------------------
@@ -602,24 +651,29 @@ def _recipes(
     table: PublishedTable, entries: Sequence[_Entry], by_row: dict[Reference, list[Found]]
 ) -> tuple[Recipe, ...]:
     """The rows that no quicker row beats, experiments that several rows share once."""
-    measured: dict[tuple[str, ...], tuple[float, _Entry, arithmetic.Measured]] = {}
+    measured: dict[tuple[Any, ...], tuple[float, _Entry, arithmetic.Measured]] = {}
     for entry in entries:
         runs = _in_lesson(table, entry.row, by_row[_reference(entry.row)])
         seconds = _mean([one.result.seconds["total"] for one in entry.found if _is_timed(one) and one.result])
         if runs and seconds:
-            measured.setdefault(entry.row.overrides, (seconds, entry, runs))
+            measured.setdefault(_same_runs(entry.found), (seconds, entry, runs))
     found: list[Recipe] = []
     before: arithmetic.Measured | None = None
     for seconds, entry, runs in sorted(measured.values(), key=lambda one: (one[0], -one[2].runs.mean)):
         if before and runs.runs.mean <= before.runs.mean:
             continue
-        row, chance = entry.row, arithmetic.pair(runs, before).chance if before else None
+        row, chance = entry.row, _chance(arithmetic.pair(runs, before)) if before else None
         epochs = entry.found[0].planned.config.epochs
         found.append(
             Recipe(row.number, row.label, epochs, seconds, len(entry.measured), runs.runs.mean, row.digits, chance)
         )
         before = runs
     return tuple(found) if len(found) > 1 else ()
+
+
+def _chance(found: arithmetic.Pair) -> float | None:
+    """That the first beats the second; None where nothing tells how far runs lie apart."""
+    return found.chance if math.isfinite(found.error) else None
 
 
 def _is_timed(found: Found) -> bool:
@@ -651,7 +705,7 @@ def _readings(entries: Sequence[_Entry]) -> tuple[RowBlock, ...]:
 
 def _held(entry: _Entry) -> Held:
     judged, likelihoods = entry.judged, {}
-    if judged:
+    if judged and judged.known:
         likelihoods[entry.metric] = judged.log_likelihood
         done = [one for one in entry.found if one.status == Status.COMPLETED]
         for name in PLAIN:
@@ -687,10 +741,11 @@ def _lessons(
     same = set()
     for place, lesson in enumerate(table.lessons):
         first, second = (asked.get(reference) for reference in lesson.rows)
-        if first and second and first.overrides == second.overrides:
+        runs = [by_row[reference] for reference in lesson.rows]
+        if first and second and _same_runs(runs[0]) == _same_runs(runs[1]):
             same.add(place)
         elif lesson in kept and first and second:
-            a, b = (_in_lesson(table, row, by_row[_reference(row)]) for row in (first, second))
+            a, b = (_in_lesson(table, row, its) for row, its in zip((first, second), runs, strict=True))
             if a and b:
                 pairs[place] = arithmetic.pair(a, b)
     family = [place for place in range(len(table.lessons)) if place not in same]
@@ -716,7 +771,8 @@ def _in_lesson(table: PublishedTable, row: Row, found: Sequence[Found]) -> arith
     if row.deterministic:
         return arithmetic.exactly(runs.mean)
     number = getattr(row.published, table.metric)
-    return arithmetic.Measured(runs, arithmetic.spread(runs, number))
+    centre = None if number is None else _printed(row, number, row.published, True, done).centre
+    return arithmetic.Measured(runs, arithmetic.spread(runs, centre))
 
 
 def _in_print(table: PublishedTable, lesson: Lesson, rows: dict[Reference, Row]) -> float | None:
@@ -751,12 +807,22 @@ def _lesson_line(
         difference=found.difference if found else None,
         error=_finite(found.error) if found else None,
         p=p if found else None,
-        chance=found.chance if found else None,
+        chance=_chance(found) if found else None,
         outcome=outcome,
     )
 
 
 # --- what it rests on -------------------------------------------------------------------------------------
+
+
+def _trainings(found: Sequence[Found]) -> dict[str, int]:
+    """By file of records how many trainings there are of it."""
+    several: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
+    for one in found:
+        if one.status == Status.COMPLETED and one.record:
+            epochs = one.longer or one.planned.config.epochs
+            several[one.source].add((one.record.any_length, one.planned.seed, epochs, one.record.environment))
+    return {source: len(trainings) for source, trainings in sorted(several.items())}
 
 
 def _made(results: Sequence[Result]) -> dict[str, list[str]]:

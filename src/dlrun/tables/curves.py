@@ -34,6 +34,7 @@ def curve(
     digits: int,
     n: int = 1,
     epochs_printed: bool = True,
+    cut: bool = False,
 ) -> Curve | None:
     """Compare; None where nothing is measured, or nothing asks for it: no curve is printed, but the epochs are.
 
@@ -42,12 +43,13 @@ def curve(
         number: The printed accuracy after the last epoch.
         digits: Decimals that are printed.
         n: Runs that the printed curve is the mean of.
+        cut: Whether further decimals were cut off.
     """
     if not histories or not (published or (number is not None and not epochs_printed)):
         return None
     epochs = list(zip(*histories.values(), strict=False))
-    pairs = list(zip(epochs, published, strict=False))
-    apart = [statistics.fmean(values) - printed for values, printed in pairs]
+    pairs = [(values, Printed(one, digits, n, cut=cut)) for values, one in zip(epochs, published, strict=False)]
+    apart = [statistics.fmean(values) - printed.centre for values, printed in pairs]
     worst = max(range(len(apart)), key=lambda place: abs(apart[place]), default=None)
     return Curve(
         published=tuple(published),
@@ -57,7 +59,7 @@ def curve(
         mean_distance=statistics.fmean(map(abs, apart)) if apart else None,
         largest=None if worst is None else apart[worst],
         largest_epoch=None if worst is None else worst + 1,
-        apart=_apart(pairs, digits, n) if pairs and len(histories) >= 3 else None,
+        apart=_apart(pairs) if pairs and len(histories) >= 3 else None,
     )
 
 
@@ -67,8 +69,8 @@ def _passed(values: Sequence[float], number: float | None) -> int | None:
     return next(reached, None)
 
 
-def _apart(pairs: Sequence[tuple[Sequence[float], float]], digits: int, n: int) -> tuple[int, ...]:
-    found = [plain(values, Printed(printed, digits, n)) for values, printed in pairs]
+def _apart(pairs: Sequence[tuple[Sequence[float], Printed]]) -> tuple[int, ...]:
+    found = [plain(values, printed) for values, printed in pairs]
     # Where all seeds are equal nothing is known of their spread.
     adjusted = holm([1.0 if one.p is None else one.p for one in found])
     return tuple(epoch for epoch, p in enumerate(adjusted, start=1) if p <= LEVEL)

@@ -78,7 +78,7 @@ def calibration(comparisons: Iterable[Comparison]) -> Calibration | None:
     found: dict[tuple[Any, ...], RowLine] = {}
     for comparison in comparisons:
         for line in {line.row: line for line in reversed(comparison.lines)}.values():
-            if line.expected_std and len(set(line.measured.values())) > 1:
+            if line.expected_std and line.n > 1 and not line.same:
                 found.setdefault((line.metric, *line.measured.items()), line)
     stable = [line for line in found.values() if not line.unstable]
     degrees = sum(line.n - 1 for line in stable)

@@ -43,12 +43,23 @@ class PrintedRow:
     @property
     def missing(self) -> tuple[str, ...]:
         """Readings without a completed run."""
-        return tuple(name for name, held in self.readings.items() if not held.log_likelihood)
+        return tuple(name for name, held in self.readings.items() if held.mean is None)
+
+    @property
+    def alone(self) -> tuple[str, ...]:
+        """Readings measured by a run of which nothing tells how far another one would lie."""
+        return tuple(name for name, held in self.readings.items() if held.mean is not None and not held.log_likelihood)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether every reading has a likelihood."""
+        return not self.missing and not self.alone
 
     @property
     def unreached(self) -> bool:
-        """Whether all its readings are measured and none reaches the printed number."""
-        return not self.missing and not any(held.reaches for held in self.readings.values())
+        """Whether all its readings are measured, the main one among them, and none reaches the printed number."""
+        measured = not self.missing and any(held.main for held in self.readings.values())
+        return measured and not any(held.reaches for held in self.readings.values())
 
     @property
     def outcome(self) -> str:
@@ -57,7 +68,8 @@ class PrintedRow:
         said = [f"reached by {', '.join(reaching)}"] if reaching else []
         if self.missing:
             said.append(f"not measured: {', '.join(self.missing)}")
-        return "; ".join(said) or "reached by none: the source's words do not determine it"
+        undetermined = ": the source's words do not determine it" if self.unreached else " of these"
+        return "; ".join(said) or f"reached by none{undetermined}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ class RowBlock:
     main: str | None
     rows: tuple[PrintedRow, ...]
     counted: tuple[str, ...]
-    """Labels of the rows measured in every reading that they have."""
+    """Labels of the rows that have a likelihood in every reading that they have."""
     sums: Mapping[str, float]
     """By reading that every row has, the log-likelihood over the counted rows."""
     common: Mapping[str, float]
@@ -96,7 +108,7 @@ def block(table: str, rows: Mapping[str, tuple[float | None, int, Mapping[str, H
     names = tuple(dict.fromkeys(name for row in printed for name in row.readings))
     lacking = {name: tuple(row.label for row in printed if name not in row.readings) for name in names}
     whole = [name for name in names if not lacking[name]]
-    counted = [row for row in printed if not row.missing]
+    counted = [row for row in printed if row.comparable]
     sums = {name: _sum(counted, name) for name in whole} if counted else {}
     alike = [row for row in counted if len(row.readings) == len(names)]
     done = len(counted) == len(printed) and len(sums) > 1
@@ -132,14 +144,18 @@ def sentences(found: RowBlock) -> list[str]:
     for name, labels in found.lacking.items():
         said.append(f"{name} can't be the reading of {'; '.join(labels)}, so it is none of the whole block.")
     missing = Counter(name for row in found.rows for name in row.missing)
+    alone = Counter(name for row in found.rows for name in row.alone)
     if found.best is not None:
         others = "; ".join(f"{name} {_less(found, name)}" for name in found.sums if name != found.best)
-        said.append(f"Over all {len(found.rows)} rows {found.best} is the likeliest reading (less by ln L: {others}).")
+        over = f"Over all {len(found.rows)} rows " if len(found.rows) > 1 else ""
+        said.append(f"{over}{found.best} is the likeliest reading (less by ln L: {others}).")
         if found.main not in (None, found.best):
             said.append(f"The main reading in {found.table} is still {found.main}.")
-    elif missing:
-        lacking = ", ".join(f"{name} ({counted(number, 'row')})" for name, number in missing.items())
-        said.append(f"Not decided yet: without a completed run are {lacking}.")
+    elif missing or alone:
+        if missing:
+            said.append(f"Not decided yet: without a completed run are {_in_rows(missing)}.")
+        if alone:
+            said.append(f"Not decided yet: nothing tells how far a second seed of {_in_rows(alone)} would lie.")
         if len(found.sums) > 1:
             first = max(found.sums, key=found.sums.__getitem__)
             said.append(f"So far, over {len(found.counted)} of {len(found.rows)} rows, {first} is the likeliest.")
@@ -150,6 +166,10 @@ def sentences(found: RowBlock) -> list[str]:
     if unreached := [row.label for row in found.rows if row.unreached]:
         said.append(f"No reading reaches {'; '.join(unreached)}: the source's words do not determine it.")
     return said
+
+
+def _in_rows(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({counted(number, 'row')})" for name, number in numbers.items())
 
 
 def _less(found: RowBlock, name: str) -> str:

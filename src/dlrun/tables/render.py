@@ -217,14 +217,14 @@ def columns_beside(comparison: Comparison) -> list[Column]:
     columns = _beside("train", "published_train", "measured_train", "train_accuracy_p")
     for name in ("train_loss", "test_loss", "best_epoch"):
         if any(name in line.beside for line in comparison.lines):
-            digits = 0 if name == "best_epoch" else None
-            columns += _beside(name.replace("_", " "), f"{name}_published", f"{name}_measured", f"{name}_p", digits)
+            columns += _beside(name.replace("_", " "), f"{name}_published", f"{name}_measured", f"{name}_p")
     return columns
 
 
-def _beside(title: str, published: str, measured: str, p: str, digits: int | None = None) -> list[Column]:
+def _beside(title: str, published: str, measured: str, p: str) -> list[Column]:
     def shown(name: str) -> Callable[[Fields], str]:
-        return lambda record: _fraction(record.get(name), record["digits"] if digits is None else digits)
+        digits = f"{published.removesuffix('_published')}_digits"
+        return lambda record: _fraction(record.get(name), record.get(digits, record["digits"]))
 
     return [
         Column(f"{title}, published", shown(published), (published,), right=True),
@@ -239,7 +239,7 @@ def _record(line: RowLine) -> dict[str, Any]:
     for status in (*WRITTEN, Status.MISSING, Status.OTHER_DATA):
         record[status.replace(" ", "_")] = statuses.get(status, 0)
     for name, numbers in record.pop("beside").items():
-        record |= {f"{name}_{key}": numbers[key] for key in ("published", "measured", "p")}
+        record |= {f"{name}_{key}": numbers[key] for key in ("published", "measured", "p", "digits")}
     return record
 
 
@@ -309,6 +309,8 @@ def _deciding(record: Fields) -> str:
     if record["verdict"] != "undecided":
         return ""
     seeds = record["seeds_that_decide"]
+    if record["half_width"] is None:
+        return "a second seed tells how far runs lie apart"
     return "no number of seeds decides" if seeds is None else f"{seeds} seeds would decide"
 
 
@@ -333,27 +335,38 @@ def _summary(comparison: Comparison) -> list[str]:
 
 def one_experiment(comparison: Comparison) -> list[str]:
     """A sentence for every experiment that is printed more than once: how far apart in print, how far over seeds."""
-    printed: dict[tuple[int, str], list[RowLine]] = {}
+    printed: dict[tuple[tuple[str, str], str], list[RowLine]] = {}
     for line in comparison.lines:
         if line.published is not None and line.published_n == 1 and line.reading_of is None:
-            printed.setdefault((line.row, line.metric), []).append(line)
-    several = [lines for lines in printed.values() if len(lines) + len(lines[0].elsewhere) > 1]
-    return [_one_experiment(lines, comparison.table) for lines in several]
+            first = line.same_as or (comparison.table, line.label)
+            printed.setdefault((first, line.metric), []).append(line)
+    return [
+        _one_experiment(lines, first, comparison.table)
+        for (first, _), lines in printed.items()
+        if len(lines) + len(_elsewhere(lines, first)) > 1
+    ]
 
 
-def _one_experiment(lines: Sequence[RowLine], table: str) -> str:
-    first, digits = lines[0], lines[0].digits
-    where = ", on held-out images" if first.metric == "val_accuracy" else ""
+def _elsewhere(lines: Sequence[RowLine], first: tuple[str, str]) -> tuple[float, ...]:
+    """What is printed in the row that these name, where that is none of them."""
+    there = any(line.same_as is None for line in lines)
+    return () if there else next((line.elsewhere for line in lines if line.same_as == first), ())
+
+
+def _one_experiment(lines: Sequence[RowLine], first: tuple[str, str], table: str) -> str:
+    digits, elsewhere = lines[0].digits, _elsewhere(lines, first)
+    where = ", on held-out images" if lines[0].metric == "val_accuracy" else ""
     own = [line.published for line in lines if line.published is not None]
-    numbers = [*own, *first.elsewhere]
-    listed = _listed(own, digits)
-    if first.same_as and first.elsewhere:
-        of_table = f" of {first.same_as[0]}" if first.same_as[0] != table else ""
-        listed += f"; in row {first.same_as[1]}{of_table} {_listed(first.elsewhere, digits)}"
-    seeds = [*first.measured.values()]
+    numbers, listed = [*own, *elsewhere], _listed(own, digits)
+    if elsewhere:
+        of_table = f" of {first[0]}" if first[0] != table else ""
+        listed += f"; in row {first[1]}{of_table} {_listed(elsewhere, digits)}"
+    rows = {line.row: f"{line.row} ({line.label})" for line in lines}
+    named = f"Row {rows[lines[0].row]} is" if len(rows) == 1 else f"Rows {', '.join(rows.values())} are"
+    seeds = [*lines[0].measured.values()]
     measured = f"{counted(len(seeds), 'seed')}: {_spread(seeds, digits)}" if seeds else "not measured"
     return (
-        f"Row {first.row} ({first.label}) is one experiment, printed {len(numbers)} times{where}: {listed}. "
+        f"{named} one experiment, printed {len(numbers)} times{where}: {listed}. "
         f"In print {_spread(numbers, digits)}; {measured}."
     )
 
@@ -365,19 +378,17 @@ def _listed(values: Sequence[float], digits: int) -> str:
 def _spread(values: Sequence[float], digits: int) -> str:
     """From where to where, and from three values on their standard deviation."""
     deviation = f", standard deviation {statistics.stdev(values):.{digits + 1}f}" if len(values) > 2 else ""
-    return f"{min(values):.{digits}f} to {max(values):.{digits}f}{deviation}"
+    ends = dict.fromkeys(f"{value:.{digits}f}" for value in (min(values), max(values)))
+    return f"{' to '.join(ends)}{deviation}"
 
 
 def _from_records(comparison: Comparison) -> list[str]:
     """Which rows rest on records, and on which files."""
-    rows: dict[str, dict[int, int]] = {}
-    for line in comparison.lines:
-        for source, number in line.records.items():
-            rows.setdefault(source, {})[line.row] = number
+    rows = {source: {line.row for line in comparison.lines if source in line.records} for source in comparison.records}
     return [
-        f"From records, not trained here: {source} ({counted(sum(numbers.values()), 'run')} of "
-        f"{'row' if len(numbers) == 1 else 'rows'} {ranges(numbers)})."
-        for source, numbers in sorted(rows.items())
+        f"From records, not trained here: {source} ({counted(number, 'run')} of "
+        f"{'row' if len(rows[source]) == 1 else 'rows'} {ranges(rows[source])})."
+        for source, number in comparison.records.items()
     ]
 
 

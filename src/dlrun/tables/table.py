@@ -46,6 +46,14 @@ class Published:
     """Size of the source's test set, where it is another than the one measured on."""
     shared: bool = False
     """Whether the smaller of the two test sets is a part of the larger one."""
+    as_error: bool = False
+    """Whether the source prints the test accuracy as an error rate."""
+    decimals: tuple[tuple[str, int], ...] = ()
+    """Of the losses, how many are printed."""
+
+    def digits_of(self, name: str, of_row: int) -> int:
+        """Decimals that are printed of a number; `of_row` are those of the row's accuracies."""
+        return 0 if name == "best_epoch" else dict(self.decimals).get(name, of_row)
 
 
 @dataclass(frozen=True)
@@ -272,9 +280,11 @@ _ROW: _Kinds = {
     "epochs_printed": bool,
     "looked_into": str,
 }
+READ = ("as_error", "decimals")
+"""What is known of how the numbers of a row are typed: no keys of their own."""
 _NUMBER = (int, float, type(None))
 _PUBLISHED: _Kinds = {
-    **{item.name: _NUMBER for item in fields(Published)},
+    **{item.name: _NUMBER for item in fields(Published) if item.name not in READ},
     "test_error": _NUMBER,
     "curve": list,
     "n": int,
@@ -374,6 +384,9 @@ def _published(values: Any, where: str) -> Published:
             raise ConfigError(f"{where}test_error: test_accuracy is given, too; write the one that is printed")
         error = numbers.pop("test_error")
         numbers["test_accuracy"] = None if error is None else round(1 - error, 12)
+        numbers["as_error"] = True
+    losses = ((name, numbers.get(name)) for name in ("train_loss", "test_loss"))
+    numbers["decimals"] = tuple((name, value.decimals) for name, value in losses if isinstance(value, _Typed))
     _between(numbers.get("n", 1), 1, 1_000_000, f"{where}n")
     _between(numbers.get("ddof", 1), 0, 1, f"{where}ddof")
     _between(numbers.get("images", 1), 1, 10**9, f"{where}images")
@@ -513,6 +526,20 @@ def _between(value: int, low: int, high: int, where: str) -> int:
 # --- reading ----------------------------------------------------------------------------------------------
 
 
+class _Typed(float):
+    """A number that knows how many decimals were typed: 0.020 has three."""
+
+    decimals: int
+
+    @classmethod
+    def read(cls, loader: yaml.SafeLoader, node: yaml.ScalarNode) -> "_Typed":
+        """From a scalar of YAML."""
+        number = cls(loader.construct_yaml_float(node))
+        mantissa, _, exponent = node.value.lower().partition("e")
+        number.decimals = max(len(mantissa.partition(".")[2]) - int(exponent or 0), 0)
+        return number
+
+
 class _Loader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice, which YAML itself would settle silently."""
 
@@ -524,6 +551,9 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key_node, yaml.ScalarNode):
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _Typed.read)
 
 
 def _parse(path: Path) -> Any:
