@@ -33,8 +33,14 @@ def test_a_slide_becomes_a_table_that_can_be_run(tmp_path: Path) -> None:
     Path("slide.md").write_text(MARKDOWN)
     status, text = said("table", "new", "mine", "--from", "slide.md")
     assert status == 0, text
-    assert "configs/table/mine.yaml: 3 rows, percent" in text
-    assert "not taken: the column Speed" in text
+    assert text.splitlines() == [
+        "configs/table/mine.yaml: 3 rows",
+        "parameters: the column Parameters",
+        "test_accuracy, percent: the column Test accuracy",
+        "test_loss: the column Loss",
+        "not taken: the column Speed",
+        "next: fill in source, common and overrides there, then dlrun table check mine",
+    ]
     table = load("mine")
     assert [row.label for row in table.rows] == ["FC (64,64)", "CNN", "to do"]
     assert [row.published.test_accuracy for row in table.rows] == [0.975, 0.9925, None]
@@ -130,7 +136,82 @@ def test_tables_are_read_as_they_are_copied(text, labels, numbers, percent):
     printed = parse(text)
     assert [row.label for row in printed.rows] == labels
     assert [row.numbers["test_accuracy"].text for row in printed.rows] == numbers
-    assert printed.percent == percent
+    assert printed.in_percent == ({"test_accuracy"} if percent else set())
+
+
+@pytest.mark.parametrize(
+    ("heads", "kinds"),
+    [
+        ("top-5 accuracy,Top-1 Accuracy (%)", {"test_accuracy": 2}),
+        ("train time test,train images,acc.", {"test_accuracy": 3}),
+        ("F1 test,val. acc,validation size", {"val_accuracy": 2}),
+        ("test error rate,number of parameters,std,n", {"test_error": 1, "parameters": 2, "std": 3, "n": 4}),
+        ("best epoch,best test accuracy,train-loss", {"best_epoch": 1, "best_accuracy": 2, "train_loss": 3}),
+        ("mean of test accuracy on the test set,error bars", {"test_accuracy": 1}),
+    ],
+)
+def test_a_head_is_understood_as_a_whole_or_not_at_all(heads, kinds):
+    printed = parse(
+        f"net,{heads}\nA,1,2,3,4\n" if heads.count(",") == 3 else f"net,{heads}\nA{',9' * (1 + heads.count(','))}"
+    )
+    places = {name: place for place, name in enumerate(heads.split(","), 1)}
+    assert {one.kind: places[one.head] for one in printed.columns} == kinds
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("net,F1,AUC\nA,30,40\n", r"which column is the result\? Call one of F1, AUC: test accuracy"),
+        ("net,acc,test acc\nA,30,40\n", "the columns acc and test acc are both test_accuracy"),
+        ("net,test acc\nA,0.975\nB,98.2\n", "column test acc: 0.975 among percent"),
+        ("net,val acc,test acc\nA,97,97.5\nB,98,98.2 (0.1)\n", r"line 3, column test acc: .* found '98.2 \(0.1\)'"),
+        ("net,test acc\nA,97.5\nB,good\n", "line 3, column test acc: expected a number, or - where none is printed"),
+        ("net,test acc\nA,97,5\nB,98,2\n", "line 2 has 3 cells, the first 2"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_asked(text, said):
+    with pytest.raises(UsageError, match=said):
+        parse(text)
+
+
+def test_fractions_and_percent_are_told_apart_column_by_column():
+    printed = parse("net,test acc,train acc (%),sd\nA,0.992,99.5,0.001\nB,0.985,0.9,0.002\n")
+    assert printed.in_percent == {"train_accuracy"}
+    assert parse("net,sd,acc\nA,0.3,97.5\n").in_percent == {"test_accuracy", "std"}
+
+
+def test_marks_of_footnotes_thousands_and_pipes_are_read():
+    head = "| net | params | acc |\n|---|--|---|\n"
+    cells = f"{head}| A \\| B | 55.050 | 97.5* |\n| C | 1 200 000 | 98.1[2] |\n| D† | – | n/a |\n"
+    printed = parse(cells)
+    assert [row.label for row in printed.rows] == ["A | B", "C", "D†"]
+    assert [{kind: one.text for kind, one in row.numbers.items()} for row in printed.rows] == [
+        {"parameters": "55050", "test_accuracy": "97.5"},
+        {"parameters": "1200000", "test_accuracy": "98.1"},
+        {},
+    ]
+    rounded = parse("net,params,acc\nA,1.2,97.5\n")
+    assert rounded.left_out == ("params (rounded; a table's parameters are exact)",)
+
+
+def test_nothing_is_written_that_is_no_table():
+    Path("f.csv").write_text("net,test acc\nA,101\n")
+    status, text = said("table", "new", "wrong", "--from", "f.csv")
+    assert (status, text) == (
+        2,
+        "dlrun: f.csv: row 1 (A): published.test_accuracy=1.01: expected a number from 0 to 1; a fraction: 0.0101\n",
+    )
+    assert not Path("configs").exists()
+    Path("f.csv").write_text("net,test acc\nA,10.1\n")
+    assert said("table", "new", "wrong", "--from", "f.csv")[0] == 0
+
+
+def test_what_an_editor_leaves_beside_a_table_is_none():
+    folder = Path("configs/table")
+    (folder / "folder.yaml").mkdir(parents=True)
+    (folder / ".#open.yaml").symlink_to("user@host:1")
+    (folder / "gone.yaml").symlink_to("nowhere")
+    assert said("reproduce", "psc_mnist", "--dry-run", "--rows", "1", "--seeds", "1")[0] == 0
 
 
 @pytest.mark.parametrize(

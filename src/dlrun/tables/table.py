@@ -162,7 +162,8 @@ def available() -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for folder in config_folders():
-        for path in sorted((folder / "table").glob("*.yaml")):
+        # Editors put links and hidden files beside what they have open.
+        for path in sorted(path for path in (folder / "table").glob("[!.]*.yaml") if path.is_file()):
             shipped = found.setdefault(path.stem, path)
             if shipped.read_bytes() != path.read_bytes():
                 raise ConfigError(f"{path}: dlrun ships another table of this name; give yours a name of its own")
@@ -192,6 +193,15 @@ def read(path: Path) -> PublishedTable:
         return _table(path, _parse(path))
     except ConfigError as error:
         raise ConfigError(f"{shown(path)}: {error}") from None
+
+
+def of_text(path: Path, text: str) -> PublishedTable:
+    """Check a table that a file of this name is to hold.
+
+    Raises:
+        ConfigError: It is wrong; the message names row and key.
+    """
+    return _table(path, _values(text))
 
 
 def _table(path: Path, values: Any) -> PublishedTable:
@@ -559,8 +569,14 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _Typed.read)
 def _parse(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"can't be read ({type(error).__name__})") from None
+    except OSError as error:
+        raise ConfigError(f"can't be read ({error.strerror})") from None
+    except UnicodeError:
+        raise ConfigError("not UTF-8; save the file as UTF-8") from None
+    return _values(text)
+
+
+def _values(text: str) -> Any:
     refuse_misread(text)
     try:
         return yaml.load(text, _Loader)

@@ -5,22 +5,24 @@
     dlrun table check NAME                row by row: what is missing, what does not compose, what it will cost
 
 Cells that are no numbers are a row's label. A column of numbers is known by its head (accuracy, test, val, train,
-error, loss, parameters, std, n); accuracies are percent where a cell says so or is larger than 1. `check` trains short
-trials to say how long the rows will take, unless --no-trials is given; its exit status is 1 if something is missing.
+error, loss, parameters, std, n); one with other words in it is not taken. A column is percent where its head or a cell
+says so, or an accuracy in it is larger than 1. `check` trains short trials to say how long the rows will take, unless
+--no-trials is given; its exit status is 1 if something is missing.
 """
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlrun.errors import DlrunError, UsageError
+from dlrun.errors import ConfigError, DlrunError, UsageError
 from dlrun.files import write_atomically
 from dlrun.output import Table, column, counted, duration, say, terminal_width, write
-from dlrun.tables.printed import parse, written
-from dlrun.tables.table import PublishedTable, Row, available, load
+from dlrun.tables.printed import SHARES, parse, written
+from dlrun.tables.table import PublishedTable, Row, available, load, of_text
 from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
@@ -63,10 +65,17 @@ def _new(name: str, source: Path | None) -> int:
     if path.exists() or name in available():
         raise UsageError(f"{name}: there is a table of this name; take another one")
     printed = parse(_text(source))
+    text = written(name, printed)
+    try:
+        of_text(path, text)
+    except ConfigError as error:
+        raise UsageError(f"{source or 'standard input'}: {error}") from None
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, written(name, printed).encode())
-    load(name)
-    say(f"{path}: {counted(len(printed.rows), 'row')}, {'percent' if printed.percent else 'fractions'}")
+    write_atomically(path, text.encode())
+    say(f"{path}: {counted(len(printed.rows), 'row')}")
+    for one in printed.columns:
+        unit = {True: ", percent", False: ", fractions"}[one.percent] if one.kind in SHARES else ""
+        say(f"{one.kind}{unit}: {f'the column {one.head}' if one.head else 'the last column of numbers'}")
     for head in printed.left_out:
         say(f"not taken: the column {head}")
     say(f"next: fill in source, common and overrides there, then dlrun table check {name}")
@@ -124,7 +133,8 @@ def _check(name: str, trials: bool) -> int:
         return 1
     together = sum({job.hash: seconds.get(job.hash, 0.0) for some in jobs.values() for job in some}.values())
     say(
-        f"all rows can be run{f', {duration(together)} one after the other' if seconds else ''}: dlrun reproduce {name}"
+        f"all rows can be run{f', {duration(together)} one after the other' if seconds else ''}: "
+        f"dlrun reproduce {shlex.quote(name)}"
     )
     return 0
 
