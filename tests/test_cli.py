@@ -47,6 +47,19 @@ Dlrun = Callable[..., subprocess.CompletedProcess[str]]
         (["model", "=", "fc_64"], "dlrun: model = fc_64: no blanks around the sign: model=fc_64\n"),
         (["data=null"], "dlrun: data=null: expected the name of an option; there are: asl, "),
         (["hydra.run.dir=r/${nothing}"], "dlrun: hydra.run.dir=r/${nothing}: Interpolation key 'nothing' not found\n"),
+        (["model.layers=[flatten, 'dense ${..nope}']"], "model.layers[1]: Interpolation key 'nope' not found"),
+        (["hydra.run.dir=/dev/null"], "hydra.run.dir=/dev/null: /dev/null is a file; expected the name of a folder"),
+        (
+            ["-m", "hydra.sweep.dir=/dev/null/s", "seed=0,1"],
+            "hydra.sweep.dir=/dev/null/s: /dev/null is a file; expected",
+        ),
+        (["~epochs", "epochs=1"], "dlrun: ~epochs: a field can't be deleted; without epochs=… it has its default\n"),
+        (
+            ["~optimizer.lr"],
+            "dlrun: ~optimizer.lr: a field can't be deleted; without optimizer.lr=… it has its default\n",
+        ),
+        (["plan", "psc_mnist", "--foo"], "dlrun: plan: --foo: no such option; there are: --all"),
+        (["--help=epoch"], "dlrun: --help epoch: no such verb, group or field; did you mean epochs?"),
         (["hydra.sweep.dir=x"], "hydra.sweep.dir=x: has no effect here; one run has hydra.run.dir"),
         (["hydra.job.chdir=true"], "hydra.job.chdir=true: has no effect here; runs stay in the working directory"),
         (

@@ -72,7 +72,7 @@ def _status_of(words: list[str]) -> int:
         verb = next(iter(words), "")
         return _say(f"out of memory; {LESS_MEMORY.get(verb, 'lower batch_size, eval_batch_size or limit')}", 1)
     except OSError as error:
-        return _say(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
+        return _say(f"{error.filename or 'standard output'}: {error.strerror or error}", 1)
 
 
 def _prepare_streams() -> None:
@@ -124,8 +124,8 @@ def _say(text: str, status: int) -> int:
 
 def _dispatch(words: list[str]) -> int:
     first = words[0] if words else ""
-    if first in ("--help", "-h", "help"):
-        return _verb("help").main(words[1:])
+    if first in ("--help", "-h", "help") or first.startswith("--help="):
+        return _verb("help").main([*filter(None, [first.partition("=")[2]]), *words[1:]])
     if first == "--version":
         print(f"dlrun {__version__}")
         return 0

@@ -38,6 +38,19 @@ def test_parts_of_the_users_own_keep_their_arguments() -> None:
     ("change", "message"),
     [
         ({"epochs": 0}, "epochs=0: expected a whole number >= 1"),
+        (
+            {"batch_size": 10**20},
+            "batch_size=100000000000000000000: expected a whole number >= 1; whole numbers have 18",
+        ),
+        ({"clip_norm": 1e-320}, "clip_norm=1e-320: expected a number > 0 or null; sizes go from 1e-30 to 1e30"),
+        ({"augment": {"mixup": 1e300}}, "augment.mixup=1e+300: expected a number >= 0; sizes go from"),
+        ({"augment": {"crop": 100_000}}, "augment.crop=100000: expected a whole number >= 0 and <= 1000"),
+        (
+            {"scheduler": {"name": "steps", "at": [0]}},
+            "scheduler.at=[0]: expected a list of whole numbers >= 1 that rise",
+        ),
+        ({"scheduler": {"name": "steps", "at": [5, 3]}}, "scheduler.at=[5, 3]: expected a list"),
+        ({"scheduler": {"name": "steps", "at": [3, 3]}}, "scheduler.at=[3, 3]: expected a list"),
         ({"epochs": "four"}, "epochs=four: expected a whole number >= 1"),
         ({"epochs": True}, "epochs=true: expected a whole number >= 1"),
         ({"epochs": 2.5}, "epochs=2.5: expected a whole number >= 1"),

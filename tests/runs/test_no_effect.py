@@ -34,6 +34,11 @@ def curves(folder: Path) -> list[tuple[float, float]]:
         (["scale_last=true", "limit=65", "drop_last=true"], "drop_last=true leaves out the batch that it is about"),
         (["average=0.999", "epochs=2", "batch_size=32"], "over some 1,000 steps, and the run has 4"),
         (["data=fashion_mnist", "limit=null", "average=0.9999", "epochs=1"], "run has 1,875"),
+        (["data.mean=[0.1]", "data.std=[0.3]"], "data.mean, data.std: of data.normalize=standard, which is unit"),
+        (["model.kernel=5"], "model.kernel=5: of convolutions, which this network has none of"),
+        (["model.padding=same"], "model.padding=same: of convolutions, which this network has none of"),
+        (["model.init_std=0.3"], "model.init_std=0.3: of model.init=normal, which is keras"),
+        (["validation_by=first"], "validation_by=first: nothing is held out, as validation is 0"),
     ],
 )
 def test_what_has_no_effect_is_a_sentence(words: list[str], said: str) -> None:
@@ -51,6 +56,9 @@ def test_what_has_no_effect_is_a_sentence(words: list[str], said: str) -> None:
         ["average=0.9", "epochs=40"],
         ["scale_last=true", "limit=65", "batch_size=32"],
         ["scale_last=true", "limit=64", "batch_size=32", "validation=10"],
+        ["data.normalize=standard", "data.mean=[0.1]", "data.std=[0.3]"],
+        ["model=cnn_1layer", "model.kernel=5", "model.padding=same", "model.bias_init=normal", "model.init_std=0.3"],
+        ["validation=10", "validation_by=first"],
     ],
 )
 def test_what_has_its_effect_is_not_mentioned(words: list[str]) -> None:
@@ -126,3 +134,13 @@ def test_a_jump_of_the_rate_is_said(
     capsys.readouterr()
     assert main(["resume", "r", "epochs=2"]) == 0
     assert "the rate goes from 9.6e-05 to 0.005." in capsys.readouterr().out
+
+
+def test_what_is_typed_of_a_group_is_not_called_by_an_option(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*SMALL, "epochs=1", "augment.noise=0.1", "scale_lr=true", "hydra.run.dir=r"]) == 0
+    shown = capsys.readouterr()
+    assert "augment as typed" in shown.out
+    assert "scale_lr=true: one process trains, so that nothing is scaled" in shown.err
+    assert main([*SMALL, "epochs=1", "augment=noise", "hydra.run.dir=s"]) == 0
+    assert "augment noise" in capsys.readouterr().out

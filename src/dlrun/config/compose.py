@@ -21,16 +21,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from dlrun.config.fields import fields_of
 from dlrun.config.groups import GROUPS, Layers
-from dlrun.config.kinds import kind_of, takes_text_alone
-from dlrun.config.overrides import bare, pair, quoted
+from dlrun.config.kinds import is_field, kind_of, takes_text_alone
+from dlrun.config.overrides import bare, key_of, pair, quoted
 from dlrun.config.own_files import as_typed, check_file, located, own_file, undecodable
 from dlrun.config.schema import Config, defaults, parse
 from dlrun.config.yaml_numbers import refuse_misread_options
-from dlrun.errors import ConfigError, did_you_mean
+from dlrun.errors import ConfigError, did_you_mean, first_line
 
 BEHAVIOUR = {"version_base": "1.3"} if hydra_version.startswith("1.3.") else {}
 """Asks Hydra 1.3 for its own behaviour and not that of 1.1; Hydra 1.4 has no other, and warns when it is asked."""
@@ -191,7 +191,7 @@ def folder_of(key: str, text: str, values: Mapping[str, Any]) -> Path:
         values: What may be referred to, besides the date (`${now:%Y}`) and the environment (`${oc.env:HOME}`).
 
     Raises:
-        ConfigError: Something that is not there is referred to, or the text is no name.
+        ConfigError: Something that is not there is referred to, or the text is no name, or that of a file.
     """
     setup_globals()  # Hydra's resolvers
     holder = OmegaConf.create({str(name): value for name, value in values.items()})
@@ -202,7 +202,11 @@ def folder_of(key: str, text: str, values: Mapping[str, Any]) -> Path:
         raise ConfigError(f"{key}={text}: {sentence(error)}") from error
     if not folder or "\0" in folder:
         raise ConfigError(f"{key}: expected the name of a folder")
-    return Path(folder)
+    path = Path(folder)
+    there = next((one for one in (path, *path.parents) if one.exists()), path)
+    if there.exists() and not there.is_dir():
+        raise ConfigError(f"{key}={text}: {there} is a file; expected the name of a folder")
+    return path
 
 
 def checked(composed: Composed, overrides: Sequence[str]) -> Config:
@@ -322,6 +326,8 @@ def check_choices(overrides: Iterable[str]) -> None:
     """
     for text in overrides:
         key, value = pair(text)
+        if text.startswith("~") and is_field(key_of(text)) and key_of(text) not in GROUPS:
+            raise ConfigError(f"{text}: a field can't be deleted; without {key_of(text)}=… it has its default")
         if key == "sweep" and re.fullmatch(r"[\w./-]+", value):
             raise ConfigError(f"{text}: names a sweep, which runs with -m: dlrun -m {text}")
         if value in ("null", "~") and not text.startswith("~") and _is_group(key):
@@ -340,6 +346,9 @@ def sentence(error: Exception, typed: Iterable[str] = ()) -> str:
         return f"{group or 'config'}={option}: no such option{did_you_mean(option, error.options or [])}"
     if isinstance(error, OverrideParseException):
         return _unreadable(next((text for text in typed if _permit_one(text) == error.override), error.override))
+    if isinstance(error, InterpolationKeyError):
+        key = str(error.full_key or "")
+        return first_line(error) if key.startswith("hydra.") or not key else f"{key}: {first_line(error)}"
     if "Ambiguous value" in str(error):
         return "several values for one field: dlrun -m runs every combination (a text with a comma needs quotes)"
     lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]

@@ -94,7 +94,15 @@ def _value(value: Any, kind: Any, limits: Mapping[str, Any], where: str) -> Any:
         fits = any(_is_a(value, one) for one in kinds)
     if not fits or not _within(value, limits):
         raise ConfigError(f"{where}={_shown(value)}: expected {expectation(kind, limits)}")
+    if isinstance(value, int | float) and not _is_of_a_size(value):
+        size = "whole numbers have 18 digits at most" if isinstance(value, int) else "sizes go from 1e-30 to 1e30"
+        raise ConfigError(f"{where}={_shown(value)}: expected {expectation(kind, limits)}; {size}")
     return value
+
+
+def _is_of_a_size(value: float) -> bool:
+    """Whether PyTorch can take it: whole numbers of 64 bits, and others that are not lost in float32."""
+    return abs(value) < 2**63 if isinstance(value, int) else value == 0 or 1e-30 <= abs(value) <= 1e30
 
 
 def _is_a(value: Any, kind: Any) -> bool:

@@ -140,8 +140,8 @@ class Synthetic(Data):
 
     shape: list[int] = option([1, 28, 28], "channels, height, width")
     classes: int = option(10, "number of classes", low=2, high=100_000)
-    train_images: int = option(2000, "images in the training set", low=1)
-    test_images: int = option(500, "images in the test set", low=1)
+    train_images: int = option(2000, "images in the training set", low=1, high=100_000_000)
+    test_images: int = option(500, "images in the test set", low=1, high=100_000_000)
 
 
 UNPINNED = (ImageFolder, PixelTable)
@@ -434,7 +434,12 @@ class Step(Scheduler):
 class Steps(Scheduler):
     """Multiply the rate by `gamma` after each of the epochs `at` (PyTorch's MultiStepLR; Keras' PiecewiseConstant)."""
 
-    at: list[int] = option([], "epochs after which the rate is cut, e.g. [80,120]")
+    at: list[int] = option(
+        [],
+        "epochs after which the rate is cut, e.g. [80,120]",
+        fits=lambda epochs: epochs == sorted({*epochs}) and all(epoch >= 1 for epoch in epochs),
+        expected="a list of whole numbers >= 1 that rise",
+    )
     gamma: float = option(0.1, "factor of each cut", above=0, high=1)
 
 
@@ -499,7 +504,7 @@ class Augment:
     shift: float = option(0.0, "move by up to this share of the width and height", low=0, high=1)
     rotate: float = option(0.0, "rotate by up to this many degrees", low=0, high=180)
     zoom: float = option(0.0, "scale by a factor within 1 - zoom .. 1 + zoom", low=0, below=1)
-    crop: int = option(0, "pad by this many pixels, then crop at a random place", low=0)
+    crop: int = option(0, "pad by this many pixels, then crop at a random place", low=0, high=1000)
     noise: float = option(0.0, "standard deviation of added noise, in units of the full range 0-1", low=0)
     randaugment: int = option(
         0, "so many operations on each picture, drawn from RandAugment's fourteen (Cubuk et al. 2020)", low=0

@@ -40,7 +40,7 @@ def parse(text: bytes, name: str) -> Pictures:
         table = rows_of(rows, FIELDS)
     except Misread as error:
         raise DataError(
-            f"{name}: row {error.row}, field {error.field}: "
+            f"{name}: row {error.row}{f', field {error.field}' if error.field else ''}: "
             f"expected {FIELDS} whole numbers from 0 to 255, separated by commas; found {error.found}"
         ) from None
     images = np.ascontiguousarray(table[:, 1:]).reshape(-1, 1, 28, 28)

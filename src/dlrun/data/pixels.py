@@ -24,6 +24,7 @@ LABELS = ("label", "labels", "class", "target", "digit", "y")
 """How the column of classes may be called, in any case."""
 NO_PIXELS = ("", "id", "imageid", "image_id", "index", "split", "usage", "unnamed: 0")
 MOST_NAMES = 4
+LONGEST_NAME = 20
 
 
 @dataclass(frozen=True)
@@ -195,10 +196,11 @@ def parse(text: bytes, name: str, split: str = "train") -> PixelRows:
     try:
         numbers = rows_of(rows, len(names))
     except Misread as error:
-        column = f" ({names[error.field - 1]})" if headed else ""
+        column = f" ({names[error.field - 1]})" if headed and error.field else ""
+        field = f", field {error.field}{column}" if error.field else ""
         raise DataError(
-            f"{name}, line {first + error.row - 1}, field {error.field}{column}: expected {len(names)} whole numbers "
-            f"from 0 to 255, separated by commas; found {error.found}"
+            f"{name}, line {first + error.row - 1}{field}: expected {len(names)} whole numbers from 0 to 255, "
+            f"separated by commas; found {error.found}"
         ) from None
     return PixelRows(numbers[:, label].astype(np.int64), np.delete(numbers, label, axis=1))
 
@@ -211,7 +213,7 @@ def _label(names: Sequence[str], name: str, split: str) -> int:
         cure = "; leave data.test_table out, then a share of data.table is tested" if split == "test" else ""
         raise DataError(
             f"{name}, line 1: no column label, so the classes of its pictures are not known; "
-            f"found {few(names, MOST_NAMES)}{cure}"
+            f"found {few([cell[:LONGEST_NAME] for cell in names], MOST_NAMES)}{cure}"
         )
     for place, cell in others:
         if cell in NO_PIXELS:

@@ -23,6 +23,8 @@ def sameness(dataset: Dataset) -> str | None:
     parts = images.split(max(1, BYTES_AT_ONCE // images[0].numel()))
     if len(images) > 1 and all(bool((some == images[0]).all()) for some in parts):
         return f"{count} are the same: no network can tell their classes apart"
+    if images.shape == dataset.test.images.shape and bool((images == dataset.test.images).all()):
+        return f"the test pictures are {count}: how the network does on others will not be known"
     low, high = _range(parts)
     if high - low < LEAST_SPREAD:
         return f"{count} are nearly {_colour(high)}: their pixels go from {low} to {high} of 255"

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator
 
-from dlrun.config.groups import Augment, OneCycle, Optimizer, Step, Steps, Synthetic, Target, trains_nothing
+from dlrun.config.groups import Augment, Layers, OneCycle, Optimizer, Step, Steps, Synthetic, Target, trains_nothing
 from dlrun.config.schema import Config, evaluated_on
 from dlrun.data.facts import images_in
 from dlrun.output import counted
@@ -30,7 +30,15 @@ def without_effect(config: Config) -> list[str]:
     """What in a config can't do what it says, a sentence each; see `dlrun help` for the fields."""
     if trains_nothing(config.model):
         return list(_of_training(config))
-    return [*_of_rate(config), *_of_length(config), *_of_balance(config), *_of_start(config), *_of_augment(config)]
+    return [
+        *_of_rate(config),
+        *_of_length(config),
+        *_of_balance(config),
+        *_of_start(config),
+        *_of_layers(config),
+        *_of_images(config),
+        *_of_augment(config),
+    ]
 
 
 def _of_training(config: Config) -> Iterator[str]:
@@ -98,6 +106,30 @@ def _of_augment(config: Config) -> Iterator[str]:
 def _of_start(config: Config) -> Iterator[str]:
     if config.model.freeze and not config.model.init_from:
         yield f"model.freeze=[{','.join(config.model.freeze)}]: frozen as it was drawn, as there is no model.init_from"
+
+
+def _of_layers(config: Config) -> Iterator[str]:
+    """Defaults for phrases, where no phrase asks for them."""
+    model = config.model
+    if not isinstance(model, Layers):
+        return
+    convolves = any(phrase.startswith("conv") for phrase in model.layers)
+    if model.kernel != Layers.kernel and not convolves:
+        yield f"model.kernel={model.kernel}: of convolutions, which this network has none of"
+    if model.padding != Layers.padding and not convolves:
+        yield f"model.padding={model.padding}: of convolutions, which this network has none of"
+    if model.init_std != Layers.init_std and "normal" not in (model.init, model.bias_init):
+        yield f"model.init_std={model.init_std:g}: of model.init=normal, which is {model.init}"
+
+
+def _of_images(config: Config) -> Iterator[str]:
+    data = config.data
+    if not isinstance(data, Target) and data.normalize != "standard":
+        given = [f"data.{name}" for name in ("mean", "std") if getattr(data, name)]
+        if given:
+            yield f"{', '.join(given)}: of data.normalize=standard, which is {data.normalize}"
+    if config.validation_by != Config.validation_by and not config.validation:
+        yield f"validation_by={config.validation_by}: nothing is held out, as validation is 0"
 
 
 def _of_balance(config: Config) -> Iterator[str]:

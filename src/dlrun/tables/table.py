@@ -323,6 +323,7 @@ def _row(number: int, values: Any, common: tuple[str, ...], defaults: Mapping[st
             if (key in row) == (instead in row):
                 raise ConfigError(f"{key}: missing" if key not in row else f"{instead}: takes the place of {key}")
         overrides = merged(common, overrides_from(row["overrides"], "overrides")) if "overrides" in row else ()
+        _check_decimals(row.get("published"), {**defaults, **_digits(row)}["digits"])
         first, *more = _printed(row.get("published"))
         return Row(
             number,
@@ -343,6 +344,15 @@ def _row(number: int, values: Any, common: tuple[str, ...], defaults: Mapping[st
         )
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _check_decimals(printed: Any, digits: int) -> None:
+    """No accuracy is given with more decimals than are printed."""
+    for values in printed if isinstance(printed, list) else [printed]:
+        for key, value in values.items() if isinstance(values, dict) else ():
+            for number in value if isinstance(value, list) else [value]:
+                if key in (*METRICS, "test_error", "curve") and isinstance(number, _Typed) and number.decimals > digits:
+                    raise ConfigError(f"published.{key}={number}: {number.decimals} decimals, and digits says {digits}")
 
 
 def _digits(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -495,6 +505,8 @@ def _lesson(number: int, values: Any, rows: _Rows) -> Lesson:
                 raise ConfigError(f"{reference.label}: names another row itself; name that one")
     except ConfigError as error:
         raise ConfigError(f"{where}: rows: {error}") from None
+    if named[0] == named[1]:
+        raise ConfigError(f"{where}: rows: {named[0].label} stands against itself; expected two rows")
     direction = _one_of(lesson["direction"], DIRECTIONS, f"{where}: direction")
     if (direction == "not better") != ("margin" in lesson):
         problem = "missing: not better by how much?" if direction == "not better" else "only of not better"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dlrun.config.overrides import hydra_value
 from dlrun.errors import ConfigError
+from dlrun.files import check_place
 from dlrun.output import Table, column, write
 from dlrun.text import visible
 from dlrun.verbs.parser import picture_file
@@ -51,12 +52,12 @@ def show(options: argparse.Namespace) -> int:
     root = [f"data.root={hydra_value(str(options.root))}"] if options.root else []
     usual = [] if augmented else ["augment=shift_flip"]
     config = compose([f"data={options.name}", *root, *usual, *options.fields])
+    path = check_place(options.output or Path(f"{options.name}.png"))
     dataset = load(config.data)
     print(_numbers(dataset), end="")
     same = sameness(dataset)
     if same:
         print(f"WARNING: {same}")
-    path = options.output or Path(f"{options.name}.png")
     _write_sheet(dataset, config.augment, path)
     print(f"{visible(str(path.resolve()))}: above as stored, below augmented ({config.choices.get('augment', 'own')})")
     return 0

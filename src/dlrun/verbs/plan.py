@@ -76,7 +76,7 @@ def _sweep(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, l
 def _table(arguments: Sequence[str], data: Fingerprints) -> tuple[Path, Sweep, list[Job], int]:
     from dlrun.verbs.reproduce import request, to_run
 
-    asked = request(arguments, data.now)
+    asked = request(arguments, data.now, "plan")
     first = asked.planned[0]
     return first.folder.parent, first.config.sweep, to_run(asked), len(asked.planned)
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dlrun.errors import UsageError
+from dlrun.files import check_place
 from dlrun.locks import NoLocks, locked
 from dlrun.output import counted, say, terminal_width, write
 from dlrun.records.files import Merged, read, record_files
@@ -33,6 +34,8 @@ def main(arguments: list[str]) -> int:
         UsageError: A file is missing or holds something else, or nothing can be packed.
     """
     options = _parser().parse_args(arguments)
+    if options.action != "show":
+        check_place(options.output)
     if options.action == "pack":
         return _pack(options.paths, options.output)
     if options.action == "merge":

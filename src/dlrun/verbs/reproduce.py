@@ -141,16 +141,17 @@ class Request:
         return gather(self.elsewhere, self.records, self.table.precisions, more=self.more_seeds)
 
 
-def request(arguments: Sequence[str], contents: Contents = unread) -> Request:
+def request(arguments: Sequence[str], contents: Contents = unread, verb: str = "reproduce") -> Request:
     """Read what stands after `dlrun reproduce` where one table is meant.
 
     Args:
         contents: As `dlrun.tables.planned.plan` takes it.
+        verb: The one that was typed.
 
     Raises:
         UsageError: An unknown table, row or override, a wrong table file; all tables are asked for.
     """
-    options = _parser().parse_intermixed_args(list(arguments))
+    options = _parser(verb).parse_intermixed_args(list(arguments))
     if options.all:
         raise UsageError("--all: only with dlrun reproduce; name one table here")
     return _request(options, _named(options), contents)
@@ -252,8 +253,8 @@ def _with_more_seeds(asked: Request, found: Sequence[Found]) -> Request | None:
     return replace(asked, planned=planned) if more else None
 
 
-def _parser() -> Parser:
-    parser = Parser("dlrun reproduce", description=__doc__)
+def _parser(verb: str = "reproduce") -> Parser:
+    parser = Parser(f"dlrun {verb}", description=__doc__)
     parser.add_argument(
         # Not demanded of argparse, which would not say which tables there are.
         "table",

@@ -1,6 +1,7 @@
 """Train one model and show it: what `dlrun OVERRIDE …` does."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from dlrun.training.distributed import ALONE, Ranks, joined
 from dlrun.training.events import Sink
 from dlrun.training.started import ranks_started
 
+log = logging.getLogger("dlrun")
+
 
 def main(arguments: list[str]) -> int:
     """Train with the overrides typed; a run that fails raises."""
@@ -49,13 +52,16 @@ def train_typed(overrides: Sequence[str]) -> Result:
     with hydra_started():
         composed = compose_with_hydra(overrides)
         folder = OmegaConf.to_container(composed.hydra.run, resolve=False)["dir"]  # type: ignore[index,call-overload]
-        settled = settle(checked(Composed.of(composed), overrides), ranks_started())
+        config = checked(Composed.of(composed), overrides)
+        settled = settle(config, ranks_started())
         wished = folder_of("hydra.run.dir", str(folder or ""), plain(settled.config))
     check(settled.config)
     named = typed_for(overrides, "hydra.run.dir")
     with joined(settled.config.device) as ranks:
         if ranks.first:
             say_without_effect([settled.config])
+            if config.scale_lr and ranks.count == 1:
+                log.warning("scale_lr=true: one process trains, so that nothing is scaled; torchrun starts several")
         run_dir = wished if named else ranks.told(lambda: claim(wished))
         with followed_by(settled.config.on_end if ranks.first else None, run_dir, lambda: [run_dir]):
             return train(settled, run_dir, overrides, ranks=ranks)
@@ -145,6 +151,7 @@ def _changing(config: Config) -> str:
     parts += ["class weights"] if config.data.class_weights else []
     parts += [f"{config.data.sampling} sampling"] if config.data.sampling != "once" else []
     parts += [f"loss {config.loss}"] if config.loss != "cross_entropy" else []
-    parts += [f"augment {config.choices.get('augment', 'as typed')}"] if config.augment != Augment() else []
+    chosen = config.choices.get("augment", "none")
+    parts += [f"augment {'as typed' if chosen == 'none' else chosen}"] if config.augment != Augment() else []
     parts += [f"early stopping by {evaluated_on(config)} {config.best_by}"] if config.early_stopping else []
     return "".join(f", {part}" for part in parts)
