@@ -96,8 +96,10 @@ def _text(source: Path | None) -> str:
         if len(content) > LARGEST:
             raise UsageError(f"{source or 'standard input'}: too long for a printed table")
         return content.decode("utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{source or 'standard input'}: can't be read ({type(error).__name__})") from None
+    except UnicodeError:
+        raise UsageError(f"{source or 'standard input'}: not UTF-8; save the file as UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{source or 'standard input'}: can't be read ({error.strerror})") from None
 
 
 def _check(name: str, trials: bool) -> int:
