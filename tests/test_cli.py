@@ -56,7 +56,7 @@ Dlrun = Callable[..., subprocess.CompletedProcess[str]]
         (["~epochs", "epochs=1"], "dlrun: ~epochs: a field can't be deleted; without epochs=… it has its default\n"),
         (
             ["~optimizer.lr"],
-            "dlrun: ~optimizer.lr: a field can't be deleted; without optimizer.lr=… it has its default\n",
+            "dlrun: ~optimizer.lr: no option says it, so that there is nothing to delete; it has its default\n",
         ),
         (["plan", "psc_mnist", "--foo"], "dlrun: plan: --foo: no such option; there are: --all"),
         (["--help=epoch"], "dlrun: --help epoch: no such verb, group or field; did you mean epochs?"),

@@ -51,7 +51,7 @@ def test_values() -> None:
 
 
 def test_verbs() -> None:
-    assert candidates("dlrun reproduce nvid") == ["nvidia_dli"]
+    assert candidates("dlrun reproduce nvid") == ["nvidia_dli", "nvidia_readings"]
     assert candidates("dlrun reproduce psc_mnist --s") == ["--seeds"]
     assert candidates("dlrun data f") == ["fetch"]
     assert "mnist" in candidates("dlrun data fetch ")
@@ -101,7 +101,7 @@ def test_torch_is_not_imported() -> None:
 @pytest.mark.skipif(not shutil.which("bash") or os.name != "posix", reason="needs bash")
 def test_tab_key_in_bash(tmp_path: Path) -> None:
     """What is typed here is completed by readline itself, `=` and `:` as its word breaks included."""
-    typed = "dlrun repro\tnvid\t--rows 1 precision=bf\tdevice=cuda:\toptimizer=ada\td\t"
+    typed = "dlrun repro\tnvidia_d\t--rows 1 precision=bf\tdevice=cuda:\toptimizer=ada\td\t"
     assert _typed_in_bash(typed, tmp_path) == (
         "dlrun reproduce nvidia_dli --rows 1 precision=bfloat16 device=cuda:0 optimizer=adadelta"
     )

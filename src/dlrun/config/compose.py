@@ -326,8 +326,8 @@ def check_choices(overrides: Iterable[str]) -> None:
     """
     for text in overrides:
         key, value = pair(text)
-        if text.startswith("~") and is_field(key_of(text)) and key_of(text) not in GROUPS:
-            raise ConfigError(f"{text}: a field can't be deleted; without {key_of(text)}=… it has its default")
+        if text.startswith("~") and is_field(name := key_of(text)) and name not in GROUPS and "." not in name:
+            raise ConfigError(f"{text}: a field can't be deleted; without {name}=… it has its default")
         if key == "sweep" and re.fullmatch(r"[\w./-]+", value):
             raise ConfigError(f"{text}: names a sweep, which runs with -m: dlrun -m {text}")
         if value in ("null", "~") and not text.startswith("~") and _is_group(key):
@@ -352,6 +352,8 @@ def sentence(error: Exception, typed: Iterable[str] = ()) -> str:
     if "Ambiguous value" in str(error):
         return "several values for one field: dlrun -m runs every combination (a text with a comma needs quotes)"
     lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
+    if lines and (absent := re.match(r"Could not delete from config\. '([^']+)' does not exist", lines[0])):
+        return f"~{absent[1]}: no option says it, so that there is nothing to delete; it has its default"
     if lines and (unknown := re.match(r"Key '([^']+)' (?:is not in struct|not in ')", lines[0])):
         return _no_field_of_hydra(unknown[1], list(typed)) or lines[0]
     return lines[0] if lines else type(error).__name__
