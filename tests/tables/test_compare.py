@@ -14,7 +14,8 @@ from dlrun.config.settled import settle
 from dlrun.statistics import satterthwaite, t_above, t_quantile
 from dlrun.store.result import Result
 from dlrun.tables import table as tables
-from dlrun.tables.compare import UNCONFIRMED, compare
+from dlrun.tables.compare import compare
+from dlrun.tables.lines import UNCONFIRMED
 from dlrun.tables.planned import find, plan
 from dlrun.tables.render import one_experiment, render
 

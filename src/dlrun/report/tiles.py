@@ -9,7 +9,8 @@ from dlrun.report.leaderboard import Board, Group, accuracies
 from dlrun.statistics import SeedMean
 from dlrun.store.scan import Run
 from dlrun.store.status import Status
-from dlrun.tables.compare import NOT_COMPARABLE, Comparison
+from dlrun.tables.compare import Comparison
+from dlrun.tables.lines import NOT_COMPARABLE
 from dlrun.tables.overview import main_lines
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from dlrun import statistics as arithmetic
 from dlrun.output import Column, Fields, Table, column, counted, markdown, write
-from dlrun.tables.compare import Comparison, RowLine
+from dlrun.tables.compare import Comparison
+from dlrun.tables.lines import RowLine
 from dlrun.tables.render import lessons_table, one_experiment, rows_table
 from dlrun.text import visible
 

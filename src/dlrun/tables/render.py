@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from dlrun.output import Column, Fields, Table, column, counted, write
 from dlrun.records.summary import ranges
 from dlrun.store.status import WRITTEN, Status
-from dlrun.tables.compare import Comparison, LessonLine, RowLine
+from dlrun.tables.compare import Comparison
+from dlrun.tables.lessons import LessonLine
+from dlrun.tables.lines import RowLine
 from dlrun.tables.readings import PrintedRow, RowBlock, sentences
 
 MOST_REPEATS = 5

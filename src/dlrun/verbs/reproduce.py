@@ -27,7 +27,8 @@ from dlrun.store.content import Contents, unread
 from dlrun.store.standing import on_any_data, standing
 from dlrun.store.status import Status
 from dlrun.sweeps.fingerprints import reading_data
-from dlrun.tables.compare import Comparison, compare, precise
+from dlrun.tables.compare import Comparison, compare
+from dlrun.tables.entries import precise
 from dlrun.tables.evidence import Pool, gather, pool
 from dlrun.tables.parameters import check_parameters
 from dlrun.tables.planned import MOST_SEEDS, QUICK, RUNS, Found, Planned, in_precision, plan, seeds_typed
