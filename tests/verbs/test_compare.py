@@ -93,7 +93,7 @@ def test_the_difference_is_judged_by_the_rule_of_verdicts(here: Path) -> None:
 @pytest.mark.slow
 def test_rows_of_tables_and_the_last_run_have_names(here: Path) -> None:
     from dlrun.tables import table
-    from dlrun.tables.planned import plan
+    from dlrun.tables.planned import in_precision, plan
 
     published = table.load("psc_mnist")
     for one, accuracy in zip(plan(published, published.rows[:2], {4}), (0.97, 0.98), strict=True):
@@ -106,6 +106,11 @@ def test_rows_of_tables_and_the_last_run_have_names(here: Path) -> None:
     assert said("compare", "psc_mnist:1", "psc_mnist:3")[1] == "dlrun: psc_mnist:3: no complete run (no runs there)\n"
     put("outputs/zzz", FC, 0.975)
     assert compared("psc_mnist:1", "last")["b"]["seeds"] == [0]
+    exercise = table.load("psc_fashion_changes")
+    for one in plan(exercise, exercise.rows[8:9], {0}):
+        there = in_precision(one, "bfloat16")
+        put(str(there.folder), [word for word in there.overrides if word != "seed=0"], 0.9)
+    assert compared("psc_mnist:1", "psc_fashion_changes:9")["b"]["seeds"] == [0]
 
 
 def test_what_can_not_be_compared_is_refused_in_a_line(here: Path) -> None:

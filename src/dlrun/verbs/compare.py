@@ -167,7 +167,7 @@ def _folders(word: str) -> list[Path]:
 
 
 def _of_row(name: str, wanted: str) -> list[Path]:
-    """The folders of the runs that there are of a row of a table."""
+    """The folders of the runs that there are of a row of a table, in the first of its precisions that has any."""
     from dlrun.tables import planned as plan
     from dlrun.tables import table
 
@@ -179,7 +179,9 @@ def _of_row(name: str, wanted: str) -> list[Path]:
     found = scan.find([plan.RUNS] if plan.RUNS.is_dir() else [])
     seeds = {run.fields.get("seed") for run in scan.read(found)[0]}
     planned = plan.plan(published, rows[:1], {seed for seed in seeds if isinstance(seed, int)})
-    return [one.folder for one in planned if one.folder in found]
+    ways = [planned, *([plan.in_precision(one, name) for one in planned] for name in published.precisions)]
+    there = ([one.folder for one in way if one.folder in found] for way in ways)
+    return next(filter(None, there), [])
 
 
 # --- what is said of it -------------------------------------------------------------------------------------
