@@ -164,9 +164,12 @@ def test_a_head_is_understood_as_a_whole_or_not_at_all(heads, kinds):
         ("net,F1,AUC\nA,30,40\n", r"which column is the result\? Call one of F1, AUC: test accuracy"),
         ("net,acc,test acc\nA,30,40\n", "the columns acc and test acc are both test_accuracy"),
         ("net,test acc\nA,0.975\nB,98.2\n", "column test acc: 0.975 among percent"),
-        ("net,val acc,test acc\nA,97,97.5\nB,98,98.2 (0.1)\n", r"line 3, column test acc: .* found '98.2 \(0.1\)'"),
-        ("net,test acc\nA,97.5\nB,good\n", "line 3, column test acc: expected a number, or - where none is printed"),
-        ("net,test acc\nA,97,5\nB,98,2\n", "line 2 has 3 cells, the first 2"),
+        (
+            "net,val acc,test acc\nA,97,97.5\nB,98,98.2 (0.1)\n",
+            r"row 2 \(B\), column test acc: .* found '98.2 \(0.1\)'",
+        ),
+        ("net,test acc\nA,97.5\nB,good\n", r"row 2 \(B\), column test acc: expected a number, or - where"),
+        ("net,test acc\nA,97,5\nB,98,2\n", "'A,97,5' has 3 cells, the first line 2"),
     ],
 )
 def test_what_can_be_read_in_two_ways_is_asked(text, said):
@@ -190,8 +193,12 @@ def test_marks_of_footnotes_thousands_and_pipes_are_read():
         {"parameters": "1200000", "test_accuracy": "98.1"},
         {},
     ]
-    rounded = parse("net,params,acc\nA,1.2,97.5\n")
-    assert rounded.left_out == ("params (rounded; a table's parameters are exact)",)
+    for count in ("1.2", "1.2M", "10^6", "10²"):
+        rounded = parse(f"net,params,acc\nA,{count},97.5²\n")
+        assert [row.label for row in rounded.rows] == ["A"]
+        assert rounded.left_out == ("params (rounded; a table's parameters are exact)",)
+    with pytest.raises(UsageError, match=r"row 1 \(A\), column acc: .*found '10²'"):
+        parse("net,acc\nA,10²\n")
 
 
 def test_nothing_is_written_that_is_no_table():

@@ -43,8 +43,9 @@ RESULTS = ("test_accuracy", "val_accuracy", "best_accuracy", "test_error")
 NOTHING = ("", "-", "–", "—", "?", "n/a", "na", "nan", "none", "…", "...")
 """What stands in a cell where nothing is printed, in small letters."""
 NUMBER = re.compile(r"[~≈]?\s*(\d+(?:[.,]\d+)*|[.,]\d+)\s*(%?)(?:\s*(?:±|\+-|\+/-)\s*(\d*[.,]?\d+)\s*%?)?")
-MARK = re.compile(r"\s*(<sup>[^<]*</sup>|\[\w+\]|\^\w+|[*†‡§¶¹²³⁴⁵⁶⁷⁸⁹⁰])+$")
+MARK = re.compile(r"\s*(<sup>[^<]*</sup>|\[\w{1,2}\]|[*†‡§¶¹²³⁴⁵⁶⁷⁸⁹⁰])+$")
 """Of a footnote, at the end of a cell."""
+SUPERSCRIPTS = tuple("¹²³⁴⁵⁶⁷⁸⁹⁰")
 WHOLE = re.compile(r"\d+|\d{1,3}(?:[.,' \u00a0\u2009\u202f]\d{3})+")
 
 
@@ -112,34 +113,42 @@ def parse(text: str) -> TableInPrint:
     cells = [row for row in _cells(text) if any(row)]
     if len(cells) < 2:
         raise UsageError("no table: expected a line of heads and a line a row, in Markdown, CSV or with tabs")
+    _refuse_wider(cells)
     width = len(cells[0])
-    for number, row in enumerate(cells, start=1):
-        if len(row) > width and any(row[width:]):
-            raise UsageError(
-                f"no table: line {number} has {len(row)} cells, the first {width}; "
-                "with decimal commas put ; or tabs between the cells, or quotes round them"
-            )
     numbers = [place for place in range(width) if _is_of_numbers([_at(row, place) for row in cells[1:]])]
     heads = [] if any(_number(cells[0][place]) for place in numbers) else cells[0]
     body = cells[1:] if heads else cells
     if heads:
         known = [place for place in range(1, width) if _kind(heads[place])]
-        _refuse_words(cells, heads, known)
-        numbers = sorted({*numbers, *(place for place in known if any(_number(_at(row, place)) for row in body))})
+        _refuse_words(body, heads, known)
+        numbers = sorted({*numbers, *(place for place in known if any(_is_printed(_at(row, place)) for row in body))})
     if not numbers:
         raise UsageError("no table: no column has numbers in it")
     kinds, left_out = _kinds([_at(heads, place) for place in numbers], numbers, body)
     columns = {
         place: _column(_at(heads, place), kind, [_at(row, place) for row in body]) for place, kind in kinds.items()
     }
-    result = next((column for kind in RESULTS for column in columns.values() if column.kind == kind), None)
-    if result:  # a deviation is in the unit of what it is of
-        columns = {
-            place: replace(column, percent=result.percent) if column.kind == "std" and not column.percent else column
-            for place, column in columns.items()
-        }
     rows = [_row(row, kinds, numbers) for row in body]
-    return TableInPrint(tuple(_told_apart(rows)), tuple(columns.values()), tuple(left_out))
+    return TableInPrint(tuple(_told_apart(rows)), tuple(_in_units(columns.values())), tuple(left_out))
+
+
+def _in_units(columns: Collection[ColumnInPrint]) -> Iterable[ColumnInPrint]:
+    """A deviation is in the unit of what it is of."""
+    result = next((column for kind in RESULTS for column in columns if column.kind == kind), None)
+    for column in columns:
+        of_result = column.kind == "std" and result is not None and result.percent
+        yield replace(column, percent=True) if of_result else column
+
+
+def _refuse_wider(cells: Sequence[Sequence[str]]) -> None:
+    """A decimal comma without quotes makes two cells of one."""
+    width = len(cells[0])
+    for row in cells:
+        if len(row) > width and any(row[width:]):
+            raise UsageError(
+                f"no table: {','.join(row)[:60]!r} has {len(row)} cells, the first line {width}; "
+                "with decimal commas put ; or tabs between the cells, or quotes round them"
+            )
 
 
 def _cells(text: str) -> list[list[str]]:
@@ -162,7 +171,8 @@ def _bare(cell: str) -> str:
     """Without the marks of Markdown, and without that of a footnote behind a number."""
     text = re.sub(r"([*`_]{1,2})(.*?)\1", r"\2", cell).strip()
     without = MARK.sub("", text)
-    return without if _number(without) else text
+    power = text[-1:] in SUPERSCRIPTS and not re.search("[.,%]", without)  # 10² is a number, 98.1² has a footnote
+    return without if _number(without) and not power else text
 
 
 def _at(row: Sequence[str], place: int) -> str:
@@ -185,20 +195,24 @@ def _whole(cell: str) -> Number | None:
     return Number(re.sub(r"\D", "", cell), False) if WHOLE.fullmatch(cell.strip()) else None
 
 
+def _is_printed(cell: str) -> bool:
+    return cell.lower() not in NOTHING
+
+
 def _is_of_numbers(column: Sequence[str]) -> bool:
-    there = [cell for cell in column if cell.lower() not in NOTHING]
+    there = [cell for cell in column if _is_printed(cell)]
     return bool(there) and all(map(_number, there))
 
 
-def _refuse_words(cells: Sequence[Sequence[str]], heads: Sequence[str], places: Iterable[int]) -> None:
+def _refuse_words(body: Sequence[Sequence[str]], heads: Sequence[str], places: Iterable[int]) -> None:
     """A column whose head is understood has numbers; a cell that is none is no part of a label."""
     for place in places:
-        for number, row in enumerate(cells[1:], start=2):
+        for number, row in enumerate(body, start=1):
             cell = _at(row, place)
-            if cell.lower() not in NOTHING and not _number(cell) and _kind(heads[place]) != "parameters":
+            if _is_printed(cell) and not _number(cell) and _kind(heads[place]) != "parameters":
                 raise UsageError(
-                    f"no table: line {number}, column {heads[place]}: expected a number, or - where none is printed, "
-                    f"found {cell[:40]!r}"
+                    f"no table: row {number} ({row[0][:40]}), column {heads[place]}: expected a number, or - where "
+                    f"none is printed; found {cell[:40]!r}"
                 )
 
 
@@ -223,27 +237,28 @@ def _kinds(
         UsageError: Two columns are the same, or it can't be told which is the result.
     """
     kinds: dict[int, str] = {}
-    left_out: list[tuple[int, str]] = []
+    left_out: dict[int, str] = {}
+    unknown: list[int] = []
     for place, head in zip(places, heads, strict=True):
         kind, name = _kind(head), head or f"column {place + 1}"
-        if kind == "parameters" and not all(
-            _whole(cell) for row in body if (cell := _at(row, place)).lower() not in NOTHING
-        ):
-            left_out.append((place, f"{name} (rounded; a table's parameters are exact)"))
+        cells = [cell for row in body if _is_printed(cell := _at(row, place))]
+        if kind == "parameters" and not all(map(_whole, cells)):
+            left_out[place] = f"{name} (rounded; a table's parameters are exact)"
         elif kind is None:
-            left_out.append((place, name))
+            left_out[place] = name
+            unknown.append(place)
         elif kind in kinds.values():
             other = next(heads[places.index(there)] for there, its in kinds.items() if its == kind)
             raise UsageError(f"no table: the columns {other} and {name} are both {kind}; name one of them otherwise")
         else:
             kinds[place] = kind
-    if not set(kinds.values()) & set(RESULTS) and left_out:
-        if len(left_out) > 1 and any(heads):
-            names = ", ".join(name for _, name in left_out)
+    if not set(kinds.values()) & set(RESULTS) and unknown:
+        if len(unknown) > 1 and any(heads):
+            names = ", ".join(left_out[place] for place in unknown)
             raise UsageError(f"no table: which column is the result? Call one of {names}: test accuracy")
-        place, _ = left_out.pop()  # without heads the last column is mostly the result
-        kinds[place] = "test_accuracy"
-    return kinds, [head for _, head in left_out]
+        kinds[unknown[-1]] = "test_accuracy"  # without heads the last column is mostly the result
+        del left_out[unknown[-1]]
+    return kinds, [*left_out.values()]
 
 
 def _column(head: str, kind: str, cells: Sequence[str]) -> ColumnInPrint:
