@@ -167,7 +167,7 @@ def test_all_tables_are_reproduced_one_after_the_other(here, monkeypatch):
         files[name] = here / f"{name}.yaml"
         files[name].write_text(WHOLE.format(name=name, number=number))
     monkeypatch.setattr(tables, "available", lambda: files)
-    monkeypatch.setattr(reproduce, "available", lambda: ["two", "one"])
+    monkeypatch.setattr(reproduce, "load_all", lambda: [tables.load("one"), tables.load("two")])
     words = ["reproduce", "--all", "--records", "mine.jsonl"]
     status, out, _ = heard(*words)
     assert (status, out.index("one (one)") < out.index("two (two)")) == (0, True)
@@ -191,7 +191,6 @@ def test_what_all_tables_cannot_be_asked(here, words, sentence):
 @pytest.mark.slow
 def test_a_dry_run_composes_every_row_of_every_table(here, monkeypatch):
     monkeypatch.setattr(tables, "available", lambda: {path.stem: path for path in (configs_dir() / "table").iterdir()})
-    monkeypatch.setattr(reproduce, "available", tables.available)
     lines = heard("reproduce", "--all", "--dry-run", "--seeds", "1")[1].splitlines()
     rows = [row for name in tables.available() for row in tables.load(name).rows]
     same = [row for row in rows if row.same_as]

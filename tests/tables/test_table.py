@@ -291,6 +291,19 @@ def test_own_table_in_the_working_directory(mine):
     assert [one.config.epochs for one in plan(table, table.rows, range(1))] == [10, 2]
 
 
+def test_what_is_not_filled_in_is_no_table_yet(mine, caplog):
+    mine("overrides: {model.layers: [flatten, dense 8]}", "overrides: {}")
+    mine("common: {data: synthetic, model: fc_64, precision: float32}", "common: {}", name="begun")
+    assert "mine" in [table.name for table in tables.load_all()]
+    path = Path("configs/table/begun.yaml")
+    path.write_text(path.read_text().replace("overrides: {model.layers: [flatten, dense 8]}", "overrides: {}"))
+    assert "begun" not in [table.name for table in tables.load_all()]
+    assert "begun.yaml: left out, as it is not filled in yet; dlrun table check begun" in caplog.text
+    begun = tables.load("begun")
+    with pytest.raises(ConfigError, match=r"row 1 \(narrow\): overrides: missing"):
+        plan(begun, begun.rows, 1)
+
+
 def test_all_that_a_source_may_print(mine):
     mine(
         "published: {test_accuracy: 0.9}",

@@ -52,6 +52,13 @@ def test_a_slide_becomes_a_table_that_can_be_run(tmp_path: Path) -> None:
     assert text.count("overrides: missing") == 3
     assert "source.document: missing" in text
     assert "3 rows of 3 can't be run yet" in text
+    status, text = said("reproduce", "mine", "--dry-run")
+    assert (status, text) == (
+        2,
+        "dlrun: configs/table/mine.yaml: row 1 (FC (64,64)): overrides: missing; "
+        "dlrun table check mine says what else is\n",
+    )
+    assert said("report", "--table", "mine")[0] == 2
     path = Path("configs/table/mine.yaml")
     values = yaml.safe_load(path.read_text())
     values["source"] = {"document": "a talk", "heading": "a slide"}

@@ -95,7 +95,7 @@ def plan(
         runs: Where their folders are.
 
     Raises:
-        ConfigError: A row does not compose; the message names file, row and key.
+        ConfigError: A row is not filled in or does not compose; the message names file, row and key.
         UsageError: The user's overrides set the seed, or something of Hydra's.
     """
     for key in map(key_of, own):
@@ -112,6 +112,8 @@ def plan(
         for row in rows:
             overrides = merged(row.overrides, own)
             try:
+                if not row.overrides:
+                    raise ConfigError(f"overrides: missing; dlrun table check {table.name} says what else is")
                 config = compose(overrides)
                 changed = bool(own) and _differ(config, compose(row.overrides))
                 of_row = wanted[:1] if row.deterministic else wanted

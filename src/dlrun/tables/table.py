@@ -1,5 +1,6 @@
 """A published table as a file: read, checked and named precisely where it is wrong (no torch)."""
 
+import logging
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,6 +13,8 @@ from dlrun.config.compose import config_folders
 from dlrun.config.overrides import merged, overrides_from, shortened
 from dlrun.config.yaml_numbers import refuse_misread, shown
 from dlrun.errors import ConfigError, UsageError, did_you_mean
+
+log = logging.getLogger("dlrun")
 
 METRICS = ("test_accuracy", "best_accuracy", "val_accuracy")
 DIRECTIONS = ("higher", "lower", "not better")
@@ -181,6 +184,19 @@ def load(name: str) -> PublishedTable:
     if name not in tables:
         raise UsageError(f"{name}: no such table{did_you_mean(name, tables)}")
     return read(tables[name])
+
+
+def load_all() -> list[PublishedTable]:
+    """The tables there are, by name; what has been begun and not filled in is left out, which is said.
+
+    Raises:
+        ConfigError: A file is wrong.
+    """
+    found = [load(name) for name in sorted(available())]
+    for one in found:
+        if not all(row.overrides for row in one.rows):
+            log.warning("%s: left out, as it is not filled in yet; dlrun table check %s", one.shown_path, one.name)
+    return [one for one in found if all(row.overrides for row in one.rows)]
 
 
 def read(path: Path) -> PublishedTable:

@@ -177,8 +177,7 @@ def _report_tables(options: argparse.Namespace) -> int:
         raise UsageError(f"{own[0]}: --tables compares with what is published; a change goes with --table NAME")
     evidence = _evidence(options, options.path, files)
     with composing(), reading_data() as data:
-        tables = (table.load(name) for name in sorted(table.available()))
-        found = overview.overview(_compared(one, evidence, data.now)[1] for one in tables)
+        found = overview.overview(_compared(one, evidence, data.now)[1] for one in table.load_all())
     if not found.comparisons:
         raise UsageError("no table has a result there; dlrun reproduce --all runs what is missing")
     print(overview.render(found, options.form, terminal_width()), end="")

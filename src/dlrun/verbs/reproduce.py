@@ -33,7 +33,7 @@ from dlrun.tables.evidence import Pool, gather, pool
 from dlrun.tables.parameters import check_parameters
 from dlrun.tables.planned import MOST_SEEDS, QUICK, RUNS, Found, Planned, in_precision, plan, seeds_typed
 from dlrun.tables.render import render
-from dlrun.tables.table import PublishedTable, Row, available, choose, load
+from dlrun.tables.table import PublishedTable, Row, available, choose, load, load_all
 from dlrun.text import visible
 from dlrun.verbs.parser import Parser, add_json, add_records, records_and_words
 
@@ -174,7 +174,7 @@ def requests(arguments: Sequence[str], contents: Contents = unread) -> list[Requ
             raise UsageError(f"--all: {options.table} is one of all tables; leave one of the two out")
         options.override, options.table = [options.table, *options.override], None
     with composing():
-        return [_request(options, load(name), contents) for name in sorted(available())]
+        return [_request(options, table, contents) for table in load_all()]
 
 
 def _named(options: argparse.Namespace) -> PublishedTable:
