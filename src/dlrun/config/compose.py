@@ -203,8 +203,8 @@ def folder_of(key: str, text: str, values: Mapping[str, Any]) -> Path:
     if not folder or "\0" in folder:
         raise ConfigError(f"{key}: expected the name of a folder")
     path = Path(folder)
-    there = next((one for one in (path, *path.parents) if one.exists()), path)
-    if there.exists() and not there.is_dir():
+    there = next((one for one in (path, *path.parents) if one.exists()), None)
+    if there is not None and not there.is_dir():
         raise ConfigError(f"{key}={text}: {there} is a file; expected the name of a folder")
     return path
 

@@ -192,11 +192,13 @@ def load_all() -> list[PublishedTable]:
     Raises:
         ConfigError: A file is wrong.
     """
-    found = [load(name) for name in sorted(available())]
-    for one in found:
-        if not all(row.overrides for row in one.rows):
+    found = []
+    for one in map(load, sorted(available())):
+        if all(row.overrides for row in one.rows):
+            found.append(one)
+        else:
             log.warning("%s: left out, as it is not filled in yet; dlrun table check %s", one.shown_path, one.name)
-    return [one for one in found if all(row.overrides for row in one.rows)]
+    return found
 
 
 def read(path: Path) -> PublishedTable:
