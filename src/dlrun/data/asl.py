@@ -39,10 +39,8 @@ def parse(text: bytes, name: str) -> Pictures:
     try:
         table = rows_of(rows, FIELDS)
     except Misread as error:
-        raise DataError(
-            f"{name}: row {error.row}{f', field {error.field}' if error.field else ''}: "
-            f"expected {FIELDS} whole numbers from 0 to 255, separated by commas; found {error.found}"
-        ) from None
+        field = f", field {error.field}" if error.field else ""
+        raise DataError(f"{name}: row {error.row}{field}: {error}") from None
     images = np.ascontiguousarray(table[:, 1:]).reshape(-1, 1, 28, 28)
     return Pictures(images, table[:, 0].astype(np.int64))
 

@@ -14,10 +14,10 @@ CHUNK = 8_000_000
 class Misread(Exception):
     """A cell that is no whole number from 0 to 255, or a row of another length."""
 
-    def __init__(self, row: int, field: int | None, found: str) -> None:
-        super().__init__(row, field, found)
-        self.row, self.field, self.found = row, field, found
-        """Row and field count from 1; no field where the row is of another length."""
+    def __init__(self, row: int, field: int | None, fields: int, found: str) -> None:
+        super().__init__(f"expected {fields} whole numbers from 0 to 255, separated by commas; found {found}")
+        self.row, self.field = row, field
+        """Counted from 1; no field where the row is of another length."""
 
 
 def rows_of(text: bytes, fields: int) -> npt.NDArray[np.uint8]:
@@ -63,8 +63,8 @@ def _numbers(text: bytes, fields: int, row: int) -> npt.NDArray[np.uint8]:
         found = repr(field[:20].decode("utf-8", "replace")) if line.strip() else "an empty line"
         count = line.count(b",") + 1
         if line.strip() and count != fields:
-            raise Misread(row + at // fields, None, f"{count:,}")
-        raise Misread(row + at // fields, at % fields + 1, found)
+            raise Misread(row + at // fields, None, fields, f"{count:,}")
+        raise Misread(row + at // fields, at % fields + 1, fields, found)
     return values.astype(np.uint8).reshape(lines, fields)
 
 

@@ -198,10 +198,7 @@ def parse(text: bytes, name: str, split: str = "train") -> PixelRows:
     except Misread as error:
         column = f" ({names[error.field - 1]})" if headed and error.field else ""
         field = f", field {error.field}{column}" if error.field else ""
-        raise DataError(
-            f"{name}, line {first + error.row - 1}{field}: expected {len(names)} whole numbers from 0 to 255, "
-            f"separated by commas; found {error.found}"
-        ) from None
+        raise DataError(f"{name}, line {first + error.row - 1}{field}: {error}") from None
     return PixelRows(numbers[:, label].astype(np.int64), np.delete(numbers, label, axis=1))
 
 
