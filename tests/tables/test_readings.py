@@ -44,7 +44,7 @@ def test_losses_have_a_likelihood_from_three_runs_on():
 
 def test_the_likeliest_reading_of_all_rows_is_not_the_best_row_by_row():
     found = block("t", {"a": of(script=held(5), log=held(1)), "b": of(script=held(-9), log=held(2))})
-    assert (found.sums, found.best) == ({"script": -4, "log": 3}, "log")
+    assert (found.sums, found.likeliest) == ({"script": -4, "log": 3}, ("log",))
     assert sentences(found) == ["Over all 2 rows log is the likeliest reading (less by ln L: script 7.0)."]
 
 
@@ -53,9 +53,15 @@ def test_another_main_reading_is_said():
     assert sentences(found)[1] == "The main reading in t is still script."
 
 
+def test_readings_that_lie_next_to_each_other_are_not_ranked():
+    found = block("t", {"a": of(log=held(3.1, main=True), script=held(4), over=held(1))})
+    assert found.likeliest == ("script", "log")
+    assert sentences(found) == ["script and log are about equally likely (less by ln L: log 0.9; over 3.0)."]
+
+
 def test_nothing_is_decided_while_a_row_is_missing():
     found = block("t", {"a": of(script=held(5), log=held(1)), "b": of(script=held(-9), log=held())})
-    assert (found.best, found.counted, found.sums) == (None, ("a",), {"script": 5, "log": 1})
+    assert (found.likeliest, found.counted, found.sums) == ((), ("a",), {"script": 5, "log": 1})
     assert found.rows[1].outcome == "reached by script; not measured: log"
     assert sentences(found) == [
         "Not decided yet: without a completed run are log (1 row).",
@@ -65,7 +71,7 @@ def test_nothing_is_decided_while_a_row_is_missing():
 
 def test_a_reading_that_a_row_cannot_have_is_not_that_of_the_block():
     found = block("t", {"a": of(script=held(1), over=held(2), log=held(9)), "b": of(script=held(4), over=held(1))})
-    assert (found.sums, found.best) == ({"script": 5, "over": 3}, "script")
+    assert (found.sums, found.likeliest) == ({"script": 5, "over": 3}, ("script",))
     assert (found.common, found.common_rows) == ({"script": 1, "over": 2, "log": 9}, 1)
     assert sentences(found)[0] == "log can't be the reading of b, so it is none of the whole block."
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from dlrun.output import counted
 
+BARE_MENTION = 1.0
+"""A log-likelihood less by under this says next to nothing (Kass and Raftery 1995, Bayes factors, section 3.2)."""
+
 
 @dataclass(frozen=True)
 class Held:
@@ -91,8 +94,9 @@ class RowBlock:
     common: Mapping[str, float]
     """By reading, the log-likelihood over those of the counted rows that have all readings."""
     common_rows: int
-    best: str | None
-    """The likeliest reading of all rows; None as long as a row is not measured in one."""
+    likeliest: tuple[str, ...]
+    """The likeliest reading of all rows, and behind it those that are hardly less likely; none as long as a row is not
+    measured in one."""
 
 
 def block(table: str, rows: Mapping[str, tuple[float | None, int, Mapping[str, Held]]]) -> RowBlock:
@@ -123,8 +127,13 @@ def block(table: str, rows: Mapping[str, tuple[float | None, int, Mapping[str, H
         sums=sums,
         common={name: _sum(alike, name) for name in names} if alike else {},
         common_rows=len(alike),
-        best=max(sums, key=sums.__getitem__) if done else None,
+        likeliest=_likeliest(sums) if done else (),
     )
+
+
+def _likeliest(sums: Mapping[str, float]) -> tuple[str, ...]:
+    best = max(sums.values())
+    return tuple(name for name in sorted(sums, key=sums.__getitem__, reverse=True) if best - sums[name] < BARE_MENTION)
 
 
 def _sum(rows: Sequence[PrintedRow], name: str) -> float:
@@ -145,11 +154,15 @@ def sentences(found: RowBlock) -> list[str]:
         said.append(f"{name} can't be the reading of {'; '.join(labels)}, so it is none of the whole block.")
     missing = Counter(name for row in found.rows for name in row.missing)
     alone = Counter(name for row in found.rows for name in row.alone)
-    if found.best is not None:
-        others = "; ".join(f"{name} {_less(found, name)}" for name in found.sums if name != found.best)
+    if found.likeliest:
+        best, *close = found.likeliest
+        others = "; ".join(f"{name} {found.sums[best] - found.sums[name]:.1f}" for name in found.sums if name != best)
         over = f"Over all {len(found.rows)} rows " if len(found.rows) > 1 else ""
-        said.append(f"{over}{found.best} is the likeliest reading (less by ln L: {others}).")
-        if found.main not in (None, found.best):
+        which = (
+            f"{' and '.join(found.likeliest)} are about equally likely" if close else f"{best} is the likeliest reading"
+        )
+        said.append(f"{over}{which} (less by ln L: {others}).")
+        if found.main is not None and found.main not in found.likeliest:
             said.append(f"The main reading in {found.table} is still {found.main}.")
     elif missing or alone:
         if missing:
@@ -170,8 +183,3 @@ def sentences(found: RowBlock) -> list[str]:
 
 def _in_rows(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{name} ({counted(number, 'row')})" for name, number in numbers.items())
-
-
-def _less(found: RowBlock, name: str) -> str:
-    assert found.best is not None
-    return f"{found.sums[found.best] - found.sums[name]:.1f}"
