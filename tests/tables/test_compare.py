@@ -502,8 +502,8 @@ def test_a_row_without_printed_epochs_shows_its_curve_and_where_it_reaches_the_n
 
 def test_readings_are_judged_by_all_that_is_printed(courses):
     found = compared(courses).readings
-    assert [(one.table, one.names, one.main, one.best) for one in found] == [
-        ("courses", ("thirty-two", "sixty-four"), "thirty-two", "thirty-two")
+    assert [(one.table, one.names, one.main, one.likeliest) for one in found] == [
+        ("courses", ("thirty-two", "sixty-four"), "thirty-two", ("thirty-two",))
     ]
     held = found[0].rows[0].readings
     assert {name: (one.reaches, list(one.log_likelihood)) for name, one in held.items()} == {
@@ -512,7 +512,7 @@ def test_readings_are_judged_by_all_that_is_printed(courses):
     }
     assert found[0].sums["thirty-two"] - found[0].sums["sixty-four"] > 10
     assert "thirty-two is the likeliest reading" in render(compared(courses), "text")
-    assert json.loads(render(compared(courses), "json"))["readings"][0]["best"] == "thirty-two"
+    assert json.loads(render(compared(courses), "json"))["readings"][0]["likeliest"] == ["thirty-two"]
 
 
 def test_what_counts_from_three_runs_on_is_named(courses):
@@ -523,7 +523,7 @@ def test_what_counts_from_three_runs_on_is_named(courses):
 def test_readings_without_runs_are_named(courses):
     alone = compare(courses, courses.rows, find(plan(courses, courses.rows[:2], 3)))
     assert "without a completed run are sixty-four (1 row)" in render(alone, "text")
-    assert alone.readings[0].best is None
+    assert alone.readings[0].likeliest == ()
 
 
 def test_rows_that_no_quicker_one_beats_stand_by_time(courses):
@@ -638,14 +638,14 @@ def test_one_short_run_on_pictures_of_ones_own_is_compared_with_nothing(table):
     ] * 3
     assert comparison.foot is None
     assert comparison.lessons[0].chance is None
-    assert comparison.readings[0].best is None
+    assert comparison.readings[0].likeliest == ()
     assert json.loads(render(comparison, "json"))["readings"][0]["sums"] == {}
     said = " ".join(render(comparison, "text").split())
     assert "undecided; a second seed tells how far runs lie apart" in said
     assert "nothing tells how far a second seed of small (1 row), large (1 row) would lie" in said
     for one in plan(own, own.rows, 3):
         write(one, 0.87 + 0.001 * one.seed)
-    assert compared(own).readings[0].best is not None
+    assert compared(own).readings[0].likeliest
 
 
 def test_a_row_outside_its_interval_is_decided_by_the_correction_for_all_rows(odd):
