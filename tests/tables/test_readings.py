@@ -57,6 +57,8 @@ def test_readings_that_lie_next_to_each_other_are_not_ranked():
     found = block("t", {"a": of(log=held(3.1, main=True), script=held(4), over=held(1))})
     assert found.likeliest == ("script", "log")
     assert sentences(found) == ["script and log are about equally likely (less by ln L: log 0.9; over 3.0)."]
+    unfinished = block("t", {"a": of(script=held(5), log=held(4.5)), "b": of(script=held(1), log=held())})
+    assert sentences(unfinished)[-1] == "So far, over 1 of 2 rows, script and log are about equally likely."
 
 
 def test_nothing_is_decided_while_a_row_is_missing():

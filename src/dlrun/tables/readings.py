@@ -155,13 +155,10 @@ def sentences(found: RowBlock) -> list[str]:
     missing = Counter(name for row in found.rows for name in row.missing)
     alone = Counter(name for row in found.rows for name in row.alone)
     if found.likeliest:
-        best, *close = found.likeliest
+        best = found.likeliest[0]
         others = "; ".join(f"{name} {found.sums[best] - found.sums[name]:.1f}" for name in found.sums if name != best)
         over = f"Over all {len(found.rows)} rows " if len(found.rows) > 1 else ""
-        which = (
-            f"{' and '.join(found.likeliest)} are about equally likely" if close else f"{best} is the likeliest reading"
-        )
-        said.append(f"{over}{which} (less by ln L: {others}).")
+        said.append(f"{over}{_first(found.likeliest, ' reading')} (less by ln L: {others}).")
         if found.main is not None and found.main not in found.likeliest:
             said.append(f"The main reading in {found.table} is still {found.main}.")
     elif missing or alone:
@@ -170,8 +167,8 @@ def sentences(found: RowBlock) -> list[str]:
         if alone:
             said.append(f"Not decided yet: nothing tells how far a second seed of {_in_rows(alone)} would lie.")
         if len(found.sums) > 1:
-            first = max(found.sums, key=found.sums.__getitem__)
-            said.append(f"So far, over {len(found.counted)} of {len(found.rows)} rows, {first} is the likeliest.")
+            so_far = f"So far, over {len(found.counted)} of {len(found.rows)} rows, "
+            said.append(f"{so_far}{_first(_likeliest(found.sums))}.")
     uncounted = {name for row in found.rows for held in row.readings.values() for name in held.uncounted}
     if uncounted:
         names = ", ".join(name.replace("_", " ") for name in sorted(uncounted))
@@ -179,6 +176,12 @@ def sentences(found: RowBlock) -> list[str]:
     if unreached := [row.label for row in found.rows if row.unreached]:
         said.append(f"No reading reaches {'; '.join(unreached)}: the source's words do not determine it.")
     return said
+
+
+def _first(likeliest: Sequence[str], noun: str = "") -> str:
+    if len(likeliest) > 1:
+        return f"{' and '.join(likeliest)} are about equally likely"
+    return f"{likeliest[0]} is the likeliest{noun}"
 
 
 def _in_rows(numbers: Mapping[str, int]) -> str:
