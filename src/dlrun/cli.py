@@ -31,8 +31,8 @@ LESS_MEMORY = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 failed, 2 a mistake, 128 + N after signal N."""
     if arguments is not None:
-        return _status_of(arguments)
-    status = _status_of(sys.argv[1:])
+        return _status_of(arguments, last=False)
+    status = _status_of(sys.argv[1:], last=True)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         _leave(status)
     return status
@@ -51,12 +51,12 @@ def _leave(status: int) -> None:
     os._exit(status)
 
 
-def _status_of(words: list[str]) -> int:
+def _status_of(words: list[str], *, last: bool) -> int:
     _prepare_streams()
     _warn_on_stderr()
     bound_spinning()
     try:
-        with ctrl_c_ends():
+        with ctrl_c_ends(last=last):
             return _dispatch(words)
     except DlrunError as error:
         return _say(str(error), error.exit_status)

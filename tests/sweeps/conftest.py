@@ -112,7 +112,7 @@ def start(workplace: Path) -> Callable[..., subprocess.Popen[str]]:
         command = [
             sys.executable,
             "-c",
-            SHORT_PATIENCE + ("" if forks else WITHOUT_FORKS) + "sys.exit(main(sys.argv[1:]))",
+            SHORT_PATIENCE + ("" if forks else WITHOUT_FORKS) + "sys.exit(main())",
             "-m",
             "model=saboteur",
         ]

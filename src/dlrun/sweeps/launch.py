@@ -76,7 +76,8 @@ def launch(
     """
     refuse_ranks("a sweep")
     known = list({job.run_dir: job for job in reversed(jobs)}.values())[::-1] if isinstance(jobs, Sequence) else None
-    with contextlib.closing(processes or make_processes()) as made, _Signals() as signals:
+    # Signals outermost: a second Ctrl-C while processes are closed must not end the command without its sentence.
+    with _Signals() as signals, contextlib.closing(processes or make_processes()) as made:
         session = _Session(known if known is not None else jobs, settings, watchers, made, signals, places)
         outcomes = session.work()
     if signals.last is not None:

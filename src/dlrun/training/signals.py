@@ -1,5 +1,6 @@
 """Signals that ask to stop: a run notes them, so that it can end at a step and save; else Ctrl-C ends the command."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -31,11 +32,15 @@ def to_catch() -> list[int]:
 
 
 @contextlib.contextmanager
-def ctrl_c_ends() -> Iterator[None]:
+def ctrl_c_ends(*, last: bool) -> Iterator[None]:
     """Let Ctrl-C end this command for sure, not only raise KeyboardInterrupt.
 
     An exception that is raised while modules are imported runs through other people's C code, some of which
     swallows it or crashes of it: there the process is ended at once. Elsewhere it is after `LAST_SECONDS`.
+
+    Args:
+        last: The process ends with the command. From then on Ctrl-C raises nothing, since the command has its status
+            and its sentence; if something holds the process up, it is ended after `LAST_SECONDS`.
     """
     ours = threading.current_thread() is threading.main_thread()
     if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -44,18 +49,37 @@ def ctrl_c_ends() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         leave_if_importing(number, frame)
-        if hasattr(signal, "setitimer"):
-            signal.signal(signal.SIGALRM, lambda *_: _leave(number))
-            signal.setitimer(signal.ITIMER_REAL, LAST_SECONDS)
+        _leave_later(number)
         raise KeyboardInterrupt
 
+    if last:
+        atexit.register(_ignore_ctrl_c)  # first of all, so that it is called last of all
     signal.signal(signal.SIGINT, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        if last:
+            signal.signal(signal.SIGINT, lambda number, _: _leave_later(number))
+        else:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            _stay()
+
+
+def _leave_later(number: int) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, lambda *_: _leave(number))
+        signal.setitimer(signal.ITIMER_REAL, LAST_SECONDS)
+
+
+def _stay() -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _ignore_ctrl_c() -> None:
+    """Before Python gives every signal its default again, of which the process would die in place of its status."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _stay()
 
 
 def let_go_of_terminal(number: int) -> None:
