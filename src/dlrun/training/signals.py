@@ -66,7 +66,7 @@ def ctrl_c_ends(*, last: bool) -> Iterator[None]:
 
 
 def _leave_later(number: int) -> None:
-    if hasattr(signal, "setitimer"):
+    if hasattr(signal, "setitimer") and not signal.getitimer(signal.ITIMER_REAL)[0]:  # again and again is no delay
         signal.signal(signal.SIGALRM, lambda *_: _leave(number))
         signal.setitimer(signal.ITIMER_REAL, LAST_SECONDS)
 
