@@ -10,6 +10,8 @@ import pytest
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent")
 
+LISTENS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""What runs tests in the background may ignore it."""
 MISTAKE = "import sys; sys.argv[1:] = ['trian']; from dlrun.cli import main; sys.exit(main())"
 IN_A_MODULE = """
 import os, time
@@ -39,7 +41,7 @@ atexit.register(lambda: (os.write(1, b"now"), time.sleep({seconds})))
 def interrupted(before: str) -> tuple[int, str]:
     """Status and standard error of a mistake's command that gets Ctrl-C when `before` has written "now"."""
     process = subprocess.Popen(
-        [sys.executable, "-c", before + MISTAKE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+        [sys.executable, "-c", LISTENS + before + MISTAKE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
     )
     assert process.stdout is not None
     assert process.stdout.read(3) == b"now"
