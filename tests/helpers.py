@@ -28,6 +28,11 @@ WITHOUT_FORKS = "import dlrun.linux; dlrun.linux.FORKS = False; "
 """Lets a command take the way of macOS and Windows, where every job is a fresh process."""
 
 
+def hear_ctrl_c() -> None:
+    """As `preexec_fn`: a shell in the background starts what is to ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def write_history(run_dir: Path, rows: Sequence[Sequence[float]], split: str) -> None:
     """Write the `history.csv` of a run that has got so far."""
     write_atomically(run_dir / NAME, as_text([columns(split)]) + as_text(rows))
@@ -112,7 +117,7 @@ def on_terminal(
     def in_a_session_of_its_own() -> None:
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs tests in the background may ignore it
+        hear_ctrl_c()
 
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))

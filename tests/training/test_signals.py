@@ -7,12 +7,11 @@ import subprocess
 import sys
 
 import pytest
+from helpers import hear_ctrl_c
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent")
 
-LISTENS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-"""What runs tests in the background may ignore it."""
-MISTAKE = "import sys; sys.argv[1:] = ['trian']; from dlrun.cli import main; sys.exit(main())"
+COMMAND = "import sys; from dlrun.cli import main; sys.exit(main())"
 IN_A_MODULE = """
 import os, time
 class Slow:
@@ -39,9 +38,13 @@ atexit.register(lambda: (os.write(1, b"now"), time.sleep({seconds})))
 
 
 def interrupted(before: str) -> tuple[int, str]:
-    """Status and standard error of a mistake's command that gets Ctrl-C when `before` has written "now"."""
+    """Status and standard error of `dlrun trian`, a mistake, that gets Ctrl-C when `before` has written "now"."""
     process = subprocess.Popen(
-        [sys.executable, "-c", LISTENS + before + MISTAKE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+        [sys.executable, "-c", before + COMMAND, "trian"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        preexec_fn=hear_ctrl_c,
     )
     assert process.stdout is not None
     assert process.stdout.read(3) == b"now"
@@ -50,7 +53,8 @@ def interrupted(before: str) -> tuple[int, str]:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=1)
             break
-    _, err = process.communicate(timeout=1)
+    process.kill()
+    _, err = process.communicate()
     return process.returncode, err.decode()
 
 

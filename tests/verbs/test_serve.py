@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from helpers import said, wait_for, write_history
+from helpers import hear_ctrl_c, said, wait_for, write_history
 
 from dlrun.store.folders import hold
 
@@ -31,8 +31,7 @@ def asked(port: int, path: str, host: str = "localhost") -> tuple[int, str]:
 def test_the_page_follows_the_runs_until_ctrl_c(runs: Callable[..., Path]) -> None:
     Path("outputs").mkdir()
     command = [sys.executable, "-m", "dlrun", "report", "--serve", "--port", "0"]
-    # A shell in the background starts what is to ignore Ctrl-C.
-    hears = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
+    hears = {"preexec_fn": hear_ctrl_c} if os.name == "posix" else {}
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **hears)
