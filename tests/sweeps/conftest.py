@@ -106,13 +106,16 @@ def quick(
 
 @pytest.fixture
 def start(workplace: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts `dlrun -m model=saboteur WORDS`, with little patience for jobs that hang; `forks` False as elsewhere."""
+    """Starts `dlrun -m model=saboteur WORDS`, with little patience for jobs that hang; `forks` False as elsewhere.
 
-    def popen(*words: str, forks: bool = True) -> subprocess.Popen[str]:
+    `before` is Python code that runs first.
+    """
+
+    def popen(*words: str, forks: bool = True, before: str = "") -> subprocess.Popen[str]:
         command = [
             sys.executable,
             "-c",
-            SHORT_PATIENCE + ("" if forks else WITHOUT_FORKS) + "sys.exit(main())",
+            SHORT_PATIENCE + ("" if forks else WITHOUT_FORKS) + before + "sys.exit(main())",
             "-m",
             "model=saboteur",
         ]

@@ -100,6 +100,19 @@ def test_ctrl_c_before_the_first_job_has_begun(times: int, forks: bool, workplac
     wait_for(lambda: not left_in(workplace), 5)
 
 
+def test_ctrl_c_in_the_answer_still_says_how_to_go_on(workplace: Path, start: Start) -> None:
+    as_it_reads = (
+        "import os, signal, dlrun.sweeps.session as s; read = s.scan.read; "
+        "s.scan.read = lambda folders: os.kill(os.getpid(), signal.SIGINT) or read(folders); "
+    )
+    parent = start("data=small", "epochs=100000", "seed=0,1", "sweep.name=s", before=as_it_reads)
+    wait_for(lambda: list((workplace / "outputs").rglob(".claim")), SOON)
+    parent.send_signal(signal.SIGINT)
+    _, err = parent.communicate(timeout=60)
+    assert parent.returncode == 130
+    assert err == "dlrun: stopped by SIGINT; the same command goes on with what is left\n"
+
+
 @pytest.mark.slow
 def test_hup_ends_a_sweep_but_not_under_nohup(workplace: Path) -> None:
     words = [sys.executable, "-m", "dlrun", "-m", *LONG[:2], *LONG[3:], "epochs=3", "seed=0,1", "sweep.name=s"]

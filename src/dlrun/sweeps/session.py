@@ -1,5 +1,6 @@
 """A sweep from its jobs to its answer: header, live display, leaderboard, failures, exit status."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable, Sequence
@@ -52,7 +53,8 @@ def run_sweep(
         with Display(console, listed, total, planned) as display:
             outcomes = launch(jobs, settings, [display, *watchers], processes, places)
     except Interrupted:
-        print_answer(console, [job.run_dir for job in listed])
+        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C cuts the answer short, not how to go on
+            print_answer(console, [job.run_dir for job in listed])
         raise
     # A search may draw a point again.
     print_answer(console, list(dict.fromkeys(outcome.job.run_dir for outcome in outcomes)))
