@@ -56,7 +56,7 @@ def write(path, records):
 
 def lines_of(table, files, seeds=(0, 1, 2), more=True):
     planned = plan(table, table.rows, seeds)
-    found = gather(planned, pool(files, planned, table.precisions), table.precisions, more=more)
+    found = gather(planned, pool(files, [(planned, table.precisions)]), table.precisions, more=more)
     return compare(table, table.rows, found)
 
 

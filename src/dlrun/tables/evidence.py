@@ -30,15 +30,15 @@ Pool = Mapping[str, Sequence[Kept]]
 
 def pool(
     files: Iterable[Path],
-    planned: Sequence[Planned],
-    precisions: Sequence[str] = (),
+    tables: Iterable[tuple[Iterable[Planned], Sequence[str]]],
     contents: Contents = unread,
 ) -> Pool:
     """The records of some files that may stand for planned runs or for other seeds of their rows.
 
-    Only these stay in memory; every line is checked.
+    Only these stay in memory; every line is checked, once for all tables.
 
     Args:
+        tables: Of each its planned runs, and the precisions that `gather` is asked for.
         contents: As `dlrun.tables.planned.plan` takes it.
 
     Raises:
@@ -46,10 +46,11 @@ def pool(
         UsageError: A line is no record, or a file can't be read.
     """
     found: dict[str, list[Kept]] = defaultdict(list)
-    rows = {one.row.number: one for one in planned}.values()
     wanted: dict[str, dict[str, Settled]] = defaultdict(dict)
-    for one in (other for row in rows for other in _in_each(row, precisions)):
-        wanted[any_length(one.config)][one.settled.place] = one.settled
+    for planned, precisions in tables:
+        for row in {one.row.number: one for one in planned}.values():
+            for one in _in_each(row, precisions):
+                wanted[any_length(one.config)][one.settled.place] = one.settled
     for line in read(files):
         key = line.record.any_length
         if key in wanted:

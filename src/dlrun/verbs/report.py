@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from dlrun.verbs.parser import OUTPUTS, Parser, add_records, records_and_words, 
 if TYPE_CHECKING:
     from dlrun.tables.compare import Comparison
     from dlrun.tables.overview import Overview
-    from dlrun.tables.planned import Found
+    from dlrun.tables.planned import Found, Planned
     from dlrun.tables.table import PublishedTable
 
 PORT = 6007
@@ -151,12 +151,13 @@ def _report_table(options: argparse.Namespace) -> int:
         def content(runs: Sequence[scan.Run], damaged: Sequence[str]) -> dict[str, Any]:
             evidence = _Evidence(folder, runs, damaged, files)
             with reading_data() as data:
-                return _table_page(*_compared(published, evidence, data.now, [*own, *words]), evidence)
+                (one,) = _compared([published], evidence, data.now, [*own, *words])
+            return _table_page(*one, evidence)
 
         return _serve(options, [folder], content)
     evidence = _evidence(options, folders, files)
     with reading_data() as data:
-        found, comparison = _compared(published, evidence, data.now, [*own, *words])
+        ((found, comparison),) = _compared([published], evidence, data.now, [*own, *words])
     print(render(comparison, options.form, terminal_width()), end="")
     if options.html or options.form == "text":
         path = options.html or evidence.folder / f"{published.name}.html"
@@ -177,7 +178,7 @@ def _report_tables(options: argparse.Namespace) -> int:
         raise UsageError(f"{own[0]}: --tables compares with what is published; a change goes with --table NAME")
     evidence = _evidence(options, options.path, files)
     with composing(), reading_data() as data:
-        found = overview.overview(_compared(one, evidence, data.now)[1] for one in table.load_all())
+        found = overview.overview(one for _, one in _compared(table.load_all(), evidence, data.now))
     if not found.comparisons:
         raise UsageError("no table has a result there; dlrun reproduce --all runs what is missing")
     print(overview.render(found, options.form, terminal_width()), end="")
@@ -194,25 +195,35 @@ def _write_overview(path: Path, found: "Overview") -> None:
 
 
 def _compared(
-    published: "PublishedTable", evidence: _Evidence, contents: Contents, own: Sequence[str] = ()
-) -> tuple[list["Found"], "Comparison"]:
-    """What is there for the rows of a table, and the comparison.
+    tables: Iterable["PublishedTable"], evidence: _Evidence, contents: Contents, own: Sequence[str] = ()
+) -> Iterator[tuple[list["Found"], "Comparison"]]:
+    """What is there for the rows of each table, and the comparison.
 
     Args:
         contents: Asked only for data that lie elsewhere now than where a run of the same hash found them.
     """
     from dlrun.tables import evidence as filled
-    from dlrun.tables import planned as plan
     from dlrun.tables.compare import compare
 
-    seeds = {int(run.fields.get("seed", 0)) for run in evidence.measured}.union(range(published.seeds))
-    planned = plan.plan(published, published.rows, seeds, own, contents, evidence.folder)
-    others = plan.plan(published, published.others, seeds, (), contents, evidence.folder)
-    records = filled.pool(evidence.records, [*planned, *others], published.precisions, contents)
-    found = filled.gather(planned, records, published.precisions, more=True)
-    found = _measured_seeds(found, published.seeds)
-    elsewhere = filled.gather(others, records, published.precisions, more=True)
-    return found, compare(published, published.rows, [*found, *elsewhere], own)
+    planned = [(one, *_planned(one, evidence, contents, own)) for one in tables]
+    every = [([*runs, *others], one.precisions) for one, runs, others in planned]
+    records = filled.pool(evidence.records, every, contents)
+    for one, runs, others in planned:
+        found = filled.gather(runs, records, one.precisions, more=True)
+        found = _measured_seeds(found, one.seeds)
+        elsewhere = filled.gather(others, records, one.precisions, more=True)
+        yield found, compare(one, one.rows, [*found, *elsewhere], own)
+
+
+def _planned(
+    table: "PublishedTable", evidence: _Evidence, contents: Contents, own: Sequence[str]
+) -> tuple[list["Planned"], list["Planned"]]:
+    """The runs of a table's rows with every seed that is there, and those of other tables that its lessons name."""
+    from dlrun.tables.planned import plan
+
+    seeds = {int(run.fields.get("seed", 0)) for run in evidence.measured}.union(range(table.seeds))
+    planned = plan(table, table.rows, seeds, own, contents, evidence.folder)
+    return planned, plan(table, table.others, seeds, (), contents, evidence.folder)
 
 
 def _table_page(found: Sequence["Found"], comparison: "Comparison", evidence: _Evidence) -> dict[str, Any]:

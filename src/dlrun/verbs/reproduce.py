@@ -10,7 +10,7 @@ import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,7 +106,7 @@ class Request:
     planned: Sequence[Planned]
     dry_run: bool
     records: Pool
-    """Those that can stand for its rows."""
+    """Those that can stand for its rows, among those of all that was asked for."""
     more_seeds: bool
     """Whether results of further seeds in records count: no seeds were typed."""
     check: bool
@@ -155,7 +155,7 @@ def request(arguments: Sequence[str], contents: Contents = unread, verb: str = "
     options = _parser(verb).parse_intermixed_args(list(arguments))
     if options.all:
         raise UsageError("--all: only with dlrun reproduce; name one table here")
-    return _request(options, _named(options), contents)
+    return _requests(options, [_named(options)], contents)[0]
 
 
 def requests(arguments: Sequence[str], contents: Contents = unread) -> list[Request]:
@@ -166,7 +166,7 @@ def requests(arguments: Sequence[str], contents: Contents = unread) -> list[Requ
     """
     options = _parser().parse_intermixed_args(list(arguments))
     if not options.all:
-        return [_request(options, _named(options), contents)]
+        return _requests(options, [_named(options)], contents)
     if options.rows:
         raise UsageError("--rows: of which table? --all takes every row of every table")
     if options.table is not None:
@@ -174,7 +174,7 @@ def requests(arguments: Sequence[str], contents: Contents = unread) -> list[Requ
             raise UsageError(f"--all: {options.table} is one of all tables; leave one of the two out")
         options.override, options.table = [options.table, *options.override], None
     with composing():
-        return [_request(options, table, contents) for table in load_all()]
+        return _requests(options, load_all(), contents)
 
 
 def _named(options: argparse.Namespace) -> PublishedTable:
@@ -183,26 +183,31 @@ def _named(options: argparse.Namespace) -> PublishedTable:
     return load(options.table)
 
 
-def _request(options: argparse.Namespace, table: PublishedTable, contents: Contents) -> Request:
-    rows = choose(table, options.rows)
+def _requests(options: argparse.Namespace, tables: Iterable[PublishedTable], contents: Contents) -> list[Request]:
     files, words = records_and_words(options)
     own = (*(QUICK if options.quick else ()), *options.override, *words)
+    asked = [_request(options, table, own, contents) for table in tables]
+    every = [([*one.planned, *one.elsewhere], one.table.precisions) for one in asked]
+    records = pool(files, every, contents)
+    return [replace(one, records=records) for one in asked]
+
+
+def _request(options: argparse.Namespace, table: PublishedTable, own: Sequence[str], contents: Contents) -> Request:
+    """Without records."""
+    rows = choose(table, options.rows)
     most = _most(options)
     seeds = options.seeds or range(1 if most else table.seeds)
-    planned = plan(table, rows, seeds, own, contents)
-    elsewhere = plan(table, table.others, options.seeds or range(table.seeds), contents=contents)
-    records = pool(files, [*planned, *elsewhere], table.precisions, contents)
     return Request(
         table,
         rows,
         own,
-        planned,
+        plan(table, rows, seeds, own, contents),
         options.dry_run,
-        records,
+        records={},
         more_seeds=options.seeds is None,
         check=options.check,
         most=most,
-        elsewhere=elsewhere,
+        elsewhere=plan(table, table.others, options.seeds or range(table.seeds), contents=contents),
         json=options.json,
     )
 
