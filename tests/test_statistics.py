@@ -15,6 +15,7 @@ from dlrun.statistics import (
     Printed,
     Runs,
     Spread,
+    apart_in_print,
     beta_below,
     chi2_above,
     default_margin,
@@ -371,6 +372,20 @@ def test_exact_rows_in_lessons():
     assert (equal.p, equal.chance, lesson(equal, "higher", equal.p)) == (1.0, 0.5, "open")
     against = pair(exactly(0.95), measured(0.94))
     assert against.degrees == 8
+
+
+def test_chance_between_two_printed_numbers_by_hand():
+    found = Spread(1e-6, 8, 1e-6)
+    alone = Printed(0.98, digits=4)
+    assert apart_in_print((alone, found), (alone, found)) == pytest.approx(t_quantile(16) * math.sqrt(2e-6 + 1e-8 / 6))
+    # of 30 with their deviation: (8 * 1e-6 + 29 * 4e-6) / 37 on 37
+    thirty = Printed(0.98, digits=3, n=30, std=0.002)
+    theirs = (8e-6 + 29 * 4e-6) / 37
+    degrees = satterthwaite(((1e-6, 8), (theirs / 30, 37)))
+    error = math.sqrt(1e-6 + theirs / 30 + 1e-8 / 12 + 1e-6 / 12)
+    assert apart_in_print((alone, found), (thirty, found)) == pytest.approx(t_quantile(degrees) * error)
+    exact = exactly(0.98).spread
+    assert apart_in_print((alone, exact), (alone, exact)) == pytest.approx(t_quantile(8) * math.sqrt(1e-8 / 6))
 
 
 # --- the foot ---------------------------------------------------------------------------------------------

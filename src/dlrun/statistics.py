@@ -267,12 +267,7 @@ def _judged(runs: Runs, printed: Printed, found: Spread, margin: float, n: int) 
 def _error(runs: Runs, printed: Printed, found: Spread, n: int) -> tuple[float, int]:
     """The standard error of a difference that rests on n runs, and its degrees of freedom."""
     measured = found.variance / n
-    theirs, their_degrees = found.variance, found.degrees
-    if printed.std is not None and printed.n > 1:
-        # An unknown prior counts for nothing: as a variance of 0 it would count as certainty.
-        prior = PRIOR if found.prior else 0
-        their_degrees = prior + printed.n - 1
-        theirs = (prior * found.prior + (printed.n - printed.ddof) * printed.std**2) / their_degrees
+    theirs, their_degrees = _their_variance(printed, found)
     published = theirs / printed.n
     degrees = found.degrees
     if theirs != found.variance:
@@ -283,6 +278,16 @@ def _error(runs: Runs, printed: Printed, found: Spread, n: int) -> tuple[float, 
         here, there = 1 / runs.images, 1 / printed.other_images
         sets = err * (1 - err) * (abs(there - here) if printed.shared else here + there)
     return math.sqrt(measured + published + printed.rounding + sets), degrees
+
+
+def _their_variance(printed: Printed, found: Spread) -> tuple[float, int]:
+    """The variance of one published run, and its degrees of freedom; of a source that is silent, that of the runs."""
+    if printed.std is None or printed.n == 1:
+        return found.variance, found.degrees
+    # An unknown prior counts for nothing: as a variance of 0 it would count as certainty.
+    prior = PRIOR if found.prior else 0
+    degrees = prior + printed.n - 1
+    return (prior * found.prior + (printed.n - printed.ddof) * printed.std**2) / degrees, degrees
 
 
 def satterthwaite(parts: Sequence[tuple[float, int]]) -> int:
@@ -445,6 +450,21 @@ def pair(first: Measured, second: Measured) -> Pair:
     p = min(1.0, 2 * t_above(_ratio(abs(difference), error), degrees))
     chance = 1 - t_above(_ratio(difference, next_error), degrees)
     return Pair(difference, error, degrees, p, chance, first.blind or second.blind)
+
+
+def apart_in_print(first: tuple[Printed, Spread], second: tuple[Printed, Spread]) -> float:
+    """How far apart two printed numbers may lie by chance where neither experiment is better.
+
+    This is half the 95 % interval of their difference, by what the runs of each tell of the published ones.
+    """
+    parts = []
+    rounding = 0.0
+    for printed, found in (first, second):
+        variance, degrees = _their_variance(printed, found)
+        parts.append((variance / printed.n, degrees))
+        rounding += printed.rounding
+    error = math.sqrt(sum(variance for variance, _ in parts) + rounding)
+    return t_quantile(satterthwaite(parts), 1 - LEVEL / 2) * error
 
 
 def _ratio(difference: float, error: float) -> float:

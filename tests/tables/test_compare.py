@@ -637,7 +637,7 @@ def test_one_short_run_on_pictures_of_ones_own_is_compared_with_nothing(table):
         (None, None, "undecided")
     ] * 3
     assert comparison.foot is None
-    assert comparison.lessons[0].chance is None
+    assert (comparison.lessons[0].chance, comparison.lessons[0].by_chance) == (None, None)
     assert comparison.readings[0].likeliest == ()
     assert json.loads(render(comparison, "json"))["readings"][0]["sums"] == {}
     said = " ".join(render(comparison, "text").split())
@@ -662,6 +662,43 @@ def test_a_row_outside_its_interval_is_decided_by_the_correction_for_all_rows(od
 
 def test_a_lesson_shows_the_printed_difference(rich):
     assert [one.published for one in compared(rich).lessons] == pytest.approx([0.0, 0.002, 0.0])
+
+
+CHANCE = """
+title: Chance
+source: {document: A paper, heading: Table 6}
+digits: 4
+common: {data: synthetic, data.test_images: 10000, model: fc_64, precision: float32, epochs: 10}
+rows:
+  - {label: small, overrides: {batch_size: 16}, published: {test_accuracy: 0.9}}
+  - {label: middle, overrides: {batch_size: 32}, published: {test_accuracy: 0.905}}
+  - {label: large, overrides: {batch_size: 64}, published: {test_accuracy: 0.92}}
+  - {label: unprinted, overrides: {batch_size: 96}, published: null}
+  - {label: not run, overrides: {batch_size: 112}, published: {test_accuracy: 0.92}}
+lessons:
+  - {claim: middle helps, rows: [middle, small], direction: higher}
+  - {claim: small hurts, rows: [small, large], direction: lower}
+  - {claim: middle does not help, rows: [small, middle], direction: not better, margin: 0.002}
+  - {claim: nothing is printed, rows: [unprinted, small], direction: higher}
+  - {claim: nothing was run, rows: [not run, small], direction: higher}
+"""
+
+
+def test_a_claim_that_rests_on_a_printed_difference_within_chance_is_named(table):
+    Path("configs/table/chance.yaml").write_text(CHANCE)
+    found = tables.load("chance")
+    for one in plan(found, found.rows[:4], 1):
+        write(one, 0.93, jumps=True)
+    lessons = compared(found, 1).lessons
+    # v0 = 0.1 / 20000 and 0.095 / 20000, of the printed error rates, which are the larger ones, each on 8
+    parts = (5e-6, 8), (4.75e-6, 8)
+    by_chance = t_quantile(satterthwaite(parts)) * (9.75e-6 + 1e-8 / 6) ** 0.5
+    assert lessons[0].by_chance == lessons[2].by_chance == pytest.approx(by_chance)
+    assert [one.by_chance is None for one in lessons] == [False, False, False, True, True]
+    assert [one.within_chance for one in lessons] == [True, False, False, False, False]
+    text = render(compared(found, 1), "md")
+    assert f"| +0.50 | ±{100 * by_chance:.2f} |" in text
+    assert "no larger in print than what chance makes of two equally good rows (95 %): 1 of 2. middle helps." in text
 
 
 # --- formats ----------------------------------------------------------------------------------------------

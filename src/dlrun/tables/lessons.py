@@ -24,6 +24,8 @@ class LessonLine:
     n: tuple[int, int]
     published: float | None
     """The difference in print."""
+    by_chance: float | None
+    """How far apart the printed numbers may lie where neither row is better (95 %), by the variances of the runs."""
     difference: float | None
     error: float | None
     """Standard error of the difference."""
@@ -33,6 +35,13 @@ class LessonLine:
     """That the next run of the first beats the next run of the second."""
     outcome: str
     """`holds`, `contradicted`, `open`, or `the same runs`."""
+
+    @property
+    def within_chance(self) -> bool:
+        """Whether a difference is claimed that the printed numbers alone do not show."""
+        if self.direction == "not better" or self.published is None or self.by_chance is None:
+            return False
+        return abs(self.published) <= self.by_chance
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,7 @@ def lessons_of(
     changed = {reference for reference, runs in by_row.items() if any(one.planned.changed for one in runs)}
     kept = [one for one in table.lessons if all(ref in asked and ref not in changed for ref in one.rows)]
     pairs: dict[int, arithmetic.Pair] = {}
+    by_chance: dict[int, float | None] = {}
     same = set()
     for place, lesson in enumerate(table.lessons):
         first, second = (asked.get(reference) for reference in lesson.rows)
@@ -69,6 +79,7 @@ def lessons_of(
             a, b = (_in_lesson(table, row, its) for row, its in zip((first, second), runs, strict=True))
             if a and b:
                 pairs[place] = arithmetic.pair(a, b)
+                by_chance[place] = _by_chance(table, (first, second), runs, (a, b))
     family = [place for place in range(len(table.lessons)) if place not in same]
     adjusted = dict(
         zip(
@@ -78,7 +89,14 @@ def lessons_of(
         )
     )
     return tuple(
-        _lesson_line(table, lesson, by_row, pairs.get(place), adjusted.get(place), _in_print(table, lesson, asked))
+        _lesson_line(
+            table,
+            lesson,
+            by_row,
+            pairs.get(place),
+            adjusted.get(place),
+            (_in_print(table, lesson, asked), by_chance.get(place)),
+        )
         for place, lesson in enumerate(table.lessons)
         if lesson in kept
     )
@@ -91,9 +109,29 @@ def _in_lesson(table: PublishedTable, row: Row, found: Sequence[Found]) -> arith
         return None
     if row.deterministic:
         return arithmetic.exactly(runs.mean)
+    printed = _printed(table, row, done)
+    return arithmetic.Measured(runs, arithmetic.spread(runs, printed.centre if printed else None))
+
+
+def _printed(table: PublishedTable, row: Row, found: Sequence[Found]) -> arithmetic.Printed | None:
     number = getattr(row.published, table.metric)
-    centre = None if number is None else printed_of(row, number, row.published, True, done).centre
-    return arithmetic.Measured(runs, arithmetic.spread(runs, centre))
+    return None if number is None else printed_of(row, number, row.published, True, found)
+
+
+def _by_chance(
+    table: PublishedTable,
+    rows: tuple[Row, Row],
+    found: Sequence[Sequence[Found]],
+    measured: tuple[arithmetic.Measured, arithmetic.Measured],
+) -> float | None:
+    """None where a number is not printed, or nothing tells how far runs lie apart."""
+    first, second = (
+        _printed(table, row, [one for one in its if one.status == Status.COMPLETED])
+        for row, its in zip(rows, found, strict=True)
+    )
+    if first is None or second is None or any(one.blind for one in measured):
+        return None
+    return finite(arithmetic.apart_in_print((first, measured[0].spread), (second, measured[1].spread)))
 
 
 def _in_print(table: PublishedTable, lesson: Lesson, rows: dict[Reference, Row]) -> float | None:
@@ -108,7 +146,7 @@ def _lesson_line(
     by_row: dict[Reference, list[Found]],
     found: arithmetic.Pair | None,
     p: float | None,
-    in_print: float | None,
+    in_print: tuple[float | None, float | None],
 ) -> LessonLine:
     counts = [
         len(measured_of([one for one in by_row[ref] if one.status == Status.COMPLETED], table.metric))
@@ -124,7 +162,8 @@ def _lesson_line(
         direction=lesson.direction,
         margin=lesson.margin,
         n=(counts[0], counts[1]),
-        published=in_print,
+        published=in_print[0],
+        by_chance=in_print[1],
         difference=found.difference if found else None,
         error=finite(found.error) if found else None,
         p=p if found else None,

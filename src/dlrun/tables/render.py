@@ -85,6 +85,7 @@ def lessons_table(comparison: Comparison) -> Table:
         column("lesson", "claim"),
         Column("means", _claimed, ("first", "direction", "second", "margin")),
         Column("published (points)", lambda record: _points(record["published"]), ("published",), right=True),
+        Column("by chance (points)", _by_chance, ("by_chance",), right=True),
         Column("difference (points)", lambda record: _points(record["difference"]), ("difference",), right=True),
         Column("standard error", lambda record: _points(record["error"], sign=""), ("error",), right=True),
         Column("n", lambda record: _counts(record["n"]), ("n",), right=True),
@@ -92,7 +93,21 @@ def lessons_table(comparison: Comparison) -> Table:
         Column("P(first > second)", lambda record: _fraction(record["chance"], 2), ("chance",), right=True),
         column("outcome"),
     ]
-    return Table(columns, [_lesson_record(line) for line in comparison.lessons])
+    return Table(columns, [_lesson_record(line) for line in comparison.lessons], notes=_claims_of_chance(comparison))
+
+
+def _claims_of_chance(comparison: Comparison) -> list[str]:
+    """Which printed differences are no more than what chance makes of the runs behind them."""
+    claims = [
+        line.claim for line in comparison.lessons if line.direction != "not better" and line.by_chance is not None
+    ]
+    shown = [line.claim for line in comparison.lessons if line.within_chance]
+    if not shown:
+        return []
+    return [
+        "Claimed differences that are no larger in print than what chance makes of two equally good rows (95 %): "
+        f"{len(shown)} of {len(claims)}. {'; '.join(shown)}."
+    ]
 
 
 def curves_table(comparison: Comparison) -> Table:
@@ -293,6 +308,10 @@ def _p(value: float | None) -> str:
 def _points(value: float | None, sign: str = "+") -> str:
     """A fraction as percentage points with two decimals."""
     return "" if value is None else f"{100 * value:{sign}.2f}"
+
+
+def _by_chance(record: Fields) -> str:
+    return "" if record["by_chance"] is None else f"±{_points(record['by_chance'], sign='')}"
 
 
 def _verdict(record: Fields) -> str:
