@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlrun import statistics as arithmetic
 from dlrun.store.status import Status
@@ -79,7 +79,7 @@ def lessons_of(
             a, b = (_in_lesson(table, row, its) for row, its in zip((first, second), runs, strict=True))
             if a and b:
                 pairs[place] = arithmetic.pair(a, b)
-                by_chance[place] = _by_chance(table, (first, second), runs, (a, b))
+                by_chance[place] = _by_chance(table, (first, second), (a, b))
     family = [place for place in range(len(table.lessons)) if place not in same]
     adjusted = dict(
         zip(
@@ -95,7 +95,7 @@ def lessons_of(
             by_row,
             pairs.get(place),
             adjusted.get(place),
-            (_in_print(table, lesson, asked), by_chance.get(place)),
+            _InPrint(_difference(table, lesson, asked), by_chance.get(place)),
         )
         for place, lesson in enumerate(table.lessons)
         if lesson in kept
@@ -118,24 +118,24 @@ def _printed(table: PublishedTable, row: Row, found: Sequence[Found]) -> arithme
     return None if number is None else printed_of(row, number, row.published, True, found)
 
 
+class _InPrint(NamedTuple):
+    difference: float | None
+    by_chance: float | None
+    """As of `LessonLine`."""
+
+
 def _by_chance(
-    table: PublishedTable,
-    rows: tuple[Row, Row],
-    found: Sequence[Sequence[Found]],
-    measured: tuple[arithmetic.Measured, arithmetic.Measured],
+    table: PublishedTable, rows: tuple[Row, Row], measured: tuple[arithmetic.Measured, arithmetic.Measured]
 ) -> float | None:
     """None where a number is not printed, or nothing tells how far runs lie apart."""
-    first, second = (
-        _printed(table, row, [one for one in its if one.status == Status.COMPLETED])
-        for row, its in zip(rows, found, strict=True)
-    )
+    first, second = (_printed(table, row, ()) for row in rows)
     if first is None or second is None or any(one.blind for one in measured):
         return None
     return finite(arithmetic.apart_in_print((first, measured[0].spread), (second, measured[1].spread)))
 
 
-def _in_print(table: PublishedTable, lesson: Lesson, rows: dict[Reference, Row]) -> float | None:
-    """The difference of the printed numbers; None where one of them is not printed."""
+def _difference(table: PublishedTable, lesson: Lesson, rows: dict[Reference, Row]) -> float | None:
+    """Of the printed numbers; None where one of them is not printed."""
     first, second = (getattr(rows[reference].published, table.metric) for reference in lesson.rows)
     return None if first is None or second is None else first - second
 
@@ -146,7 +146,7 @@ def _lesson_line(
     by_row: dict[Reference, list[Found]],
     found: arithmetic.Pair | None,
     p: float | None,
-    in_print: tuple[float | None, float | None],
+    in_print: _InPrint,
 ) -> LessonLine:
     counts = [
         len(measured_of([one for one in by_row[ref] if one.status == Status.COMPLETED], table.metric))
@@ -162,8 +162,8 @@ def _lesson_line(
         direction=lesson.direction,
         margin=lesson.margin,
         n=(counts[0], counts[1]),
-        published=in_print[0],
-        by_chance=in_print[1],
+        published=in_print.difference,
+        by_chance=in_print.by_chance,
         difference=found.difference if found else None,
         error=finite(found.error) if found else None,
         p=p if found else None,
