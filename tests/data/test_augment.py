@@ -1,3 +1,6 @@
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 
@@ -34,7 +37,9 @@ ALL = [
     Augment(flip=True),
     Augment(shift=0.1, flip=True),
     Augment(rotate=10, zoom=0.1, shift=0.1, flip=True),
+    Augment(shift=0.1, fill="nearest"),
     Augment(crop=4, flip=True),
+    Augment(crop=4, fill="nearest"),
     Augment(noise=0.1),
     Augment(randaugment=2, magnitude=15),
     Augment(erase=0.7),
@@ -113,10 +118,31 @@ def test_zoom_scales_about_the_middle():
     assert rows.min() == pytest.approx(6 * 0.8, abs=0.1)
 
 
-def test_crop_moves_whole_pixels():
+def test_fill_nearest_repeats_the_border():
+    """A picture that rises from left to right by one grey a column: wherever it was moved to, its ends go on level."""
+    ramp = (torch.arange(28.0) / 27).expand(500, 1, 28, 28)
+    changed = augment(ramp, Augment(shift=0.3, fill="nearest")) * 27
+    moved = changed[:, 0, 14, 14] - 14
+    assert moved.min() < -8
+    assert moved.max() > 8
+    expected = (torch.arange(28.0) + moved[:, None]).clamp(0, 27)
+    assert torch.allclose(changed, expected[:, None, None, :].expand_as(changed), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "config", [Augment(rotate=45, fill="nearest"), Augment(zoom=0.5, fill="nearest"), Augment(crop=9, fill="nearest")]
+)
+def test_with_fill_nearest_nothing_black_comes_in(config):
+    assert augment(torch.full((50, 3, 20, 32), 0.5), config) == pytest.approx(0.5)
+    black = dataclasses.replace(config, fill="zeros")
+    assert augment(torch.full((50, 3, 20, 32), 0.5), black).min() == 0
+
+
+@pytest.mark.parametrize(("fill", "mode"), [("zeros", "constant"), ("nearest", "edge")])
+def test_crop_moves_whole_pixels(fill, mode):
     images = pictures(300, 3, 8, 10) + 1e-3
-    changed = augment(images, Augment(crop=2))
-    padded = torch.nn.functional.pad(images, [2] * 4)
+    changed = augment(images, Augment(crop=2, fill=fill))
+    padded = torch.from_numpy(np.pad(images, [(0, 0), (0, 0), (2, 2), (2, 2)], mode=mode))
     seen = set()
     for before, after in zip(padded, changed, strict=True):
         fits = [

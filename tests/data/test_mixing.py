@@ -114,10 +114,10 @@ def test_every_augmentation_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch
     assert heard("data", "show", "synthetic", *SMALL[1:], "augment=mixup", "--output", "sheet.png")[0] == 0
 
 
-def test_magnitude_counts_where_something_has_it() -> None:
+def test_magnitude_and_fill_count_where_something_has_them() -> None:
     plain = compose(WORDS)
 
-    def config(**changes: float) -> Config:
+    def config(**changes: object) -> Config:
         return replace(plain, augment=replace(plain.augment, **changes))
 
     none, alone, both, further = (
@@ -128,6 +128,11 @@ def test_magnitude_counts_where_something_has_it() -> None:
     assert len({none, both, further}) == 3
     (said,) = without_effect(config(magnitude=5.0))
     assert said == "augment.magnitude=5: of augment.randaugment, which is 0"
+    assert settle(config(fill="nearest")).hash == none
+    assert len({settle(config(crop=2, fill=fill)).hash for fill in ("zeros", "nearest")}) == 2
+    assert not without_effect(config(crop=2, fill="nearest"))
+    (said,) = without_effect(config(fill="nearest"))
+    assert said == "augment.fill=nearest: of augment.shift, rotate, zoom and crop, which are all 0"
     (said,) = without_effect(replace(config(mixup=0.2), batch_size=1))
     assert "no other picture to mix with" in said
 

@@ -194,7 +194,7 @@ def test_a_dry_run_composes_every_row_of_every_table(here, monkeypatch):
     lines = heard("reproduce", "--all", "--dry-run", "--seeds", "1")[1].splitlines()
     rows = [row for name in tables.available() for row in tables.load(name).rows]
     same = [row for row in rows if row.same_as]
-    assert (len(rows), len(same), len(lines)) == (198, 19, len(rows) - len(same))
+    assert (len(rows), len(same), len(lines)) == (209, 19, len(rows) - len(same))
     assert len({line.rpartition("hydra.run.dir=")[2] for line in lines}) == len(lines)
     assert all(line.startswith("dlrun ") and line.count(" seed=0 ") == 1 for line in lines)
 

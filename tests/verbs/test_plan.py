@@ -1,9 +1,11 @@
 """`dlrun plan`: what is missing, how long it takes; the sweep then tells how wrong that was."""
 
+import gzip
 import json
 import re
 import subprocess
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,27 @@ def test_mistakes(dlrun: Dlrun) -> None:
         assert done.returncode == 2, done.stdout
         assert message in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_of_damaged_data_it_is_said_what_is_wrong(dlrun: Dlrun, tmp_path: Path) -> None:
+    (tmp_path / "mnist").mkdir()
+    for part, kind in product(("train", "t10k"), ("images-idx3", "labels-idx1")):
+        (tmp_path / f"mnist/{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(b"something else"))
+    (tmp_path / "configs/table").mkdir(parents=True)
+    (tmp_path / "configs/table/mine.yaml").write_text(
+        "{title: T, source: {document: a, heading: b}, metric: test_accuracy, digits: 2, seeds: 1, lessons: [], rows: ["
+        "{label: A, overrides: {data: mnist, data.root: .}, published: {test_accuracy: 0.97}},"
+        "{label: B, overrides: {data: synthetic, epochs: 1}, published: {test_accuracy: 0.97}}]}"
+    )
+    wrong = r"mnist/\S+-ubyte\.gz: checksum mismatch: expected md5 \w+, found \w+\."
+    checked = dlrun("table", "check", "mine")
+    assert checked.returncode == 1
+    assert re.search(rf"1  A +0\.97  \S*{wrong}.*\n  2  B +0\.97  1 run, about", checked.stdout), checked.stdout
+    for words in (["mine"], ["-m", "data=mnist", "data.root=.", "seed=0,1"]):
+        planned = dlrun("plan", *words)
+        assert planned.returncode == 2
+        assert re.fullmatch(rf"dlrun: \S*{wrong}.*\n", planned.stderr), planned.stderr
 
 
 @pytest.mark.parametrize(

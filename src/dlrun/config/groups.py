@@ -505,6 +505,13 @@ class Augment:
     rotate: float = option(0.0, "rotate by up to this many degrees", low=0, high=180)
     zoom: float = option(0.0, "scale by a factor within 1 - zoom .. 1 + zoom", low=0, below=1)
     crop: int = option(0, "pad by this many pixels, then crop at a random place", low=0, high=1000)
+    fill: str = option(
+        "zeros",
+        "what comes in from outside where pictures are moved, rotated, made smaller or padded: zeros, or nearest: the "
+        "pixels of the border once more, as Keras' ImageDataGenerator has it",
+        choices=("zeros", "nearest"),
+        tells=lambda augment: augment.fill != Augment.fill and augment.looks_outside,
+    )
     noise: float = option(0.0, "standard deviation of added noise, in units of the full range 0-1", low=0)
     randaugment: int = option(
         0, "so many operations on each picture, drawn from RandAugment's fourteen (Cubuk et al. 2020)", low=0
@@ -531,6 +538,11 @@ class Augment:
         "(Yun et al. 2019; 0: not); beside mixup each picture gets one of the two",
         low=0,
     )
+
+    @property
+    def looks_outside(self) -> bool:
+        """Whether pixels beyond the border are asked for."""
+        return bool(self.shift or self.rotate or self.zoom or self.crop)
 
     @property
     def mixes(self) -> bool:

@@ -13,8 +13,8 @@ from dlrun.data.randaugment import randaugmented
 def augment(images: Tensor, config: Augment) -> Tensor:
     """The pictures changed at random: rotated, zoomed, shifted and mirrored, cropped, RandAugment, made noisy, erased.
 
-    What moves in from outside is 0. Random numbers come from the device's default generator and only for what
-    is on; nothing waits for the device.
+    What moves in from outside is `config.fill`; what RandAugment moves in is 0. Random numbers come from the
+    device's default generator and only for what is on; nothing waits for the device.
 
     Args:
         images: float (N, C, H, W), 0 to 1.
@@ -28,7 +28,7 @@ def augment(images: Tensor, config: Augment) -> Tensor:
     elif config.flip:
         images = torch.where(_coins(images)[:, None, None, None], images.flip(-1), images)
     if config.crop:
-        images = _cropped(images, config.crop)
+        images = _cropped(images, config.crop, config.fill)
     if config.randaugment:
         images = randaugmented(images, config.randaugment, config.magnitude)
     if config.noise:
@@ -57,13 +57,15 @@ def _moved(images: Tensor, config: Augment) -> Tensor:
     ]
     maps = torch.stack(rows, dim=1).view(count, 2, 3)
     grid = affine_grid(maps, list(images.shape), align_corners=False)
-    return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    outside = "border" if config.fill == "nearest" else "zeros"
+    return grid_sample(images, grid, mode="bilinear", padding_mode=outside, align_corners=False)
 
 
-def _cropped(images: Tensor, margin: int) -> Tensor:
-    """A window of the pictures' own size at a random place of each picture padded by `margin` zeros."""
+def _cropped(images: Tensor, margin: int, fill: str) -> Tensor:
+    """A window of the pictures' own size at a random place of each picture padded by `margin` pixels."""
     count, _, height, width = images.shape
-    windows = pad(images, [margin] * 4).unfold(2, height, 1).unfold(3, width, 1)
+    padded = pad(images, [margin] * 4, mode="replicate" if fill == "nearest" else "constant")
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)
     rows, columns = torch.randint(0, 2 * margin + 1, (2, count), device=images.device)
     return windows[torch.arange(count, device=images.device), :, rows, columns]
 

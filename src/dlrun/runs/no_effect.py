@@ -99,6 +99,8 @@ def _of_augment(config: Config) -> Iterator[str]:
     augment = config.augment
     if augment.magnitude != Augment.magnitude and not augment.randaugment:
         yield f"augment.magnitude={augment.magnitude:g}: of augment.randaugment, which is 0"
+    if augment.fill != Augment.fill and not augment.looks_outside:
+        yield f"augment.fill={augment.fill}: of augment.shift, rotate, zoom and crop, which are all 0"
     if augment.mixes and config.batch_size == 1:
         yield "augment.mixup, augment.cutmix: with batch_size=1 there is no other picture to mix with"
 

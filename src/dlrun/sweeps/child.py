@@ -56,8 +56,13 @@ def work(task: Task) -> int:
 
 def _describe_data(task: Task) -> int:
     from dlrun.data.load import load
+    from dlrun.errors import DlrunError
 
-    found = load(task.settled.config.data)
+    try:
+        found = load(task.settled.config.data)
+    except DlrunError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
     described = {"fingerprint": found.fingerprint, "train": len(found.train), "test": len(found.test)}
     if found.val is not None:
         described["val"] = len(found.val)

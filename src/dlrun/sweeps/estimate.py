@@ -47,6 +47,7 @@ def estimate(jobs: Sequence[Job], settings: Sweep) -> dict[str, float]:
     the jobs of the sweep share memory and caches, too.
 
     Raises:
+        DataError: The data can't be read.
         RunFailed: A shape could not be measured; the message says why.
         Interrupted: A signal stopped it.
     """
@@ -78,8 +79,6 @@ def wall_time(seconds: Iterable[float], slots: int) -> float:
 def _images(settled: Settled, data: Fingerprints) -> tuple[int, int]:
     """Numbers of images trained on and evaluated in an epoch."""
     config, found = settled.config, data.describe(settled)
-    if found is None:
-        raise RunFailed("the data can't be read, so nothing can be measured; see: dlrun data list")
     numbers = (found.get(part, 0) for part in ("train", "test", "val"))
     train, test, val = (min(number, config.limit or number) for number in numbers)
     held_out = how_many(config, train)

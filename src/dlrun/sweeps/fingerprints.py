@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlrun.config.settled import Settled
+from dlrun.errors import DataError
 from dlrun.store.result import Result
 from dlrun.sweeps.child import Task
 from dlrun.sweeps.jobs import Job, standing_of
@@ -25,7 +26,8 @@ class Fingerprints:
     def __init__(self, processes: Processes, stopped: Callable[[], bool] = lambda: False) -> None:
         """`stopped` tells that nobody waits for an answer any more."""
         self.processes, self.stopped = processes, stopped
-        self.known: dict[str, dict[str, Any] | None] = {}
+        self.known: dict[str, dict[str, Any] | str] = {}
+        """What the data are, or why they can't be read."""
 
     def complete(self, job: Job) -> Result | None:
         """The result of a job that is done already, on the data as they are now."""
@@ -33,17 +35,27 @@ class Fingerprints:
 
     def now(self, settled: Settled) -> str | None:
         """The fingerprint of what the data hold now; None if they can't be read."""
-        found = self.describe(settled)
-        return None if found is None else str(found["fingerprint"])
+        found = self._known(settled)
+        return None if isinstance(found, str) else str(found["fingerprint"])
 
-    def describe(self, settled: Settled) -> dict[str, Any] | None:
-        """`fingerprint` and the numbers of `train` and `test` images; None if the data can't be read."""
+    def describe(self, settled: Settled) -> dict[str, Any]:
+        """`fingerprint` and the numbers of `train`, `test` and perhaps `val` images.
+
+        Raises:
+            DataError: The data can't be read; the message says why.
+        """
+        found = self._known(settled)
+        if isinstance(found, str):
+            raise DataError(found)
+        return found
+
+    def _known(self, settled: Settled) -> dict[str, Any] | str:
         key = repr(settled.config.data)
         if key not in self.known:
             self.known[key] = self._read(settled)
         return self.known[key]
 
-    def _read(self, settled: Settled) -> dict[str, Any] | None:
+    def _read(self, settled: Settled) -> dict[str, Any] | str:
         with tempfile.TemporaryDirectory() as folder:
             task = replace(Task.of(settled, Path(folder), (), {}), purpose="data")
             process = self.processes.start(task)
@@ -52,9 +64,17 @@ class Fingerprints:
                 self.processes.poll(0.1)
             process.send(KILL)
             if process.status != 0:
-                return None
+                return _said(Path(folder) / "run.log") or "the data can't be read; see: dlrun data list"
             described: dict[str, Any] = json.loads((Path(folder) / "data.json").read_text())
             return described
+
+
+def _said(log: Path) -> str:
+    """The last line that a process has written; empty if none."""
+    try:
+        return log.read_text(errors="replace").strip().rpartition("\n")[2]
+    except FileNotFoundError:
+        return ""
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from dlrun.tables.table import PublishedTable, Row, available, load, of_text
 from dlrun.verbs.parser import Parser
 
 if TYPE_CHECKING:
+    from dlrun.sweeps.fingerprints import Fingerprints
     from dlrun.sweeps.jobs import Job
 
 FOLDER = Path("configs/table")
@@ -54,7 +55,9 @@ def _parser() -> Parser:
     )
     check = actions.add_parser("check", help="what a table lacks", description=__doc__, formatter_class=raw)
     check.add_argument("name", metavar="TABLE", help="name of a table")
-    check.add_argument("--no-trials", dest="trials", action="store_false", help="do not measure how long rows take")
+    check.add_argument(
+        "--no-trials", dest="trials", action="store_false", help="neither read the data nor measure how long rows take"
+    )
     return parser
 
 
@@ -103,18 +106,24 @@ def _text(source: Path | None) -> str:
 
 
 def _check(name: str, trials: bool) -> int:
+    from dlrun.sweeps.fingerprints import reading_data
+
     table = load(name)
     top = _of_the_top(table)
     jobs: dict[int, Sequence[Job]] = {}
     found = {}
-    for row in table.rows:
-        missing = _of_a_row(table, row)
-        if not missing:
-            try:
-                jobs[row.number] = _runs(table, row)
-            except DlrunError as error:
-                missing = str(error).splitlines()[0]
-        found[row.number] = missing
+    with reading_data() as data:
+        for row in table.rows:
+            missing = _of_a_row(table, row)
+            if not missing:
+                try:
+                    runs = _runs(table, row, data)
+                    if runs and trials:
+                        data.describe(runs[0].settled)
+                    jobs[row.number] = runs
+                except DlrunError as error:
+                    missing = str(error).splitlines()[0]
+            found[row.number] = missing
     seconds = _seconds([job for some in jobs.values() for job in some]) if trials else {}
     records = [
         {
@@ -160,14 +169,16 @@ def _of_a_row(table: PublishedTable, row: Row) -> str:
     return f"overrides: the same as row {same[0]}; if they compute the same, write same_as" if same else ""
 
 
-def _runs(table: PublishedTable, row: Row) -> "list[Job]":
-    from dlrun.sweeps.fingerprints import reading_data
+def _runs(table: PublishedTable, row: Row, data: "Fingerprints") -> "list[Job]":
+    """The runs that the row still lacks.
+
+    Raises:
+        DlrunError: It can't be run.
+    """
     from dlrun.verbs.reproduce import request, to_run
 
-    with reading_data() as data:
-        return [
-            job for job in to_run(request([table.name, "--rows", str(row.number)], data.now)) if not data.complete(job)
-        ]
+    runs = to_run(request([table.name, "--rows", str(row.number)], data.now))
+    return [job for job in runs if not data.complete(job)]
 
 
 def _seconds(jobs: "Sequence[Job]") -> dict[str, float]:
