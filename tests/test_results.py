@@ -19,6 +19,7 @@ def shipped() -> Iterator[RecordLine]:
     return read(record_files([RECORDS]))
 
 
+@pytest.mark.slow
 def test_pages_are_made_of_the_records() -> None:
     done = subprocess.run([sys.executable, ROOT / "scripts/results", "--check"], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0), done.stderr
