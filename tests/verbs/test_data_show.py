@@ -22,6 +22,9 @@ def test_numbers_and_a_sheet_raw_and_augmented(
         above = page.crop((0, 0, page.width, half))
         below = page.crop((0, half + 12, page.width, page.height))
     assert above.tobytes() != below.tobytes()
+    words[2] = "augment.shift=0.2"
+    assert main(["data", "show", "mnist", *words]) == 0
+    assert "augmented (as typed)" in capsys.readouterr().out
 
 
 def test_a_class_of_ones_own_folders_is_a_row(here: Path) -> None:
