@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import importlib.util
 import io
 import os
 import re
@@ -26,6 +27,11 @@ from dlrun.store.result import Result
 
 WITHOUT_FORKS = "import dlrun.linux; dlrun.linux.FORKS = False; "
 """Lets a command take the way of macOS and Windows, where every job is a fresh process."""
+
+KERAS_PYTHON = os.environ.get("DLRUN_KERAS_PYTHON") or (
+    sys.executable if importlib.util.find_spec("tensorflow") else None
+)
+"""The interpreter that has Keras, None if there is none."""
 
 
 def hear_ctrl_c() -> None:

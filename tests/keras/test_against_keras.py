@@ -8,16 +8,14 @@ Needs an interpreter with tensorflow: this one, or the one that $DLRUN_KERAS_PYT
 """
 
 import functools
-import importlib.util
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers import KERAS_PYTHON as PYTHON
 from torch import nn
 from torch.nn import functional as F
 
@@ -28,7 +26,6 @@ from dlrun.models.phrases import penalties
 from dlrun.optim.build import build_optimizer
 from dlrun.training.loss import Penalty
 
-PYTHON = os.environ.get("DLRUN_KERAS_PYTHON") or (sys.executable if importlib.util.find_spec("tensorflow") else None)
 pytestmark = [
     pytest.mark.keras,
     pytest.mark.skipif(PYTHON is None, reason="set DLRUN_KERAS_PYTHON to a Python that has tensorflow"),

@@ -3,18 +3,17 @@
 Needs what `test_against_keras` needs, and scipy, which Keras calls.
 """
 
-import os
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers import KERAS_PYTHON as PYTHON
 
 from dlrun.config.groups import Augment
 from dlrun.data.augment import augment
 
-PYTHON = os.environ.get("DLRUN_KERAS_PYTHON")
 pytestmark = [
     pytest.mark.keras,
     pytest.mark.skipif(PYTHON is None, reason="set DLRUN_KERAS_PYTHON to a Python that has tensorflow and scipy"),

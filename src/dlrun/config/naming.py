@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config.compose import compose, config_folders
 from dlrun.config.fields import fields_of
-from dlrun.config.groups import Layers, Start, Target
+from dlrun.config.groups import Augment, Layers, Start, Target
 from dlrun.config.schema import Config
 from dlrun.errors import ConfigError
 
@@ -39,6 +39,12 @@ def called(config: Config, group: str, recorded: str = "") -> str:
     if isinstance(part, Target):
         return part.target.rpartition(".")[2]
     return str(part.name)
+
+
+def augmentation(config: Config) -> str:
+    """The option chosen for augmentation; `as typed` where only single fields were."""
+    chosen = config.choices.get("augment", "none")
+    return "as typed" if chosen == "none" and config.augment != Augment() else chosen
 
 
 def _is_option(part: Any, own: Mapping[str, Any]) -> bool:

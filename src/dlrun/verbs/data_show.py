@@ -45,7 +45,7 @@ def show(options: argparse.Namespace) -> int:
         if word.partition("=")[0].partition(".")[0] not in GROUPS or "=" not in word:
             raise ConfigError(f"{word}: expected data.FIELD=VALUE, augment=NAME or augment.FIELD=VALUE")
     from dlrun.config.compose import compose
-    from dlrun.config.groups import Augment
+    from dlrun.config.naming import augmentation
     from dlrun.data.load import load
     from dlrun.data.sameness import sameness
 
@@ -60,9 +60,7 @@ def show(options: argparse.Namespace) -> int:
     if same:
         print(f"WARNING: {same}")
     _write_sheet(dataset, config.augment, path)
-    chosen = config.choices.get("augment", "own")
-    how = "as typed" if chosen == "none" and config.augment != Augment() else chosen
-    print(f"{visible(str(path.resolve()))}: above as stored, below augmented ({how})")
+    print(f"{visible(str(path.resolve()))}: above as stored, below augmented ({augmentation(config)})")
     return 0
 
 

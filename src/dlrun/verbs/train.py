@@ -12,7 +12,7 @@ from rich.console import Console
 from dlrun.config.compose import Composed, checked, compose_with_hydra, folder_of, hydra_started
 from dlrun.config.groups import Augment, trains_nothing
 from dlrun.config.hydra_fields import OF_A_SWEEP, refuse_without_effect
-from dlrun.config.naming import called
+from dlrun.config.naming import augmentation, called
 from dlrun.config.overrides import typed_for
 from dlrun.config.schema import Config, evaluated_on, plain
 from dlrun.config.settled import Settled, settle
@@ -151,7 +151,6 @@ def _changing(config: Config) -> str:
     parts += ["class weights"] if config.data.class_weights else []
     parts += [f"{config.data.sampling} sampling"] if config.data.sampling != "once" else []
     parts += [f"loss {config.loss}"] if config.loss != "cross_entropy" else []
-    chosen = config.choices.get("augment", "none")
-    parts += [f"augment {'as typed' if chosen == 'none' else chosen}"] if config.augment != Augment() else []
+    parts += [f"augment {augmentation(config)}"] if config.augment != Augment() else []
     parts += [f"early stopping by {evaluated_on(config)} {config.best_by}"] if config.early_stopping else []
     return "".join(f", {part}" for part in parts)
